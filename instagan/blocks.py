@@ -1,0 +1,116 @@
+"""The parts that the networks are made of: residual block, down- and upsampling stacks, weight initialisation.
+
+Convolutions have a bias also where a normalisation follows and cancels it: the published weights have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "instance": nn.InstanceNorm2d,  # without affine parameters and running statistics: a row never sees another row
+    "none": lambda channels: nn.Identity(),
+}
+RESIDUAL_BLOCKS = 9
+SIZE_MULTIPLE = 4
+"""Two stride-2 convolutions and their inverses give back exactly the sizes that 4 divides."""
+
+
+class ResidualBlock(nn.Module):
+    """x + h(x), h two 3x3 convolutions with reflection padding. (B, C, h, w) -> (B, C, h, w)."""
+
+    def __init__(self, channels: int, norm: str = "instance") -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            NORMS[norm](channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            NORMS[norm](channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.layers(features)
+
+
+def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> nn.Sequential:
+    """(B, in_channels, H, W) -> (B, 4 ngf, H/4, W/4): 7x7 stem, two stride-2 convolutions, residual blocks."""
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7), NORMS[norm](ngf), nn.ReLU(True)]
+    for channels in (ngf, 2 * ngf):
+        layers += [
+            nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
+            NORMS[norm](2 * channels),
+            nn.ReLU(inplace=True),
+        ]
+    layers += [ResidualBlock(4 * ngf, norm) for _ in range(blocks)]
+    return nn.Sequential(*layers)
+
+
+def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> nn.Sequential:
+    """(B, in_channels, H/4, W/4) -> (B, out_channels, H, W) in [-1, 1]: two transposed convolutions, 7x7, tanh."""
+    layers: list[nn.Module] = []
+    for channels in (in_channels, in_channels // 2):
+        layers += [
+            nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
+            NORMS[norm](channels // 2),
+            nn.ReLU(inplace=True),
+        ]
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(in_channels // 4, out_channels, 7), nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+def patch_features(
+    in_channels: int, ndf: int, layers: int, norm: str, wrap: Callable[[nn.Module], nn.Module]
+) -> nn.Sequential:
+    """(B, in_channels, H, W) -> (B, patch_width(ndf, layers - 1), H/2^layers, W/2^layers): 4x4 stride-2 convolutions.
+
+    ``wrap`` goes around every convolution (spectral norm, or nothing); the first has no normalisation.
+    """
+    stack: list[nn.Module] = [wrap(nn.Conv2d(in_channels, ndf, 4, stride=2, padding=1)), nn.LeakyReLU(0.2, True)]
+    for layer in range(1, layers):
+        narrow, wide = patch_width(ndf, layer - 1), patch_width(ndf, layer)
+        stack += [
+            wrap(nn.Conv2d(narrow, wide, 4, stride=2, padding=1)),
+            NORMS[norm](wide),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+    return nn.Sequential(*stack)
+
+
+def patch_classifier(in_channels: int, width: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> nn.Sequential:
+    """(B, in_channels, h, w) -> (B, 1, h - 2, w - 2): one raw score for every patch."""
+    return nn.Sequential(
+        wrap(nn.Conv2d(in_channels, width, 4, padding=1)),
+        NORMS[norm](width),
+        nn.LeakyReLU(0.2, inplace=True),
+        wrap(nn.Conv2d(width, 1, 4, padding=1)),
+    )
+
+
+def patch_width(ndf: int, layer: int) -> int:
+    """Channels after stride-2 convolution number ``layer`` (from 0): doubling, up to 8 ndf."""
+    return int(ndf * min(2**layer, 8))
+
+
+INITIALISERS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
+    "xavier": lambda weight, gain: nn.init.xavier_normal_(weight, gain),
+    "kaiming": lambda weight, gain: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),
+    "orthogonal": lambda weight, gain: nn.init.orthogonal_(weight, gain),
+}
+
+
+def initialise(network: nn.Module, kind: str = "normal", gain: float = 0.02) -> None:
+    """Draws the weights of all plain convolutions anew and sets their biases to 0.
+
+    Convolutions under a parametrization (spectral norm) keep torch's default, as in the published system.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not nn.utils.parametrize.is_parametrized(module):
+            INITIALISERS[kind](module.weight, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
