@@ -1,0 +1,99 @@
+"""Which picture has which mask files, in the published layout.
+
+<root>/<phase>A/NAME.png        <root>/<phase>A_seg/NAME_0.png, NAME_1.png, ...
+<root>/<phase>B/NAME.png        <root>/<phase>B_seg/...
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from instagan.errors import InputError
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture and its mask files in the order of their numbers."""
+
+    picture: Path
+    masks: tuple[Path, ...] = ()
+
+    @property
+    def mask_numbers(self) -> tuple[int, ...]:
+        return tuple(_stem_and_number(path)[1] for path in self.masks)
+
+
+def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[Entry]:
+    """All pictures of one domain ("A" or "B") sorted by name, each with its masks.
+
+    Raises ``InputError`` for a missing or empty folder, a missing mask folder when masks are needed, and two pictures
+    that differ only in their ending, whose masks could not be told apart.
+    """
+    if not root.is_dir():
+        raise InputError(f"--dataroot {root}: no such folder; pass the folder that holds {phase}A and {phase}B")
+    folder = root / f"{phase}{domain}"
+    if not folder.is_dir():
+        raise InputError(_missing_folder(root, phase, domain))
+    pictures = sorted(path for path in folder.iterdir() if _is_picture(path))
+    if not pictures:
+        raise InputError(f"{folder} holds no picture; put {', '.join(PICTURE_ENDINGS)} files there")
+    by_stem: dict[str, Path] = {}
+    for path in pictures:
+        if path.stem in by_stem:
+            raise InputError(f"{path} and {by_stem[path.stem].name} would share their masks; rename one of them")
+        by_stem[path.stem] = path
+    if not with_masks:
+        return [Entry(path) for path in pictures]
+    masks = _list_masks(root / f"{phase}{domain}_seg")
+    return [Entry(path, tuple(masks.get(path.stem, ()))) for path in pictures]
+
+
+def summary(entries: list[Entry], phase: str, domain: str) -> str:
+    """One line that counts pictures and masks, and says how many pictures have no mask."""
+    masks = sum(len(entry.masks) for entry in entries)
+    bare = sum(not entry.masks for entry in entries)
+    line = f"{phase}{domain}: {len(entries)} pictures, {masks} instance masks"
+    return line + (f"; {bare} of the pictures have no mask and are not translated" if bare and masks else "")
+
+
+def _list_masks(folder: Path) -> dict[str, list[Path]]:
+    """Picture stem -> mask files in the order of their numbers. The folder is read once."""
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; it should hold the masks of the pictures (NAME_0.png, NAME_1.png, ...); "
+            "a method that needs no masks can train with --dataset_mode unaligned"
+        )
+    numbered = defaultdict(list)
+    for path in folder.iterdir():
+        stem, number = _stem_and_number(path)
+        if number >= 0 and _is_picture(path):
+            numbered[stem].append((number, path))
+    return {stem: [path for _, path in sorted(found)] for stem, found in numbered.items()}
+
+
+def _stem_and_number(path: Path) -> tuple[str, int]:
+    """NAME_12.png -> (NAME, 12); number -1 where there is none."""
+    stem, _, number = path.stem.rpartition("_")
+    return (stem, int(number)) if number.isascii() and number.isdecimal() else (path.stem, -1)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".") and path.is_file()
+
+
+def _missing_folder(root: Path, phase: str, domain: str) -> str:
+    """What to do instead, from what is there."""
+    message = f"{root / (phase + domain)}: no such folder"
+    phases = sorted(path.name[:-1] for path in root.iterdir() if path.is_dir() and path.name.endswith(domain))
+    if phases:
+        found = ", ".join(f"{name}{domain}" for name in phases)
+        likely = next((name for name in ("val", "sample", "test") if name in phases), phases[0])
+        return f"{message}, but there is {found}; use --phase {likely}"
+    other = "B" if domain == "A" else "A"
+    if (root / f"{phase}{other}").is_dir():
+        return f"{message}, though {phase}{other} exists; to translate only that, use --direction {other}to{domain}"
+    return f"{message}; put the pictures of domain {domain} there"

@@ -1,0 +1,85 @@
+"""ONE drawn resize + crop + flip, applied to a picture and all its masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from instagan.errors import InputError
+
+MODES = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none")
+Size = tuple[int, int]
+"""Width and height in pixels, in this order, as PIL has it."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How pictures of a data set are brought to the size that the networks see.
+
+    mode      resize_and_crop: resize to ``load``, crop ``fine``. crop: crop ``fine``. scale_width: resize to the
+              width of ``load``, height in proportion. scale_width_and_crop: the same, then crop ``fine``. none: as
+              it is. The two without a crop round both sides down to multiples of ``multiple``.
+    random    draw crop and flip (training); otherwise the crop is central and nothing is flipped
+    flip      whether half of the random placements are mirrored
+    """
+
+    mode: str
+    load: Size
+    fine: Size
+    random: bool
+    flip: bool
+    multiple: int = 4
+
+    @property
+    def one_size(self) -> bool:
+        """Whether all pictures come out in one size, so that they can share a batch."""
+        return self.mode not in ("scale_width", "none")
+
+    def draw(self, size: Size, random: np.random.Generator, name: str = "picture") -> Placement:
+        """The placement of a picture of ``size``. Raises ``InputError`` naming it if a crop does not fit in."""
+        width, height = size
+        if self.mode == "resize_and_crop":
+            width, height = self.load
+        elif self.mode.startswith("scale_width"):
+            width, height = self.load[0], max(1, round(height * self.load[0] / width))
+        if not self.mode.endswith("crop"):
+            width, height = (max(side // self.multiple, 1) * self.multiple for side in (width, height))
+        crop = self.fine if self.mode.endswith("crop") else (width, height)
+        spare = width - crop[0], height - crop[1]
+        if min(spare) < 0:
+            raise InputError(
+                f"{name}: a crop of {crop[0]}x{crop[1]} does not fit into {width}x{height} pixels; "
+                "choose a smaller --fine_size, or --resize_or_crop resize_and_crop"
+            )
+        if self.random:
+            left, top = (int(random.integers(side + 1)) for side in spare)
+        else:
+            left, top = (side // 2 for side in spare)
+        flip = self.random and self.flip and bool(random.integers(2))
+        return Placement((width, height), (left, top, left + crop[0], top + crop[1]), flip)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """resize: width, height. crop: left, top, right, bottom in the resized picture. flip: mirrored left to right."""
+
+    resize: Size
+    crop: tuple[int, int, int, int]
+    flip: bool
+
+    def apply(self, image: Image.Image, resample: Image.Resampling) -> Image.Image:
+        if image.size != self.resize:
+            image = image.resize(self.resize, resample)
+        if self.crop != (0, 0, *image.size):
+            image = image.crop(self.crop)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.flip else image
+
+    def picture(self, image: Image.Image) -> Image.Image:
+        """Bicubic, antialiased."""
+        return self.apply(image, Image.Resampling.BICUBIC)
+
+    def mask(self, mask: Image.Image) -> Image.Image:
+        """Nearest: a mask stays a mask."""
+        return self.apply(mask, Image.Resampling.NEAREST)

@@ -1,0 +1,84 @@
+"""Where translated pictures and masks go: ``results/<name>/<phase>_<epoch>/``, and what the files are called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from data.folders import Entry
+from data.pictures import overlay, to_mask_picture, to_picture
+from data.placement import Size
+from data.reading import read_picture
+from instagan.errors import InputError
+from instagan.instances import InstanceBatch
+
+_OURS = re.compile(r".*_(real|fake|rec)_[AB](_mask(_\d+)?|_overlay)?\.png")
+
+
+class ResultFolder:
+    """Writes NAME_real_A.png, NAME_fake_B.png, NAME_rec_A.png, the masks and overlays of each picture."""
+
+    def __init__(self, path: Path, original_size: bool = False, aspect_ratio: float = 1.0) -> None:
+        """Makes the folder and removes an earlier run's results from it. Raises ``InputError`` if it cannot."""
+        self.path, self.original_size, self.aspect_ratio = path, original_size, aspect_ratio
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path} cannot be made ({error.strerror}); pass another --results_dir") from None
+        for old in path.iterdir():
+            if _OURS.fullmatch(old.name):
+                old.unlink()
+
+    @staticmethod
+    def columns(source: str, target: str) -> list[str]:
+        """The names under which ``save`` returns files, in the order of showing."""
+        return [
+            f"{name}{kind}"
+            for kind in ("", "_overlay", "_mask")
+            for name in (f"real_{source}", f"fake_{target}", f"rec_{source}")
+        ]
+
+    def save(
+        self, entry: Entry, real: InstanceBatch, fake: InstanceBatch, rec: InstanceBatch, source: str, target: str
+    ) -> dict[str, str]:
+        """Writes one picture's files, each batch holding one row; returns what is shown of it as name -> file name.
+
+        Slot k of ``fake`` belongs to the k-th mask file of the entry; the files carry the numbers of the mask files.
+        A method that gives fewer slots than that (the union of all) has its union written only.
+        """
+        shown = {f"real_{source}": real, f"fake_{target}": fake, f"rec_{source}": rec}
+        original = read_picture(entry.picture) if self.original_size else None
+        size = original.size if original else None
+        files = {}
+        for name, batch in shown.items():
+            untouched = torch.equal(batch.image, real.image)
+            picture = original if original and untouched else self._fit(to_picture(batch.image[0]), size)
+            files[name] = self._write(entry, name, picture)
+            if batch.slot_count:
+                drawn = overlay(batch.image[0], batch.masks[0], batch.present[0])
+                files[f"{name}_overlay"] = self._write(entry, f"{name}_overlay", self._fit(drawn, size))
+                union = to_mask_picture(batch.union()[0, 0])
+                files[f"{name}_mask"] = self._write(entry, f"{name}_mask", self._fit(union, size))
+        if fake.slot_count >= len(entry.masks):
+            for slot, number in enumerate(entry.mask_numbers):
+                mask = to_mask_picture(fake.masks[0, slot])
+                self._write(entry, f"fake_{target}_mask_{number}", self._fit(mask, size))
+        return files
+
+    def _fit(self, picture: Image.Image, size: Size | None) -> Image.Image:
+        """Back to the picture's own size, and stretched by the aspect ratio. Masks stay masks."""
+        width, height = size or picture.size
+        if self.aspect_ratio > 1:
+            width = round(width * self.aspect_ratio)
+        elif self.aspect_ratio < 1:
+            height = round(height / self.aspect_ratio)
+        resample = Image.Resampling.NEAREST if picture.mode == "L" else Image.Resampling.BICUBIC
+        return picture if picture.size == (width, height) else picture.resize((width, height), resample)
+
+    def _write(self, entry: Entry, what: str, picture: Image.Image) -> str:
+        name = f"{entry.picture.stem}_{what}.png"
+        picture.save(self.path / name)
+        return name
