@@ -1,0 +1,10 @@
+"""The methods, one file each. Adding one is a new file and a line here."""
+
+from models.base_model import TranslationModel
+from models.cycle_gan_model import CycleGanModel
+from models.insta_gan_model import InstaGanModel
+
+MODELS: dict[str, type[TranslationModel]] = {
+    "insta_gan": InstaGanModel,
+    "cycle_gan": CycleGanModel,
+}

@@ -1,0 +1,174 @@
+"""CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017) on pictures, and the ablation "CycleGAN+Seg" of the InstaGAN paper.
+
+Pictures only, or with ``--with_masks`` the union of a picture's masks as a fourth channel, translated along.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from instagan.blocks import initialise
+from instagan.discriminators import PatchDiscriminator
+from instagan.generators import ResnetGenerator
+from instagan.image_pool import ImagePool
+from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.losses import lsgan, set_l1, vanilla
+from models.base_model import Losses, Pictures, TranslationModel, descend, frozen
+from models.flag_types import finite
+
+BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The networks of source -> target and the weights of its content losses."""
+
+    source: str
+    target: str
+    G: nn.Module
+    F: nn.Module
+    D: nn.Module
+    pool: ImagePool
+    lambda_cyc: float
+    lambda_idt: float
+
+
+class CycleGanModel(TranslationModel):
+    """Two generators and two discriminators; instances are seen as one mask at the most."""
+
+    architecture = ("with_masks",)
+
+    def __init__(
+        self,
+        generators: dict[str, nn.Module],
+        discriminators: dict[str, nn.Module],
+        *,
+        with_masks: bool = False,
+        lambdas: dict[str, float] | None = None,
+        least_squares: bool = True,
+        pool_size: int = 50,
+        seed: int = 0,
+        lr: float = 2e-4,
+        lr_D: float | None = None,
+        beta1: float = 0.5,
+    ) -> None:
+        """Networks by source domain; lambdas: weights "A", "B" (cycle) and "idt" (relative to those)."""
+        super().__init__()
+        weights = {"A": 10.0, "B": 10.0, "idt": 0.5} | (lambdas or {})
+        self.networks = nn.ModuleDict(
+            {f"G_{name}": net for name, net in generators.items()}
+            | {f"D_{name}": net for name, net in discriminators.items()}
+        )
+        self.pools = {name: ImagePool(pool_size, seed + place) for place, name in enumerate("AB")}
+        self.with_masks = with_masks
+        self.gan_loss = lsgan if least_squares else vanilla
+        self.directions = [
+            Direction(
+                source, target, generators[source], generators[target], discriminators[source], self.pools[source],
+                lambda_cyc=weights[source],
+                lambda_idt=weights[source] * weights["idt"],
+            )
+            for source, target in ("AB", "BA")
+        ]  # fmt: skip
+        self.optimizer_G, self.optimizer_D = (
+            torch.optim.Adam([p for net in nets.values() for p in net.parameters()], rate, betas=(beta1, 0.999))
+            for nets, rate in ((generators, lr), (discriminators, lr if lr_D is None else lr_D))
+        )
+
+    def training_step(self, pair: UnpairedBatch) -> tuple[Losses, Pictures]:
+        real = {"A": self._seen(pair.a), "B": self._seen(pair.b)}
+        losses, pictures = Losses(), Pictures()
+        with frozen(*(way.D for way in self.directions)):
+            descend(self.optimizer_G, self._generator_objectives(real, losses, pictures))
+        descend(self.optimizer_D, self._discriminator_objectives(real, losses, pictures))
+        return {name: loss.detach() for name, loss in losses.items()}, pictures
+
+    def _generator_objectives(
+        self, real: dict[str, InstanceBatch], losses: Losses, pictures: Pictures
+    ) -> Iterator[Tensor]:
+        """GAN and cycle loss, then identity loss, of each direction; notes losses and pictures on the way."""
+        for way in self.directions:
+            source = real[way.source]
+            fake = way.G(source)
+            reconstructed = way.F(fake)
+            losses[f"G_{way.source}"] = self.gan_loss(way.D(fake), True)
+            losses[f"cyc_{way.source}"] = way.lambda_cyc * set_l1(reconstructed, source)
+            yield losses[f"G_{way.source}"] + losses[f"cyc_{way.source}"]
+            if way.lambda_idt > 0:
+                losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(way.F(source), source)
+                yield losses[f"idt_{way.target}"]
+            pictures[way.source] = {
+                f"real_{way.source}": source,
+                f"fake_{way.target}": fake.detach(),
+                f"rec_{way.source}": reconstructed.detach(),
+            }
+
+    def _discriminator_objectives(
+        self, real: dict[str, InstanceBatch], losses: Losses, pictures: Pictures
+    ) -> Iterator[Tensor]:
+        for way in self.directions:
+            fake = way.pool.query(pictures[way.source][f"fake_{way.target}"])
+            on_real, on_fake = (
+                self.gan_loss(way.D(real[way.target]), True), self.gan_loss(way.D(fake), False)
+            )  # fmt: skip
+            losses[f"D_{way.source}"] = (on_real + on_fake) / 2
+            yield losses[f"D_{way.source}"]
+
+    def _seen(self, source: InstanceBatch) -> InstanceBatch:
+        """What the networks see of a batch: no slots, or one that holds the union of the masks."""
+        if not self.with_masks:
+            return source.slots(0, 0)
+        present = source.present.any(1, keepdim=True)  # (B, 1)
+        return InstanceBatch(source.image, source.union(), present, torch.zeros_like(present, dtype=torch.long))
+
+    @torch.no_grad()
+    def translate(self, source: InstanceBatch, to: str = "b") -> InstanceBatch:
+        """The pictures translated as a whole, with no slot or with one (the union of the masks)."""
+        (way,) = (way for way in self.directions if way.target.lower() == to)
+        return way.G(self._seen(source))
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"G": self.optimizer_G, "D": self.optimizer_D}
+
+    @staticmethod
+    def dataset_mode(options: Namespace) -> str:
+        return "unaligned_seg" if options.with_masks else "unaligned"
+
+    @staticmethod
+    def add_options(parser: ArgumentParser, training: bool) -> None:
+        group = parser.add_argument_group("cycle_gan")
+        group.add_argument("--netG", choices=tuple(BLOCKS), default="resnet_9blocks", help="generator")
+        group.add_argument("--netD", choices=("basic", "n_layers"), default="basic", help="discriminator (both alike)")
+        group.add_argument("--with_masks", action="store_true", help="CycleGAN+Seg: union of masks as fourth channel")
+        group.add_argument("--lambda_A", type=finite(), default=10.0, help="weight of the cycle loss A -> B -> A")
+        group.add_argument("--lambda_B", type=finite(), default=10.0, help="weight of the cycle loss B -> A -> B")
+        group.add_argument(
+            "--lambda_idt", "--lambda_identity", type=finite(), default=0.5, help="identity loss, relative to the above"
+        )
+
+    @classmethod
+    def from_options(cls, options: Namespace) -> CycleGanModel:
+        masks = options.with_masks
+        generators = {name: ResnetGenerator(options.ngf, options.norm, BLOCKS[options.netG], masks) for name in "AB"}
+        discriminators = {
+            name: PatchDiscriminator(options.ndf, options.n_layers_D, options.norm, masks) for name in "AB"
+        }
+        for network in (*generators.values(), *discriminators.values()):
+            initialise(network, options.init_type, options.init_gain)
+        return cls(
+            generators,
+            discriminators,
+            with_masks=masks,
+            lambdas={"A": options.lambda_A, "B": options.lambda_B, "idt": options.lambda_idt},
+            least_squares=not options.no_lsgan,
+            pool_size=options.pool_size,
+            seed=options.seed,
+            lr=options.lr,
+            lr_D=options.lr_D,
+            beta1=options.beta1,
+        )

@@ -1,0 +1,45 @@
+"""Types of command line values: each turns a string into a checked value or says what it should have been."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+
+def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """A whole number of at least ``low`` (and at most ``high``)."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            limits = f"of at least {low}" if high == math.inf else f"from {low} to {high:g}"
+            raise ArgumentTypeError(f"{text!r} is not a whole number {limits}")
+        return value
+
+    return parse
+
+
+def real(low: float = 0.0, high: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """A number of at least (``above``: of more than) ``low`` and at most ``high``; infinity only where high is."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value <= high if above else low <= value <= high):
+            limits = f"{'of more than' if above else 'of at least'} {low:g}"
+            limits += "" if high == math.inf else f" and at most {high:g}"
+            raise ArgumentTypeError(f"{text!r} is not a number {limits}")
+        return value
+
+    return parse
+
+
+def finite(low: float = 0.0, *, above: bool = False) -> Callable[[str], float]:
+    """A finite number of at least (``above``: of more than) ``low``."""
+    return real(low, 1e30, above=above)

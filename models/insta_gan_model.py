@@ -1,0 +1,262 @@
+"""InstaGAN (Mo, Cho, Shin: Instance-aware Image-to-Image Translation, ICLR 2019): the training step of the paper.
+
+G: source -> target and F: target -> source are generators, D judges the target domain. Everything is written for one
+direction and played for (A -> B) and (B -> A). x, a: picture and masks of the source; y, b: what G makes of them.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import cached
+
+from instagan.blocks import initialise
+from instagan.discriminators import SetDiscriminator
+from instagan.generators import SetGenerator
+from instagan.image_pool import ImagePool
+from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.losses import context_l1, lsgan, set_l1, vanilla
+from instagan.sequential import MiniBatch, sequential_mini_batches
+from models.base_model import Losses, Pictures, TranslationModel, average, descend, frozen
+from models.flag_types import finite, whole
+
+SET_ORDERS = ("decreasing", "random")
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The networks of source -> target and the weights of its content losses."""
+
+    source: str  # "A" or "B"; its losses carry this letter, but for the identity loss, named after F's target
+    target: str
+    G: nn.Module
+    F: nn.Module
+    D: nn.Module
+    pool: ImagePool
+    lambda_cyc: float
+    lambda_idt: float
+    lambda_ctx: float
+
+
+@dataclass(frozen=True)
+class Play:
+    """A direction on one batch: its lazy mini-batches, and the real pictures of its target domain, row by row."""
+
+    direction: Direction
+    mini_batches: Iterator[MiniBatch]
+    real: InstanceBatch
+
+
+@dataclass(frozen=True)
+class PlayedStep:
+    """What one mini-batch of one direction gave: detached losses, the translation, the reconstruction F(y_m, b_m)."""
+
+    play: Play
+    losses: Losses
+    mini_batch: MiniBatch
+    reconstructed: InstanceBatch
+
+
+class InstaGanModel(TranslationModel):
+    """Set generators and discriminators trained with the losses of the paper, a few instances at a time."""
+
+    not_inherited = ("ins_max",)
+
+    def __init__(
+        self,
+        generators: dict[str, nn.Module],
+        discriminators: dict[str, nn.Module],
+        *,
+        ins_max: int | None = 4,
+        ins_per: int = 2,
+        set_order: str = "decreasing",
+        lambdas: dict[str, float] | None = None,
+        least_squares: bool = True,
+        pool_size: int = 50,
+        seed: int = 0,
+        lr: float = 2e-4,
+        lr_D: float | None = None,
+        beta1: float = 0.5,
+    ) -> None:
+        """Networks by source domain: generators["A"] translates A -> B, discriminators["A"] judges its results.
+
+        ins_max: most instances of a picture that are taken (None: all), ins_per: how many at a time.
+        lambdas: weights "A", "B" (cycle, by source domain), "idt", "ctx" (relative to those); paper: 10, 10, 1, 1.
+        """
+        super().__init__()
+        weights = {"A": 10.0, "B": 10.0, "idt": 1.0, "ctx": 1.0} | (lambdas or {})
+        self.networks = nn.ModuleDict(
+            {f"G_{name}": net for name, net in generators.items()}
+            | {f"D_{name}": net for name, net in discriminators.items()}
+        )
+        self.pools = {name: ImagePool(pool_size, seed + place) for place, name in enumerate("AB")}
+        self.ins_max, self.ins_per, self.set_order = ins_max, ins_per, set_order
+        self.gan_loss = lsgan if least_squares else vanilla
+        self.directions = [
+            Direction(
+                source, target, generators[source], generators[target], discriminators[source], self.pools[source],
+                lambda_cyc=weights[source],
+                lambda_idt=weights[source] * weights["idt"],
+                lambda_ctx=weights[source] * weights["ctx"],
+            )
+            for source, target in ("AB", "BA")
+        ]  # fmt: skip
+        self.optimizer_G, self.optimizer_D = (
+            torch.optim.Adam([p for net in nets.values() for p in net.parameters()], rate, betas=(beta1, 0.999))
+            for nets, rate in ((generators, lr), (discriminators, lr if lr_D is None else lr_D))
+        )
+
+    def training_step(self, pair: UnpairedBatch) -> tuple[Losses, Pictures]:
+        """One step on B pairs; losses are means over the mini-batches that each direction took part in."""
+        played = list(self.mini_batch_steps(pair))
+        return average([step.losses for steps in played for step in steps]), self._pictures(pair, played)
+
+    def mini_batch_steps(self, pair: UnpairedBatch) -> Iterator[list[PlayedStep]]:
+        """The paper's training loop on B pairs: G, then D is stepped after every mini-batch.
+
+        Yields the directions in play at each mini-batch: one that has run out of instances is simply not there.
+        """
+        chosen = {"A": self._choose(pair.a), "B": self._choose(pair.b)}
+        plays = [
+            Play(way, sequential_mini_batches(way.G, chosen[way.source], self.ins_per), chosen[way.target])
+            for way in self.directions
+        ]
+        discriminators = [way.D for way in self.directions]
+        while True:
+            played: list[PlayedStep] = []
+            with frozen(*discriminators):
+                descend(self.optimizer_G, self._generator_objectives(plays, played))
+            if not played:
+                return
+            descend(self.optimizer_D, self._discriminator_objectives(played))
+            yield played
+
+    def _generator_objectives(self, plays: list[Play], played: list[PlayedStep]) -> Iterator[Tensor]:
+        """L_lsgan + L_cyc + L_ctx, then L_idt, of each direction still in play: graphs that share nothing."""
+        for play in plays:
+            step = next(play.mini_batches, None)
+            if step is None:
+                continue
+            way, losses = play.direction, Losses()
+            losses[f"G_{way.source}"] = self.gan_loss(way.D(step.aggregate), True)
+            reconstructed = way.F(step.translated)
+            losses[f"cyc_{way.source}"] = way.lambda_cyc * set_l1(reconstructed, step.source)
+            if way.lambda_ctx > 0:
+                losses[f"ctx_{way.source}"] = way.lambda_ctx * context_l1(step.source, step.translated)
+            yield torch.stack(list(losses.values())).sum()
+            if way.lambda_idt > 0:
+                losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(way.F(step.source), step.source)
+                yield losses[f"idt_{way.target}"]
+            detached = {name: loss.detach() for name, loss in losses.items()}
+            played.append(PlayedStep(play, detached, step, reconstructed.detach()))
+
+    def _discriminator_objectives(self, played: list[PlayedStep]) -> Iterator[Tensor]:
+        """L_lsgan of each discriminator in play: real pictures with all their masks against (pooled) aggregates."""
+        for step in played:
+            way, rows = step.play.direction, step.mini_batch.rows
+            fake = way.pool.query(step.mini_batch.aggregate)
+            with cached():  # spectral norm: one power step and one division per update
+                on_real = self.gan_loss(way.D(step.play.real[rows]), True)
+                on_fake = self.gan_loss(way.D(fake), False)
+            loss = (on_real + on_fake) / 2
+            step.losses[f"D_{way.source}"] = loss.detach()
+            yield loss
+
+    def _order(self, source: InstanceBatch) -> Tensor:
+        """Slots (B, N) in the order in which they are taken, absent ones last."""
+        return source.order_by_area() if self.set_order == "decreasing" else source.order_of_slots()
+
+    def _choose(self, source: InstanceBatch) -> InstanceBatch:
+        """The instances to translate, at most ``ins_max`` of each row, in the order in which they are taken."""
+        return source.select(self._order(source)[:, : self.ins_max])
+
+    def _pictures(self, pair: UnpairedBatch, played: list[list[PlayedStep]]) -> Pictures:
+        """Real, translated (all mini-batches) and reconstructed pictures (of the first mini-batch: x_1 is real)."""
+        pictures: Pictures = {}
+        for way, source in zip(self.directions, (pair.a, pair.b), strict=True):
+            real = self._choose(source)
+            fake = reconstructed = real
+            steps = [step for steps in played for step in steps if step.play.direction is way]
+            if steps:
+                first, last = steps[0], steps[-1]
+                fake = last.mini_batch.result
+                rest = real[first.mini_batch.rows].slots(self.ins_per, max(real.slot_count, self.ins_per))
+                whole = first.reconstructed.with_slots_of(rest).slots(0, real.slot_count)
+                reconstructed = real.paste(first.mini_batch.rows, whole)
+            pictures[way.source] = {
+                f"real_{way.source}": real,
+                f"fake_{way.target}": fake,
+                f"rec_{way.source}": reconstructed,
+            }
+        return pictures
+
+    @torch.no_grad()
+    def translate(self, source: InstanceBatch, to: str = "b") -> InstanceBatch:
+        """The pictures with their instances translated, slots in the order of ``source``.
+
+        Takes at most ``ins_max`` instances of a picture; the others come out absent. A picture without
+        instances comes out unchanged.
+        """
+        (way,) = (way for way in self.directions if way.target.lower() == to)
+        order = self._order(source)
+        taken = source.select(order[:, : self.ins_max])
+        result = taken.slots(0, 0).slots(0, taken.slot_count)  # the picture; no instance translated yet
+        for mini_batch in sequential_mini_batches(way.G, taken, self.ins_per):
+            result = mini_batch.result
+        return result.slots(0, source.slot_count).select(order.argsort(dim=1))
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"G": self.optimizer_G, "D": self.optimizer_D}
+
+    @staticmethod
+    def dataset_mode(options: Namespace) -> str:
+        return "unaligned_seg"
+
+    @staticmethod
+    def add_options(parser: ArgumentParser, training: bool) -> None:
+        group = parser.add_argument_group("insta_gan")
+        group.add_argument("--netG", choices=("set",), default="set", help="generator")
+        group.add_argument("--netD", choices=("set",), default="set", help="discriminator")
+        group.add_argument(
+            "--set_order", choices=SET_ORDERS, default="decreasing", help="order in which instances are translated"
+        )
+        group.add_argument(
+            "--ins_max",
+            type=whole(1),
+            default=4 if training else None,
+            help="most instances of a picture that are translated" + ("" if training else " (default: all)"),
+        )
+        group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
+        group.add_argument("--lambda_A", type=finite(), default=10.0, help="weight of the cycle loss A -> B -> A")
+        group.add_argument("--lambda_B", type=finite(), default=10.0, help="weight of the cycle loss B -> A -> B")
+        group.add_argument(
+            "--lambda_idt", type=finite(), default=1.0, help="identity loss, relative to lambda_A and _B"
+        )
+        group.add_argument("--lambda_ctx", type=finite(), default=1.0, help="context loss, relative to lambda_A and _B")
+
+    @classmethod
+    def from_options(cls, options: Namespace) -> InstaGanModel:
+        generators = {name: SetGenerator(options.ngf, options.norm) for name in "AB"}
+        discriminators = {name: SetDiscriminator(options.ndf, options.n_layers_D, options.norm) for name in "AB"}
+        for network in (*generators.values(), *discriminators.values()):
+            initialise(network, options.init_type, options.init_gain)
+        return cls(
+            generators,
+            discriminators,
+            ins_max=options.ins_max,
+            ins_per=options.ins_per,
+            set_order=options.set_order,
+            lambdas={
+                "A": options.lambda_A, "B": options.lambda_B, "idt": options.lambda_idt, "ctx": options.lambda_ctx
+            },
+            least_squares=not options.no_lsgan,
+            pool_size=options.pool_size,
+            seed=options.seed,
+            lr=options.lr,
+            lr_D=options.lr_D,
+            beta1=options.beta1,
+        )  # fmt: skip

@@ -1,0 +1,57 @@
+"""Where a run stands, and the learning rate as a pure function of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+POLICIES = ("lambda", "step", "cosine")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: everything that data and schedules depend on besides the seed."""
+
+    epoch: int = 1
+    """The epoch in progress, counted from 1."""
+    batches: int = 0
+    """Batches of this epoch that are done."""
+    steps: int = 0
+    """Batches done in all epochs: training steps."""
+    pictures: int = 0
+    """Pictures (pairs) seen in all epochs; the published flags that end in _freq count these."""
+
+    def after_batch(self, pictures: int) -> Progress:
+        return Progress(self.epoch, self.batches + 1, self.steps + 1, self.pictures + pictures)
+
+    def next_epoch(self) -> Progress:
+        return Progress(self.epoch + 1, 0, self.steps, self.pictures)
+
+
+def learning_rate_factor(policy: str, epoch: int, niter: int, niter_decay: int, decay_epochs: int) -> float:
+    """Factor in [0, 1] on the initial learning rate in an epoch (1-based).
+
+    ``lambda``: 1 for ``niter`` epochs, then linearly towards 0 over ``niter_decay`` (never quite 0 in the last one).
+    ``step``: a tenth after every ``decay_epochs`` epochs. ``cosine``: half a cosine over all epochs.
+    """
+    if policy == "lambda":
+        return 1 - max(0, epoch - niter) / (niter_decay + 1)
+    if policy == "step":
+        return float(0.1 ** ((epoch - 1) // decay_epochs))
+    if policy == "cosine":
+        return (1 + math.cos(math.pi * (epoch - 1) / (niter + niter_decay))) / 2
+    raise ValueError(f"learning rate policy must be one of {', '.join(POLICIES)}, not {policy!r}")
+
+
+def due(frequency: int, before: Progress, now: Progress) -> bool:
+    """Whether a multiple of ``frequency`` pictures was reached between two moments, whatever the batch size."""
+    return frequency > 0 and now.pictures // frequency > before.pictures // frequency
+
+
+def set_learning_rates(optimizers: dict[str, torch.optim.Optimizer], lr: float, lr_D: float) -> None:
+    """Sets the rate of every optimizer; those whose names start with D belong to discriminators."""
+    for name, optimizer in optimizers.items():
+        for group in optimizer.param_groups:
+            group["lr"] = lr_D if name.startswith("D") else lr
