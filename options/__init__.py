@@ -1,0 +1,1 @@
+"""Flags, their values, and the folder of a run."""

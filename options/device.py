@@ -1,0 +1,51 @@
+"""Which device a run uses."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+import torch
+
+from instagan.errors import InputError
+
+
+def choose_device(options: Namespace) -> torch.device:
+    """``--device``, or the published ``--gpu_ids``. Raises ``InputError`` if there is no such device."""
+    name, flag = options.device, f"--device {options.device}"
+    if options.gpu_ids is not None:
+        flag = f"--gpu_ids {options.gpu_ids}"
+        if not options.gpu_ids.lstrip("-").isdecimal():
+            raise InputError(f"{flag}: one process uses one GPU; pass one number, or -1 for the CPU")
+        published = "cpu" if options.gpu_ids.startswith("-") else f"cuda:{options.gpu_ids}"
+        if name not in ("auto", published, published.partition(":")[0]):
+            raise InputError(f"{flag} and --device {name} contradict each other; drop one of them")
+        name = published
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[
+            device.type
+        ]
+    except (RuntimeError, KeyError):
+        raise InputError(f"--device {name}: use auto, cpu, cuda, cuda:1 or mps") from None
+    if (device.index or 0) >= there:
+        raise InputError(f"{flag}: this machine has {there} {device.type} devices; use --device auto or cpu")
+    return device
+
+
+def prepare(device: torch.device, seed: int, deterministic: bool) -> None:
+    """Seeds torch and sets how convolutions are chosen on a GPU."""
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+def workers(options: Namespace) -> int:
+    """Processes that read pictures: ``--num_threads``, but no more than there are processors. Changes no result."""
+    return min(options.num_threads, os.cpu_count() or 1)

@@ -1,0 +1,127 @@
+"""All flags that do not belong to one method, with their defaults: the published ones, and ours.
+
+Preferred spellings are snake_case; published spellings are accepted as aliases.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, _ArgumentGroup
+
+from data import DATASETS
+from data.placement import MODES
+from instagan.blocks import INITIALISERS, NORMS
+from models import MODELS
+from models.flag_types import finite, real, whole
+from models.schedule import POLICIES
+
+SIZES = ("load_size_w", "load_size_h", "fine_size_w", "fine_size_h")
+ARCHITECTURE = ("model", "ngf", "ndf", "netG", "netD", "n_layers_D", "norm", "input_nc", "output_nc")
+"""Flags that shape the networks of every method: a trained run's values cannot be changed."""
+
+
+def add_common(parser: ArgumentParser) -> None:
+    _add_run(parser.add_argument_group("run"))
+    _add_data(parser.add_argument_group("data"))
+    _add_networks(parser.add_argument_group("networks"))
+
+
+def _add_run(group: _ArgumentGroup) -> None:
+    group.add_argument("--config", is_config_file=True, metavar="FILE", help="yaml file of flags")  # type: ignore[call-arg]
+    group.add_argument("--name", default="experiment_name", help="name of the run")
+    group.add_argument("--suffix", default="", help="added to the name; {flag} is replaced by the flag's value")
+    group.add_argument("--checkpoints_dir", default="./checkpoints", metavar="DIR", help="where the runs are kept")
+    group.add_argument("--model", choices=tuple(MODELS), default="insta_gan", help="method")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--gpu_ids", help="published spelling of --device: one CUDA device's number, or -1 for the CPU")
+    group.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of weights, data and pools")
+    group.add_argument("--deterministic", action="store_true", help="only deterministic GPU algorithms (slower)")
+    group.add_argument("--verbose", action="store_true", help="print the networks")
+    group.add_argument("--epoch", default="latest", help="checkpoint to load: an epoch's number, or latest")
+    group.add_argument("--load_iter", type=whole(0), default=0, help="load checkpoint iter_N instead, if not 0")
+
+
+def _add_data(group: _ArgumentGroup) -> None:
+    group.add_argument("--dataroot", metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
+    group.add_argument("--dataset_mode", choices=tuple(DATASETS), help="layout of the data (default: the method's)")
+    group.add_argument("--batch_size", type=whole(1), default=1, help="pictures of each domain in a batch")
+    group.add_argument("--num_threads", type=whole(0), default=4, help="worker processes that read pictures")
+    group.add_argument("--serial_batches", action="store_true", help="take pictures in order, pair them in order")
+    group.add_argument("--max_dataset_size", type=real(0, above=True), default=float("inf"), help="most pictures used")
+    group.add_argument("--resize_or_crop", choices=MODES, default="resize_and_crop", help="how pictures are framed")
+    group.add_argument("--load_size", type=whole(1), help="width and height to resize to")
+    group.add_argument("--load_size_w", "--loadSizeW", type=whole(1), default=220, help="width to resize to")
+    group.add_argument("--load_size_h", "--loadSizeH", type=whole(1), default=220, help="height to resize to")
+    group.add_argument("--fine_size", "--crop_size", type=whole(1), help="width and height of the crop")
+    group.add_argument("--fine_size_w", "--fineSizeW", type=whole(1), default=200, help="width of the crop")
+    group.add_argument("--fine_size_h", "--fineSizeH", type=whole(1), default=200, help="height of the crop")
+    group.add_argument("--no_flip", action="store_true", help="do not mirror half of the pictures")
+
+
+def _add_networks(group: _ArgumentGroup) -> None:
+    group.add_argument("--input_nc", type=whole(1), default=3, help="channels of pictures of A (3: RGB)")
+    group.add_argument("--output_nc", type=whole(1), default=3, help="channels of pictures of B (3: RGB)")
+    group.add_argument("--ngf", type=whole(1), default=64, help="width of the generators")
+    group.add_argument("--ndf", type=whole(1), default=64, help="width of the discriminators")
+    group.add_argument("--n_layers_D", type=whole(1, 6), default=3, help="stride-2 layers of the discriminators")
+    group.add_argument("--norm", choices=tuple(NORMS), default="instance", help="normalisation")
+    group.add_argument("--init_type", choices=tuple(INITIALISERS), default="normal", help="initial weights")
+    group.add_argument("--init_gain", type=finite(), default=0.02, help="scale of the initial weights")
+    group.add_argument("--no_dropout", action="store_true", help="accepted: the networks have no dropout")
+
+
+def add_training(parser: ArgumentParser) -> None:
+    _add_schedule(parser.add_argument_group("training"))
+    _add_saving(parser.add_argument_group("saving"))
+    _add_watching(parser.add_argument_group("watching"))
+
+
+def _add_schedule(group: _ArgumentGroup) -> None:
+    group.add_argument("--phase", default="train", help="which folders: <phase>A, <phase>A_seg, <phase>B, <phase>B_seg")
+    group.add_argument("--direction", choices=("AtoB", "BtoA"), default="AtoB", help="BtoA exchanges the domains")
+    group.add_argument("--niter", type=whole(0), default=100, help="epochs at the full learning rate")
+    group.add_argument("--niter_decay", type=whole(0), default=100, help="epochs in which it falls to zero")
+    group.add_argument("--max_steps", type=whole(1), help="stop after so many steps, counted from the run's beginning")
+    group.add_argument("--lr", type=finite(above=True), default=2e-4, help="learning rate")
+    group.add_argument("--lr_D", type=finite(above=True), help="learning rate of the discriminators (default: --lr)")
+    group.add_argument("--beta1", type=real(0, 0.999999), default=0.5, help="Adam's first momentum")
+    group.add_argument("--lr_policy", choices=POLICIES, default="lambda", help="how the learning rate falls")
+    group.add_argument("--lr_decay_iters", type=whole(1), default=50, help="epochs per step of --lr_policy step")
+    group.add_argument("--no_lsgan", action="store_true", help="vanilla GAN loss instead of least squares")
+    group.add_argument("--pool_size", type=whole(0), default=50, help="earlier fakes kept for each discriminator")
+
+
+def _add_saving(group: _ArgumentGroup) -> None:
+    group.add_argument("--continue_train", action="store_true", help="go on where the run of this name stood")
+    group.add_argument("--epoch_count", type=whole(1), default=1, help="number of the first epoch")
+    group.add_argument(
+        "--overwrite", action="store_true", help="start anew although the run's folder holds a checkpoint"
+    )
+    group.add_argument("--save_latest_freq", type=whole(0), default=5000, help="pictures between saves of latest")
+    group.add_argument("--save_epoch_freq", type=whole(0), default=5, help="epochs between numbered checkpoints")
+    group.add_argument("--save_by_iter", action="store_true", help="keep each save of latest as iter_<pictures> too")
+
+
+def _add_watching(group: _ArgumentGroup) -> None:
+    group.add_argument("--print_freq", type=whole(1), default=100, help="pictures between lines of losses")
+    group.add_argument("--display_freq", type=whole(1), default=400, help="pictures between pictures in Visdom")
+    group.add_argument("--update_html_freq", type=whole(1), default=1000, help="pictures between pictures on the page")
+    group.add_argument("--no_html", action="store_true", help="no web page")
+    group.add_argument("--display_winsize", type=whole(16), default=256, help="width of shown pictures in pixels")
+    group.add_argument("--display_ncols", type=whole(0), default=6, help="pictures in a row in Visdom")
+    group.add_argument("--display_id", type=whole(0), default=1, help="window in Visdom; 0 for no Visdom")
+    group.add_argument("--display_server", default="http://localhost", help="address of Visdom")
+    group.add_argument("--display_env", default="main", help="environment in Visdom")
+    group.add_argument("--display_port", type=whole(1, 65535), default=8097, help="port of Visdom")
+    group.add_argument("--tensorboard", action="store_true", help="write TensorBoard events as well")
+
+
+def add_testing(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("testing")
+    group.add_argument("--phase", default="test", help="which folders: <phase>A, <phase>A_seg, <phase>B, <phase>B_seg")
+    group.add_argument("--direction", choices=("AtoB", "BtoA", "both"), default="both", help="what is translated")
+    group.add_argument("--results_dir", default="./results/", metavar="DIR", help="where results are written")
+    group.add_argument("--num_test", type=whole(1), default=50, help="most pictures of each domain")
+    group.add_argument("--original_size", action="store_true", help="frame whole pictures, give back their own size")
+    group.add_argument("--aspect_ratio", type=finite(above=True), default=1.0, help="stretches the results' width")
+    group.add_argument("--eval", action="store_true", help="accepted: the networks are the same in both modes")
+    group.add_argument("--display_winsize", type=whole(16), default=256, help="width of shown pictures in pixels")

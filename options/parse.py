@@ -1,0 +1,234 @@
+"""Command line (and ``--config`` file) -> checked options. Values are checked here once, and nowhere else."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import string
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import configargparse
+
+from instagan.blocks import SIZE_MULTIPLE
+from instagan.discriminators import smallest_side
+from instagan.errors import InputError
+from models import MODELS
+from options import flags
+from options.run_folder import RunFolder
+
+REFUSED = {
+    ("norm", "batch"): "rows of a batch, and instances of a picture, would depend on each other",
+    ("netG", "unet_128"): "the networks here are the paper's residual ones",
+    ("netG", "unet_256"): "the networks here are the paper's residual ones",
+    ("netD", "pixel"): "it cannot see shapes, which is what instances are about",
+    ("lr_policy", "plateau"): "it needs a validation figure to watch, and the published loop gives it none",
+    ("model", "pix2pix"): "it needs paired pictures",
+    ("model", "test"): "test.py reads the method from the run",
+    ("dataset_mode", "aligned"): "it needs paired pictures",
+    ("dataset_mode", "single"): "test.py can translate one domain with --direction AtoB",
+}
+"""Published values that do not exist here, and why."""
+
+NOT_CONTINUED = ("config", "continue_train", "overwrite", "epoch", "load_iter", "epoch_count", "max_steps")
+"""Flags that speak of one start of train.py only: continuing a run does not take them over."""
+
+_UNTYPED = object()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The options of a run after all checks; ``changed`` names those that differ from their defaults."""
+
+    values: Namespace
+    changed: frozenset[str]
+
+    def table(self) -> str:
+        """One line per option, those that differ from their defaults marked."""
+        width = max(len(name) for name in vars(self.values))
+        return "\n".join(
+            f"{'*' if name in self.changed else ' '} {name:>{width}}: {value}"
+            for name, value in sorted(vars(self.values).items())
+        )
+
+
+class _Parser(configargparse.ArgumentParser):
+    """Reports a wrong command line as one sentence."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(
+            config_file_parser_class=configargparse.YAMLConfigFileParser,
+            allow_abbrev=False,
+            usage="%(prog)s --dataroot DIR [--flag value ...]",
+            formatter_class=configargparse.ArgumentDefaultsHelpFormatter,
+            **arguments,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument [^:]*--(\w+): invalid choice: '([^']*)'", message)
+        reason = REFUSED.get((found[1], found[2])) if found else None
+        message = message.removeprefix("argument ").replace("\n", " ")
+        raise InputError(f"{message}; {reason}" if reason else f"{message}; see --help")
+
+
+def parse_training(argv: Sequence[str] | None = None) -> Resolved:
+    """Options of train.py; with ``--continue_train`` the run's own ones stand in for what is not typed."""
+    peeked = _peek(argv, training=True)
+    if not peeked.continue_train:
+        resolved, _ = _parse(argv, peeked.model, training=True, inherited={})
+    else:
+        trained = _trained(peeked)
+        inherited = {name: value for name, value in trained.items() if name not in NOT_CONTINUED}
+        resolved, typed = _parse(argv, trained["model"], training=True, inherited=inherited)
+        check_agreement(trained, resolved.values, typed)
+    _check_training(resolved.values)
+    return resolved
+
+
+def parse_testing(argv: Sequence[str] | None = None) -> Resolved:
+    """Options of test.py: the run's own, as saved by train.py, under those that are typed. Raises ``InputError``."""
+    peeked = _peek(argv, training=False)
+    trained = _trained(peeked)
+    kept = {name: trained[name] for name in ("fine_size_w", "fine_size_h", "dataset_mode", "seed")}
+    kept |= {f"load_size_{side}": trained[f"fine_size_{side}"] for side in "wh"}
+    inherited = _inherited(trained, trained["model"]) | kept
+    resolved, typed = _parse(argv, trained["model"], training=False, inherited=inherited)
+    check_agreement(trained, resolved.values, typed)
+    defaults = vars(_parser(trained["model"], training=True).parse_args([]))
+    options = Namespace(**{**defaults, **trained, **vars(resolved.values)})
+    options.trained_direction = trained["direction"]
+    return Resolved(options, resolved.changed)
+
+
+def architecture(method: str) -> tuple[str, ...]:
+    """Names of all flags that shape the networks of a method."""
+    return flags.ARCHITECTURE + MODELS[method].architecture
+
+
+def check_agreement(trained: dict[str, Any], options: Namespace, typed: frozenset[str]) -> None:
+    """Raises ``InputError`` with both values where a typed flag contradicts the networks of an earlier run."""
+    for name in architecture(trained["model"]):
+        value = getattr(options, name, None)
+        if name in typed and value != trained.get(name, value):
+            raise InputError(
+                f"--{name} {value} contradicts the run, which was trained with --{name} {trained[name]}; drop the flag"
+            )
+
+
+def _inherited(trained: dict[str, Any], method: str) -> dict[str, Any]:
+    """Saved values that are the defaults when translating: architecture and the method's own flags."""
+    parser = _Parser(add_help=False)
+    MODELS[method].add_options(parser, training=False)
+    own = set(vars(parser.parse_args([]))) - set(MODELS[method].not_inherited)
+    return {name: value for name, value in trained.items() if name in own | set(architecture(method))}
+
+
+def _trained(peeked: Namespace) -> dict[str, Any]:
+    """The saved options of the run that the command line names."""
+    return RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked)).read_options()
+
+
+def _peek(argv: Sequence[str] | None, training: bool) -> Namespace:
+    """A first look: which method, which run. Nothing is checked but what argparse checks by itself."""
+    first = _Parser(add_help=False)
+    first.add_argument("--config", is_config_file=True)
+    first.add_argument("--model", default="insta_gan")
+    method = first.parse_known_args(argv)[0].model
+    return _parser(method, training).parse_known_args(argv)[0]
+
+
+def _parser(method: str, training: bool) -> _Parser:
+    parser = _Parser(description="Train a translation model." if training else "Translate with a trained model.")
+    flags.add_common(parser)
+    (flags.add_training if training else flags.add_testing)(parser)
+    if method in MODELS:  # else the parser complains about --model
+        MODELS[method].add_options(parser, training)
+    return parser
+
+
+def _parse(
+    argv: Sequence[str] | None, method: str, training: bool, inherited: dict[str, Any]
+) -> tuple[Resolved, frozenset[str]]:
+    """Options and the names of those that were typed."""
+    parser = _parser(method, training)
+    parser.set_defaults(**inherited)
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise InputError(_unknown(unknown, parser))
+    parser.set_defaults(**dict.fromkeys(set(vars(options)) - {"config"}, _UNTYPED))
+    typed = frozenset(name for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not _UNTYPED)
+    _resolve(options, typed)
+    fresh = _parser(method, training)
+    changed = {
+        name for name in typed | set(flags.SIZES) | set(inherited) if vars(options).get(name) != fresh.get_default(name)
+    }
+    return Resolved(options, frozenset(changed) - {"config", "continue_train", "load_size", "fine_size"}), typed
+
+
+def _unknown(unknown: list[str], parser: _Parser) -> str:
+    flag = next((word for word in unknown if word.startswith("--")), unknown[0])
+    known = [spelling for action in parser._actions for spelling in action.option_strings]
+    near = difflib.get_close_matches(flag.partition("=")[0], known, 1)
+    return f"unknown flag {flag}" + (f"; did you mean {near[0]}?" if near else "; see --help")
+
+
+def _resolve(options: Namespace, typed: frozenset[str]) -> None:
+    """Fills in what follows from other values, and checks what train.py and test.py have in common."""
+    for kind in ("load_size", "fine_size"):
+        for side in "wh":
+            if getattr(options, kind) is not None and f"{kind}_{side}" not in typed:
+                setattr(options, f"{kind}_{side}", getattr(options, kind))
+        delattr(options, kind)
+    options.name, options.suffix = _suffixed(options), ""
+    options.dataset_mode = options.dataset_mode or MODELS[options.model].dataset_mode(options)
+    for name in ("input_nc", "output_nc"):
+        if getattr(options, name) != 3:
+            raise InputError(f"--{name} {getattr(options, name)}: pictures are read as RGB; use 3")
+    _check_sizes(options)
+    if options.dataroot is None:
+        raise InputError(f"--dataroot is missing: pass the folder that holds {options.phase}A and {options.phase}B")
+
+
+def _suffixed(options: Namespace) -> str:
+    """The run's name with its suffix filled in. Published spellings of sizes work in the suffix, too."""
+    values = vars(options)
+    values = values | {"loadSizeW": values.get("load_size_w"), "loadSizeH": values.get("load_size_h")}
+    values = values | {"fineSizeW": values.get("fine_size_w"), "fineSizeH": values.get("fine_size_h")}
+    missing = [field for _, field, _, _ in string.Formatter().parse(options.suffix) if field and field not in values]
+    if missing:
+        raise InputError(f"--suffix {options.suffix}: there is no flag {missing[0]}")
+    name = options.name + ("_" + options.suffix.format(**values) if options.suffix else "")
+    if not name.strip() or name.startswith(("/", "~")) or ".." in Path(name).parts or "\0" in name:
+        raise InputError(f"--name {name!r} must be the name of a folder inside --checkpoints_dir")
+    return name
+
+
+def _check_sizes(options: Namespace) -> None:
+    for side in "wh":
+        load, fine = getattr(options, f"load_size_{side}"), getattr(options, f"fine_size_{side}")
+        if options.resize_or_crop.endswith("crop") and fine % SIZE_MULTIPLE:
+            raise InputError(f"--fine_size_{side} {fine} must be a multiple of {SIZE_MULTIPLE}")
+        if options.resize_or_crop == "resize_and_crop" and load < fine:
+            raise InputError(f"--fine_size_{side} {fine} does not fit into --load_size_{side} {load}; make it smaller")
+    if options.batch_size > 1 and not options.resize_or_crop.endswith("crop"):
+        raise InputError(
+            f"--batch_size {options.batch_size} needs pictures of one size, which --resize_or_crop "
+            f"{options.resize_or_crop} does not give; use --batch_size 1 or a mode that ends in crop"
+        )
+
+
+def _check_training(options: Namespace) -> None:
+    low = smallest_side(options.n_layers_D)
+    for side in "wh":
+        fine = getattr(options, f"fine_size_{side}")
+        if options.resize_or_crop.endswith("crop") and fine < low:
+            raise InputError(
+                f"--fine_size_{side} {fine} is too small for --n_layers_D {options.n_layers_D}: use {low} or more"
+            )
+    if options.niter + options.niter_decay < 1:
+        raise InputError("--niter 0 and --niter_decay 0 leave no epoch to train; raise one of them")
+    if "/" in options.phase or "\\" in options.phase:
+        raise InputError(f"--phase {options.phase} must be the beginning of folder names, such as train")

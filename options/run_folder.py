@@ -1,0 +1,153 @@
+"""The folder of a run, ``checkpoints/<name>/``: what lies where, saved so that a crash never leaves half a file.
+
+options.yaml      the options, usable as ``--config``     latest.pth, 5.pth, iter_20000.pth   checkpoints
+loss_log.jsonl    one line per logged step                web/index.html                      the page
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from instagan.errors import InputError
+from models.base_model import TranslationModel
+from models.schedule import Progress
+
+FORMAT = 1
+LATEST = "latest"
+
+
+class RunFolder:
+    """Paths, options and checkpoints of one run."""
+
+    def __init__(self, checkpoints_dir: Path, name: str) -> None:
+        self.path = checkpoints_dir / name
+        self.name = name
+
+    @property
+    def loss_log(self) -> Path:
+        return self.path / "loss_log.jsonl"
+
+    def checkpoint(self, tag: str) -> Path:
+        return self.path / f"{tag}.pth"
+
+    def tags(self) -> list[str]:
+        """Names of the checkpoints that there are."""
+        return sorted(found.stem for found in self.path.glob("*.pth"))
+
+    def clear(self) -> None:
+        """Removes what an earlier run of this name left: checkpoints, loss log, page."""
+        for path in (*self.path.glob("*.pth"), self.loss_log):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "web", ignore_errors=True)
+
+    def create(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be made ({error.strerror}); pass another --checkpoints_dir") from None
+
+    def save_options(self, options: Namespace) -> None:
+        """Everything but where the options came from, as a file that ``--config`` reads back."""
+        kept = {name: value for name, value in sorted(vars(options).items()) if value is not None}
+        text = yaml.safe_dump(
+            {name: value for name, value in kept.items() if name not in ("config", "continue_train", "overwrite")}
+        )
+        _write(self.path / "options.yaml", lambda path: path.write_text(text))
+
+    def read_options(self) -> dict[str, Any]:
+        """What ``save_options`` wrote. Raises ``InputError`` naming the runs there are, if there is no such run."""
+        try:
+            saved = yaml.safe_load((self.path / "options.yaml").read_text())
+        except FileNotFoundError:
+            folder = self.path.parent
+            runs = sorted(path.parent.name for path in folder.glob("*/options.yaml"))
+            there = f"there are: {', '.join(runs)}" if runs else f"there is none in {folder}"
+            raise InputError(f"--name {self.name}: no such run; {there}") from None
+        except (yaml.YAMLError, UnicodeDecodeError):
+            saved = None
+        if not isinstance(saved, dict) or "model" not in saved:
+            raise InputError(
+                f"{self.path / 'options.yaml'} is damaged; write it again by starting train.py on this run"
+            )
+        return saved
+
+    def save(self, tags: list[str], model: TranslationModel, progress: Progress) -> None:
+        """Writes one checkpoint under all of its names, each complete or not there at all."""
+        state = {
+            "format": FORMAT,
+            "progress": asdict(progress),
+            "random": {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+            **model.state(),
+        }
+        first, *others = tags
+        _write(self.checkpoint(first), lambda path: torch.save(state, path))
+        for tag in others:
+            _write(self.checkpoint(tag), lambda path: _link(self.checkpoint(first), path))
+
+    def load(self, tag: str) -> dict[str, Any]:
+        """A checkpoint's state on the CPU; never runs code from the file. Raises ``InputError`` naming the file."""
+        path = self.checkpoint(tag)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            there = f"there are: {', '.join(self.tags())}" if self.tags() else f"{self.path} holds none"
+            raise InputError(f"{path}: no such checkpoint; {there}") from None
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+            reason = str(error).strip().partition("\n")[0][:100]
+            raise InputError(f"{path} is damaged or not a checkpoint ({reason}); load another with --epoch") from None
+        if not isinstance(state, dict) or "networks" not in state:
+            raise InputError(f"{path} is not a checkpoint of a run; load another with --epoch")
+        if state.get("format") != FORMAT:
+            raise InputError(
+                f"{path} has format {state.get('format')}, this version reads {FORMAT}; use the matching one"
+            )
+        return state
+
+
+def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
+    """Puts a loaded checkpoint into a model that is on its device, restores torch's random state, returns progress."""
+    try:
+        model.load_state(state)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise InputError(f"the checkpoint does not fit the networks ({str(error).partition(chr(10))[0]})") from None
+    torch.set_rng_state(state["random"]["torch"])
+    if len(state["random"]["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["random"]["cuda"])
+    return Progress(**state["progress"])
+
+
+def _write(path: Path, write: Any) -> None:
+    """Writes beside the path, waits for the disk, then renames: readers see the old file or the new one."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(scratch)
+        _flush(scratch)
+        os.replace(scratch, path)
+        _flush(path.parent)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _link(source: Path, path: Path) -> None:
+    """A second name for the same bytes; a copy where the file system has no links."""
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
