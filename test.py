@@ -1,0 +1,74 @@
+"""Translates a data set with a trained model: python test.py --dataroot DIR --name NAME ...; see README.md."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch.utils.data import DataLoader
+
+from data.collate import collate_domain
+from data.folders import summary
+from data.results import ResultFolder
+from data.unaligned_instance_dataset import DomainDataset
+from instagan.errors import InputError
+from models import MODELS
+from options.build import checkpoint_tag, entries_of, framing
+from options.device import choose_device, prepare, workers
+from options.parse import Resolved, parse_testing
+from options.run_folder import RunFolder
+from trackers.gallery import GalleryRow, GallerySection, write_gallery
+
+
+def test(resolved: Resolved) -> int:
+    """Writes the translations of every picture and a gallery of them; returns the exit code."""
+    options = resolved.values
+    device = choose_device(options)
+    prepare(device, options.seed, options.deterministic)
+    tag = checkpoint_tag(options)
+    state = RunFolder(Path(options.checkpoints_dir), options.name).load(tag)
+    model = MODELS[options.model].from_options(options).to(device)
+    model.load_networks(state)
+    letters = {"AtoB": ["AB"], "BtoA": ["BA"], "both": ["AB", "BA"]}[options.direction]
+    entries = {source: entries_of(options, source)[: options.num_test] for source, _ in letters}
+    folder = ResultFolder(
+        Path(options.results_dir) / options.name / f"{options.phase}_{tag}", options.original_size, options.aspect_ratio
+    )
+    print(resolved.table(), *(summary(found, options.phase, name) for name, found in entries.items()), sep="\n")
+    sections, seconds = [], 0.0
+    for source, target in letters:
+        # in a run trained with --direction BtoA the network's domain a is the folder B
+        to, back = (target.lower(), source.lower())[:: 1 if options.trained_direction == "AtoB" else -1]
+        dataset = DomainDataset(entries[source], framing(options, False))
+        loader = DataLoader(dataset, options.batch_size, collate_fn=collate_domain, num_workers=workers(options))
+        rows: list[GalleryRow] = []
+        for batch, paths in loader:
+            started = time.perf_counter()
+            real = batch.to(device)
+            fake = model.translate(real, to)
+            seconds += time.perf_counter() - started
+            rec = model.translate(fake, back)
+            for row in range(len(paths)):
+                shown = [shown[[row]].to("cpu") for shown in (real, fake, rec)]
+                entry = dataset.entries[len(rows)]
+                rows.append(GalleryRow(entry.picture.name, folder.save(entry, *shown, source, target)))
+        sections.append(GallerySection(f"{source} to {target}", folder.columns(source, target), rows))
+    count = sum(len(section.rows) for section in sections)
+    facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / count:.3f}"}
+    page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)
+    print(f"{count} pictures translated in {seconds / count:.3f} s each; look at {page}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    try:
+        return test(parse_testing(argv))
+    except InputError as error:
+        print(f"test.py: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Between the training loop and the trackers: what is due when, and the only place where a step waits for numbers."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+
+from instagan.instances import UnpairedBatch
+from models.base_model import Losses, Pictures
+from models.schedule import Progress, due
+from trackers import Tracker, Trackers, loss_log
+from trackers.console import Console
+from trackers.tensorboard import TensorBoard
+from trackers.visdom_window import VisdomWindow
+from trackers.web_page import WebPage
+
+
+class Watch:
+    """Tells a run's trackers of the steps that are due: losses every ``print_freq`` pictures, pictures by tracker.
+
+    Losses stay on their device until they are due. A context: leaving it closes every tracker.
+    """
+
+    def __init__(self, console: Console, trackers: list[tuple[Tracker, int]], print_freq: int, start: Progress) -> None:
+        """trackers: each with its frequency of pictures, 0 for none."""
+        self.console, self.print_freq = console, print_freq
+        self.all = Trackers([console, *(tracker for tracker, _ in trackers)], console.message)
+        self.showing = [
+            (Trackers([tracker], console.message), frequency) for tracker, frequency in trackers if frequency
+        ]
+        self.since, self.pictures_then, self.waited = time.perf_counter(), start.pictures, 0.0
+        self.newest: tuple[Progress, UnpairedBatch, Losses, Pictures] | None = None
+
+    @classmethod
+    def from_options(
+        cls, options: Namespace, changed: Collection[str], folder: Path, start: Progress, size: int
+    ) -> Watch:
+        """Opens the trackers that the options ask for. size: pairs of an epoch. Raises ``InputError``."""
+        epochs = options.niter + options.niter_decay
+        total = start.pictures + size * (epochs - start.epoch + 1) - start.batches * options.batch_size
+        if options.max_steps:
+            total = min(total, start.pictures + (options.max_steps - start.steps) * options.batch_size)
+        console = Console(max(total, 0), start.pictures, epochs)
+        log = folder / "loss_log.jsonl"
+        loss_log.drop_after(log, start.steps)
+        history = loss_log.read(log)
+        trackers: list[tuple[Tracker, int]] = [(loss_log.LossLog(log), 0)]
+        if not options.no_html:
+            page = WebPage(
+                folder / "web", options.name, vars(options), changed, start, history, options.display_winsize
+            )
+            trackers.append((page, options.update_html_freq))
+        if options.display_id > 0:
+            window = VisdomWindow(
+                options.display_server, options.display_port, options.display_env, options.display_id,
+                options.display_ncols, options.name, history=history, warn=console.message,
+            )  # fmt: skip
+            trackers.append((window, options.display_freq))
+        if options.tensorboard:
+            trackers.append((TensorBoard(folder / "tensorboard", start), options.display_freq))
+        return cls(console, trackers, options.print_freq, start)
+
+    def step(
+        self, before: Progress, now: Progress, pair: UnpairedBatch, losses: Losses, pictures: Pictures,
+        rates: dict[str, float], data_wait: float,
+    ) -> None:  # fmt: skip
+        """One training step is done: ``before`` -> ``now``. data_wait: seconds for which it waited for its batch."""
+        self.waited += data_wait
+        self.newest = now, pair, losses, pictures
+        self.console.advance(now)
+        if due(self.print_freq, before, now):
+            count, moment = now.pictures - self.pictures_then, time.perf_counter()
+            values = {name: loss.item() for name, loss in losses.items()}
+            facts = {"seconds_per_picture": (moment - self.since) / count, "data_wait": self.waited / count}
+            self.all.losses(now, values, rates | facts)
+            self.since, self.pictures_then, self.waited = time.perf_counter(), now.pictures, 0.0
+        for trackers, frequency in self.showing:
+            if due(frequency, before, now):
+                trackers.pictures(now, pictures, {"A": pair.a_paths, "B": pair.b_paths})
+
+    def message(self, text: str) -> None:
+        self.console.message(text)
+
+    def newest_losses(self) -> str:
+        """The losses of the last step in words, for the end of a run that was too short to have logged any."""
+        losses = self.newest[2] if self.newest else {}
+        return ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shows the last step's pictures, so that the page of a short run is not empty, and closes the trackers."""
+        if self.newest:
+            now, pair, _, pictures = self.newest
+            for trackers, _ in self.showing:
+                trackers.pictures(now, pictures, {"A": pair.a_paths, "B": pair.b_paths})
+        self.all.close()
