@@ -1,0 +1,43 @@
+"""Installs the library package ``instagan``; the framework around it (train.py, test.py) runs from the checkout."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def version() -> str:
+    """The version in ``instagan/__init__.py``, read as text: importing it would need torch."""
+    found = re.search(r'^__version__ = "([^"]+)"$', (HERE / "instagan/__init__.py").read_text("utf-8"), re.MULTILINE)
+    if found is None:
+        raise RuntimeError("instagan/__init__.py has no line __version__ = ...")
+    return found.group(1)
+
+
+setup(
+    name="instagan",
+    version=version(),
+    description="Instance-aware image-to-image translation in PyTorch",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=["instagan"],
+    python_requires=">=3.10",
+    install_requires=["torch>=2.6", "numpy>=1.24", "pillow>=9.4"],
+    extras_require={
+        "train": ["ConfigArgParse>=1.5.3", "PyYAML>=6", "tqdm>=4.64", "dominate>=2.7"],
+        "visdom": ["visdom>=0.2.4"],
+        "tensorboard": ["tensorboard>=2.14"],
+        "dev": [
+            "pytest>=8",
+            "pytest-cov>=5",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
+            "selenium>=4.15",
+            "ruff>=0.9",
+            "mypy>=1.11",
+        ],
+    },
+)
