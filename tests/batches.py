@@ -1,0 +1,41 @@
+"""Random batches for the tests: pictures of noise with rectangles as instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from instagan.instances import InstanceBatch, UnpairedBatch
+
+SIDE = 32
+
+
+def random_batch(counts: Sequence[int], slots: int | None = None, seed: int = 0, side: int = SIDE) -> InstanceBatch:
+    """One row per count, with as many instances of different sizes at random places and slots."""
+    random = torch.Generator().manual_seed(seed)
+    slots = max(counts) if slots is None else slots
+    image = torch.rand((len(counts), 3, side, side), generator=random) * 2 - 1
+    masks = torch.full((len(counts), slots, side, side), -1.0)
+    for row, count in enumerate(counts):
+        for slot in torch.randperm(slots, generator=random)[:count].tolist():
+            top, left = torch.randint(0, side // 2, (2,), generator=random).tolist()
+            height, width = torch.randint(3, side // 2, (2,), generator=random).tolist()
+            masks[row, slot, top : top + height, left : left + width] = 1.0
+    return InstanceBatch.from_masks(image, masks)
+
+
+def random_pair(a: Sequence[int], b: Sequence[int], seed: int = 0, side: int = SIDE) -> UnpairedBatch:
+    """Unpaired rows with the given numbers of instances."""
+    first, second = random_batch(a, seed=seed, side=side), random_batch(b, seed=seed + 1, side=side)
+    return UnpairedBatch(
+        first, second, tuple(f"a{row}" for row in range(len(a))), tuple(f"b{r}" for r in range(len(b)))
+    )
+
+
+def assert_same(one: InstanceBatch, other: InstanceBatch, tolerance: float = 0.0) -> None:
+    """Same shapes, same existence, same labels, images and masks within the tolerance."""
+    assert torch.equal(one.present, other.present)
+    assert torch.equal(one.labels, other.labels)
+    torch.testing.assert_close(one.image, other.image, rtol=0, atol=tolerance)
+    torch.testing.assert_close(one.masks, other.masks, rtol=0, atol=tolerance)

@@ -1,0 +1,64 @@
+"""Laws of CycleGAN and of the ablation CycleGAN+Seg."""
+
+import pytest
+import torch
+
+from instagan.blocks import initialise
+from instagan.discriminators import PatchDiscriminator
+from instagan.generators import ResnetGenerator
+from models.cycle_gan_model import CycleGanModel
+from tests.batches import assert_same, random_batch, random_pair
+
+
+def small_model(with_masks: bool, **changes) -> CycleGanModel:
+    torch.manual_seed(0)
+    generators = {name: ResnetGenerator(4, blocks=1, with_union=with_masks) for name in "AB"}
+    for generator in generators.values():
+        initialise(generator, "xavier", 1.0)
+    discriminators = {name: PatchDiscriminator(4, with_union=with_masks) for name in "AB"}
+    return CycleGanModel(generators, discriminators, with_masks=with_masks, **changes)
+
+
+def test_pictures_only_training_does_not_depend_on_masks():
+    pair, bare = random_pair([2, 1], [1, 3]), random_pair([2, 1], [1, 3])
+    bare = type(bare)(bare.a.slots(0, 0), bare.b.slots(0, 0), bare.a_paths, bare.b_paths)
+    one, other = small_model(False), small_model(False)
+    assert {k: v.item() for k, v in one.training_step(pair)[0].items()} == {
+        k: v.item() for k, v in other.training_step(bare)[0].items()
+    }
+
+
+def test_masks_take_part_with_masks():
+    pair, other = random_pair([2, 1], [1, 3]), random_pair([2, 1], [1, 3])
+    other = type(other)(other.a.slots(0, 1), other.b.slots(0, 1), other.a_paths, other.b_paths)
+    one = small_model(True).training_step(pair)[0]["cyc_A"]
+    assert one.item() != small_model(True).training_step(other)[0]["cyc_A"].item()
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_a_step_trains_all_four_networks(with_masks):
+    model = small_model(with_masks)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    losses, pictures = model.training_step(random_pair([2, 0], [1, 1]))
+    assert set(losses) == {f"{kind}_{way}" for kind in ("G", "D", "cyc", "idt") for way in "AB"}
+    assert list(pictures["A"]) == ["real_A", "fake_B", "rec_A"]
+    changed = {
+        name.split(".")[1] for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"G_A", "G_B", "D_A", "D_B"}
+
+
+def test_identity_loss_is_switched_off_by_its_weight():
+    assert not {"idt_A", "idt_B"} & set(
+        small_model(False, lambdas={"idt": 0.0}).training_step(random_pair([1], [1]))[0]
+    )
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_translate_gives_one_slot_at_the_most(with_masks):
+    model, source = small_model(with_masks), random_batch([3, 0])
+    fake = model.translate(source, to="a")
+    assert fake.slot_count == int(with_masks)
+    assert_same(fake[[1]], model.translate(source[[1]], to="a"), 1e-5)
+    if with_masks:
+        assert fake.present.tolist() == [[True], [False]]

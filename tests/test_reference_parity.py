@@ -1,0 +1,249 @@
+"""Golden traces of the published system: forward passes, sequential translation, losses of every mini-batch, weights.
+
+Reads every .npz in fixtures/parity and, if the environment variable PARITY_DIR names a folder, every .npz there.
+
+How closely a trace can be followed: Adam turns the sign of a gradient into a full step, and some gradients are zero but
+for rounding (a bias before instance normalisation always; a few weights by chance). From the second mini-batch on two
+correct float32 programs therefore differ. How much is measured here, per trace: our own training is repeated from
+weights perturbed by one part in ten million, and what that changes is added to the tolerance.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from instagan.discriminators import SetDiscriminator
+from instagan.generators import SetGenerator
+from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.sequential import sequential_mini_batches
+from models.insta_gan_model import InstaGanModel
+
+FOLDERS = [Path(__file__).parent / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
+TRACES = sorted(path for folder in FOLDERS for path in folder.glob("*.npz"))
+WAYS = [("A", "B"), ("B", "A")]
+PERTURBED_RUNS = 3
+
+LEGACY_KEYS = {
+    "G": {
+        "encoder_img.": "image_encoder.",
+        "encoder_seg.": "mask_encoder.",
+        "decoder_img.": "image_decoder.",
+        "decoder_seg.": "mask_decoder.",
+        ".conv_block.": ".layers.",
+    },
+    "D": {
+        "feature_img.": "image_features.",
+        "feature_seg.": "mask_features.",
+        ".module.bias": ".bias",
+        ".module.weight_bar": ".parametrizations.weight.original",
+        ".module.weight_u": ".parametrizations.weight.0._u",
+        ".module.weight_v": ".parametrizations.weight.0._v",
+    },
+}
+
+
+class Trace:
+    """One recorded run of the published system."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as file:
+            self.arrays = {name: file[name] for name in file.files}
+        self.meta = ast.literal_eval(str(self.arrays["meta"]))
+
+    def tensor(self, name: str) -> Tensor:
+        return torch.from_numpy(self.arrays[name])
+
+    def number(self, name: str) -> float:
+        return float(self.arrays[name])
+
+    def weights(self, when: str, network: str) -> dict[str, Tensor]:
+        """State of one network under our names."""
+        found = {}
+        for name in self.arrays:
+            if name.startswith(f"{when}/{network}/"):
+                ours = name.split("/", 2)[2]
+                for legacy, replacement in LEGACY_KEYS[network[0]].items():
+                    ours = ours.replace(legacy, replacement)
+                found[ours] = self.tensor(name)
+        return found
+
+    def batch(self, domain: str) -> InstanceBatch:
+        return InstanceBatch.from_masks(self.tensor(f"input/{domain}"), self.tensor(f"input/{domain}_segs"))
+
+    def model(self, perturbation: int = 0) -> InstaGanModel:
+        """Our model with the recorded initial weights, perturbed within rounding if ``perturbation`` is not 0."""
+        meta = self.meta
+        model = InstaGanModel(
+            {name: SetGenerator(meta["ngf"]) for name in "AB"},
+            {name: SetDiscriminator(meta["ndf"]) for name in "AB"},
+            ins_max=meta["ins_max"],
+            ins_per=meta["ins_per"],
+            lambdas={
+                "A": meta["lambda_A"],
+                "B": meta["lambda_B"],
+                "idt": meta["lambda_idt"],
+                "ctx": meta["lambda_ctx"],
+            },
+            pool_size=meta["pool_size"],
+            lr=meta["lr"],
+            beta1=meta["beta1"],
+        )
+        model.load_networks({"networks": {name: self.weights("init", name) for name in model.networks}})
+        if perturbation:
+            random = torch.Generator().manual_seed(perturbation)
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=random))
+        return model
+
+
+@dataclass
+class Training:
+    """What our training on a trace gave: losses by (step, mini-batch, name), pictures, final weights."""
+
+    losses: dict[tuple[int, int, str], float] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+@cache
+def trace_of(path: Path) -> Trace:
+    return Trace(path)
+
+
+@cache
+def training_of(path: Path, perturbation: int) -> Training:
+    trace, done = trace_of(path), Training()
+    model = trace.model(perturbation)
+    pair = UnpairedBatch(trace.batch("A"), trace.batch("B"), ("a",), ("b",))
+    for step in range(trace.meta["steps"]):
+        for iteration, played in enumerate(model.mini_batch_steps(pair)):
+            for part in played:
+                done.losses |= {(step, iteration, name): loss.item() for name, loss in part.losses.items()}
+                way = part.play.direction
+                done.pictures[f"fake_{way.target}"] = part.mini_batch.result.image
+    for name, network in model.networks.items():
+        done.weights |= {f"{name}/{key}": tensor.clone() for key, tensor in network.state_dict().items()}
+    return done
+
+
+@pytest.fixture(params=TRACES, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+def close(ours: Tensor, golden: Tensor, tolerance: float = 1e-5) -> None:
+    # 1e-5 is the rounding of a few dozen layers; a trace's own rounding is as large as ours
+    assert (ours - golden).abs().max().item() <= 2 * tolerance
+
+
+def test_there_are_traces():
+    assert len(TRACES) >= 2
+    assert all(any(folder.glob("*.npz")) for folder in FOLDERS), f"no .npz in one of {FOLDERS}"
+
+
+@torch.no_grad()
+def test_generators_and_discriminators_in_one_pass(path):
+    trace = trace_of(path)
+    model = trace.model().eval()
+    for source, target in WAYS:
+        chosen = trace.batch(source).largest(trace.meta["ins_max"])
+        out = model.networks[f"G_{source}"](chosen)
+        close(torch.cat([out.image, out.masks], dim=1), trace.tensor(f"forward/G_{source}(real_{source})"))
+        judged = trace.batch(target).largest(trace.meta["ins_max"])
+        close(model.networks[f"D_{source}"](judged), trace.tensor(f"forward/D_{source}(real_{target})"))
+
+
+@torch.no_grad()
+def test_sequential_translation(path):
+    trace = trace_of(path)
+    model = trace.model()
+    for source, target in WAYS:
+        real = trace.batch(source)
+        chosen = real.largest(trace.meta["ins_max"])
+        close(chosen.union(), trace.tensor(f"test/real_{source}_seg"))
+        fake = model.translate(real, target.lower())
+        close(fake.image, trace.tensor(f"test/fake_{target}_img"))
+        close(fake.union(), trace.tensor(f"test/fake_{target}_seg"))
+        first = next(sequential_mini_batches(model.networks[f"G_{source}"], chosen, trace.meta["ins_per"]))
+        rec = model.networks[f"G_{target}"](first.translated)
+        close(rec.image, trace.tensor(f"test/rec_{source}_img"))
+
+
+def recorded_losses(trace: Trace) -> dict[tuple[int, int, str], float]:
+    found = {}
+    for name in trace.arrays:
+        parts = name.split("/")
+        if len(parts) == 4 and parts[3].startswith("loss_"):
+            place = int(parts[1].removeprefix("step")), int(parts[2].removeprefix("iter"))
+            found[(*place, parts[3].removeprefix("loss_"))] = trace.number(name)
+    return found
+
+
+def test_losses_of_every_mini_batch(path):
+    trace = trace_of(path)
+    ours = training_of(path, 0).losses
+    others = [training_of(path, seed).losses for seed in range(1, PERTURBED_RUNS + 1)]
+    for place, golden in recorded_losses(trace).items():
+        step, iteration, name = place
+        if place not in ours:  # a direction that has run out: no generator term, the last D repeated
+            assert golden == 0 or (
+                name.startswith("D_") and golden == trace.number(f"train/step{step}/iter{iteration - 1}/loss_{name}")
+            )
+            continue
+        first = step == 0 and iteration == 0
+        spread = max(abs(other[place] - ours[place]) for other in others)
+        allowed = 1e-5 * abs(golden) + 1e-7 if first else 1e-3 * abs(golden) + 3 * spread
+        assert abs(ours[place] - golden) <= allowed, (place, ours[place], golden, spread)
+    assert set(ours) <= set(recorded_losses(trace))
+
+
+def test_pictures_after_the_last_step(path):
+    trace = trace_of(path)
+    ours = training_of(path, 0).pictures
+    for name, image in ours.items():
+        spread = max(
+            (training_of(path, s).pictures[name] - image).abs().max().item() for s in range(1, PERTURBED_RUNS + 1)
+        )
+        difference = (image - trace.tensor(f"train/visual_{name}_img")).abs().max().item()
+        assert difference <= 1e-3 + 3 * spread, (name, difference, spread)
+
+
+def has_no_effect(name: str) -> bool:
+    """A bias right before instance normalisation cancels out: its gradient is rounding, its course is chance."""
+    last_of = {
+        "image_decoder.7.bias",
+        "mask_decoder.7.bias",
+        "classifier.3.bias",
+        "image_features.0.bias",
+        "mask_features.0.bias",
+    }
+    return name.endswith(".bias") and name.split("/")[1] not in last_of
+
+
+def test_weights_after_the_last_step(path):
+    trace = trace_of(path)
+    ours = training_of(path, 0).weights
+    others = [training_of(path, seed).weights for seed in range(1, PERTURBED_RUNS + 1)]
+    off, moved = 0.0, 0.0
+    for network in trace.model().networks:
+        start, end = trace.weights("init", network), trace.weights("final", network)
+        for key, golden in end.items():
+            name = f"{network}/{key}"
+            if has_no_effect(name) or key.endswith(("_u", "_v")):  # the published norm makes more power steps
+                continue
+            spread = max((other[name] - ours[name]).abs().max().item() for other in others)
+            assert (ours[name] - golden).abs().max().item() <= 1e-3 + 3 * spread, (name, spread)
+            noise = sum((other[name] - ours[name]).norm().item() ** 2 for other in others) / len(others)
+            off += max(0.0, (ours[name] - golden).norm().item() ** 2 - 3 * noise)
+            moved += (golden - start[key]).norm().item() ** 2
+    assert off**0.5 <= 0.2 * moved**0.5  # all weights went where the published system's went

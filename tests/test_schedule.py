@@ -1,0 +1,51 @@
+"""Learning rate and due dates are pure functions of progress."""
+
+import pytest
+import torch
+
+from models.schedule import Progress, due, learning_rate_factor, set_learning_rates
+
+
+def test_linear_decay_is_the_published_formula():
+    factors = [learning_rate_factor("lambda", epoch, 3, 4, 50) for epoch in range(1, 8)]
+    assert factors == pytest.approx([1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_step_policy_divides_by_ten():
+    factors = [learning_rate_factor("step", epoch, 100, 100, 2) for epoch in range(1, 6)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+def test_cosine_falls_from_one_towards_zero():
+    factors = [learning_rate_factor("cosine", epoch, 5, 5, 50) for epoch in range(1, 11)]
+    assert factors[0] == 1
+    assert factors == sorted(factors, reverse=True)
+    assert factors[5] == pytest.approx(0.5)
+    assert 0 < factors[-1] < 0.05
+
+
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(ValueError, match="lambda, step, cosine"):
+        learning_rate_factor("plateau", 1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 150])
+def test_due_once_per_multiple_whatever_the_batch_size(batch):
+    progress, times = Progress(), 0
+    while progress.pictures < 1000:
+        before, progress = progress, progress.after_batch(batch)
+        times += due(100, before, progress)
+    assert times == min(progress.pictures // 100, progress.steps)
+    assert not due(0, Progress(), progress)
+
+
+def test_progress_counts():
+    progress = Progress().after_batch(4).after_batch(3).next_epoch().after_batch(4)
+    assert progress == Progress(epoch=2, batches=1, steps=3, pictures=11)
+
+
+def test_discriminators_have_their_own_rate():
+    optimizers = {name: torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))]) for name in ("G", "D")}
+    set_learning_rates(optimizers, 1e-3, 5e-4)
+    assert optimizers["G"].param_groups[0]["lr"] == 1e-3
+    assert optimizers["D"].param_groups[0]["lr"] == 5e-4
