@@ -1,0 +1,95 @@
+"""Every method keeps the contract: train, save, resume and translate a two-picture folder through the programs."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models import MODELS
+from options.parse import parse_training
+from tests.batches import assert_same, random_pair
+from tests.programs import ROOT, draw_set, train, translate
+
+CASES = [(name,) for name in MODELS] + [("cycle_gan", "--with_masks")]
+STEP = ("--niter", "1", "--niter_decay", "1", "--no_html", "--print_freq", "1")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = draw_set(tmp_path_factory.mktemp("data"), "train", a=[2, 1], b=[1, 3])
+    return draw_set(root, "val", a=[3, 0], b=[1, 2])
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_train_save_resume_translate(case, data, tmp_path):
+    method = ("--name", "run", "--model", *case)
+    assert train(data, tmp_path, *method, *STEP, "--max_steps", "1") == 0
+    first = torch.load(tmp_path / "run" / "latest.pth", weights_only=True)
+    assert train(data, tmp_path, *method, *STEP, "--continue_train") == 0
+    last = torch.load(tmp_path / "run" / "latest.pth", weights_only=True)
+    assert last["progress"]["steps"] == 4
+    for name, weights in first["networks"].items():
+        assert any(not torch.equal(tensor, last["networks"][name][key]) for key, tensor in weights.items()), name
+
+    assert translate(data, tmp_path, tmp_path / "results", "--name", "run", "--phase", "val") == 0
+    results = tmp_path / "results" / "run" / "val_latest"
+    for stem, source, target in (("a0", "A", "B"), ("a1", "A", "B"), ("b0", "B", "A"), ("b1", "B", "A")):
+        for what in (f"real_{source}", f"fake_{target}", f"rec_{source}"):
+            with Image.open(results / f"{stem}_{what}.png") as picture:
+                assert picture.size == (32, 32) and picture.mode == "RGB"
+    assert (results / "index.html").exists()
+    real, fake = (np.asarray(Image.open(results / f"a0_{what}.png")) for what in ("real_A", "fake_B"))
+    assert np.abs(real.astype(int) - fake).max() > 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_state_restores_everything_that_training_depends_on(name):
+    options = parse_training(["--dataroot", str(ROOT), "--model", name, "--ngf", "2", "--ndf", "2"]).values
+    torch.manual_seed(0)
+    model = MODELS[name].from_options(options)
+    model.training_step(random_pair([2, 1], [1, 3]))
+    torch.manual_seed(1)
+    twin = MODELS[name].from_options(options)
+    twin.load_state(copy.deepcopy(model.state()))  # as through a file
+    for seed in (3, 4):
+        losses, pictures = model.training_step(random_pair([2, 0], [1, 3], seed=seed))
+        again, twins = twin.training_step(random_pair([2, 0], [1, 3], seed=seed))
+        assert {key: value.item() for key, value in losses.items()} == {
+            key: value.item() for key, value in again.items()
+        }
+        for source, batches in pictures.items():
+            assert list(batches)[0] == f"real_{source}"
+            for key, batch in batches.items():
+                assert_same(batch, twins[source][key])
+
+
+def test_programs_name_no_method():
+    for program in ("train.py", "test.py"):
+        text = (ROOT / program).read_text().replace("[--model insta_gan]", "")
+        assert not re.search("|".join(MODELS), text), program
+        assert len(text.splitlines()) <= 85, program
+
+
+def test_direction_b_to_a_exchanges_the_domains_in_training_and_back_in_translation(data, tmp_path):
+    assert train(data, tmp_path, "--name", "there", *STEP, "--direction", "BtoA", "--serial_batches", "--no_flip") == 0
+    swapped = tmp_path / "swapped"
+    swapped.mkdir()
+    for source, target in (("A", "B"), ("B", "A")):
+        for kind in ("", "_seg"):
+            (swapped / f"train{target}{kind}").symlink_to(data / f"train{source}{kind}")
+            (swapped / f"val{target}{kind}").symlink_to(data / f"val{source}{kind}")
+    assert train(swapped, tmp_path, "--name", "back", *STEP, "--serial_batches", "--no_flip") == 0
+    one, other = (
+        torch.load(tmp_path / name / "latest.pth", weights_only=True)["networks"] for name in ("there", "back")
+    )
+    assert all(torch.equal(tensor, other[net][key]) for net in one for key, tensor in one[net].items())
+    for name, root in (("there", data), ("back", swapped)):
+        assert translate(root, tmp_path, tmp_path / "results", "--name", name, "--phase", "val") == 0
+    there, back = (tmp_path / "results" / name / "val_latest" for name in ("there", "back"))
+    assert (there / "a0_fake_B.png").read_bytes() == (back / "a0_fake_A.png").read_bytes()
