@@ -1,6 +1,6 @@
 """Tensors to pictures and back, and drawing: the only owner of the step between [-1, 1] and [0, 255].
 
-Letters: N instance slots, H x W picture, T x T smallest side of a tile on a contact sheet.
+Letters: N instance slots, H x W picture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from instagan.instances import INSIDE, OUTSIDE
 
-HUES = (0.56, 0.05, 0.36, 0.86, 0.14, 0.70, 0.47, 0.96, 0.26, 0.63)
+HUES = (0.56, 0.05, 0.36, 0.86, 0.14, 0.70, 0.47, 0.96, 0.26, 0.78)
 """Hues on the colour circle, in an order that keeps neighbours far apart; used up, they come again lighter."""
 
 FILL = 0.38
@@ -90,7 +90,9 @@ def _outline(inside: Tensor) -> Tensor:
 def enlarged(picture: Image.Image, smallest: int = SMALLEST_TILE) -> Image.Image:
     """The picture, enlarged by a whole factor (nearest neighbour) where its shorter side is below ``smallest``."""
     factor = -(-smallest // min(picture.size))
-    return picture if factor <= 1 else picture.resize((picture.width * factor, picture.height * factor), Image.NEAREST)
+    if factor <= 1:
+        return picture
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
 def contact_sheet(

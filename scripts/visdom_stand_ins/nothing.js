@@ -1,0 +1,1 @@
+// Nothing is needed in place of this file.

@@ -1,0 +1,53 @@
+"""TensorBoard: scalars and pictures as event files, for those who have it installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from data.pictures import overlay, to_bytes
+from instagan.errors import InputError
+from models.schedule import Progress
+from trackers import Losses, Paths, Pictures
+from trackers.page_text import readable
+
+ROWS = 4
+"""Pictures shown of each batch."""
+
+
+class TensorBoard:
+    """Writes event files to ``folder``; points of steps after ``start`` (of a killed run) disappear from the plots.
+
+    Raises ``InputError`` where tensorboard is not installed.
+    """
+
+    def __init__(self, folder: str | Path, start: Progress) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError("--tensorboard needs the package tensorboard: pip install tensorboard") from error
+        self._writer = SummaryWriter(str(folder), purge_step=start.steps + 1 if start.steps else None)
+
+    def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:
+        for kind, values in (("losses", losses), ("run", facts)):
+            for name, value in values.items():
+                self._writer.add_scalar(f"{kind}/{name}", value, progress.steps)
+
+    def pictures(self, progress: Progress, pictures: Pictures, paths: Paths) -> None:
+        for source, batches in pictures.items():
+            for name, batch in batches.items():
+                for row in range(min(ROWS, len(batch))):
+                    tag = f"from_{source}_{row}/{name}"
+                    self._writer.add_image(tag, to_bytes(batch.image[row]), progress.steps, dataformats="HWC")
+                    if batch.slot_count:
+                        drawn = overlay(batch.image[row], batch.masks[row], batch.present[row])
+                        pixels = torch.frombuffer(bytearray(drawn.tobytes()), dtype=torch.uint8)
+                        pixels = pixels.view(drawn.height, drawn.width, 3)  # (H, W, 3)
+                        self._writer.add_image(f"{tag}_masks", pixels, progress.steps, dataformats="HWC")
+            for row, path in enumerate(paths.get(source, ())[:ROWS]):
+                self._writer.add_text(f"from_{source}_{row}/file", readable(Path(path).name), progress.steps)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,185 @@
+"""Live windows on a Visdom server: one plot of the losses, the newest pictures, the same with instances drawn over.
+
+A thread does the talking. Training hands it work and never waits: what the thread cannot keep up with is dropped, and
+after the first failure nothing is sent any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import ipaddress
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+
+from data.pictures import enlarged, overlay, to_picture
+from instagan.instances import InstanceBatch
+from models.schedule import Progress
+from trackers import Losses, Paths, Pictures
+from trackers.history import LossHistory, Point, thinned
+
+CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
+"""How long the thread waits for a server to accept and to answer. Only the thread waits."""
+
+CLOSE_SECONDS = 2.0
+"""How long ``close`` waits for the last work to be sent."""
+
+PENDING = 8
+"""Pieces of work that may wait for the thread; more are dropped."""
+
+POINTS = 500
+"""At most this many points per curve: the whole plot is sent anew each time, so a lost message does no harm."""
+
+ROWS = 4
+"""Pictures shown of each batch."""
+
+
+class VisdomWindow:
+    """Sends to ``server``:``port``, environment ``env``. Windows: ``display_id`` is the plot, + 1 the pictures with
+    ``ncols`` in a line, + 2 the pictures with instances. ``name`` heads each window; ``history`` are lines of the
+    run's loss log, so that a resumed run continues its curves. ``warn`` is called at most once, from any thread."""
+
+    def __init__(
+        self,
+        server: str,
+        port: int,
+        env: str,
+        display_id: int,
+        ncols: int,
+        name: str,
+        warn: Callable[[str], None],
+        history: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        self._server, self._port, self._env = server, port, env
+        self._first_id, self._ncols, self._name = display_id, max(1, ncols), name
+        self._warn = warn
+        self._history = LossHistory(history)
+        self._work: queue.Queue[Callable[[Any], None] | None] = queue.Queue(PENDING)
+        self._failed = threading.Event()
+        self._thread = threading.Thread(target=self._send_all, name="visdom", daemon=True)
+        self._thread.start()
+
+    def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:
+        self._history.add(progress, losses, facts)
+        if not self._failed.is_set():
+            series = {name: tuple(points) for name, points in self._history.series().items()}
+            self._offer(lambda client: self._plot(client, series))
+
+    def pictures(self, progress: Progress, pictures: Pictures, paths: Paths) -> None:
+        if self._failed.is_set() or not pictures:
+            return
+        title = f"{self._name}: epoch {progress.epoch}, step {progress.steps}"
+        # The thread draws, but the tensors leave the device here: it is training's to give away.
+        batches = [
+            (name, batch[:ROWS].detach().to("cpu")) for shown in pictures.values() for name, batch in shown.items()
+        ]
+        self._offer(lambda client: self._show(client, title, batches))
+
+    def close(self) -> None:
+        deadline = time.monotonic() + CLOSE_SECONDS
+        if not self._failed.is_set():
+            with contextlib.suppress(queue.Full):
+                self._work.put(None, timeout=CLOSE_SECONDS)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _offer(self, work: Callable[[Any], None]) -> None:
+        with contextlib.suppress(queue.Full):
+            self._work.put_nowait(work)
+
+    def _send_all(self) -> None:
+        """The thread: connects, then does the work in order until there is no more or the first failure."""
+        try:
+            client = _connect(self._server, self._port, self._env)
+            while (work := self._work.get()) is not None:
+                work(client)
+                del work  # holds pictures
+        except Exception as error:  # whatever a server or its client does must not end a training run
+            self._failed.set()
+            reason = str(error) or type(error).__name__
+            self._warn(f"warning: no Visdom windows from here on ({self._server}:{self._port}: {reason})")
+
+    def _plot(self, client: Any, series: Mapping[str, tuple[Point, ...]]) -> None:
+        """The losses as one line plot. Each has steps of its own: one that is not logged at every step has no gaps."""
+        curves = {name: thinned(list(points), POINTS) for name, points in series.items()}
+        traces = [
+            {
+                "type": "scatter",
+                "mode": "lines" if len(points) > 1 else "markers",
+                "name": name,
+                "x": [step for step, _ in points],
+                "y": [value if math.isfinite(value) else None for _, value in points],
+            }
+            for name, points in curves.items()
+        ]
+        title = f"{self._name}: losses"
+        layout = {
+            "showlegend": True,
+            "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
+            "xaxis": {"title": {"text": "step"}},
+            "yaxis": {"title": {"text": "loss"}},
+        }
+        opts = {"title": title, "width": 720, "height": 400}
+        window = str(self._first_id)
+        if traces:
+            message = {"data": traces, "layout": layout, "opts": opts, "win": window, "eid": self._env}
+            _expect(window, client._send(message))  # the call for those who build their own plot
+
+    def _show(self, client: Any, title: str, batches: Sequence[tuple[str, InstanceBatch]]) -> None:
+        """Two grids: each line of them is one row of all batches, in their order."""
+        order = [(name, batch, row) for row in range(ROWS) for name, batch in batches if row < len(batch)]
+        plain = [to_picture(batch.image[row]) for _, batch, row in order]
+        drawn = [overlay(batch.image[row], batch.masks[row], batch.present[row]) for _, batch, row in order]
+        caption = "  |  ".join(name for name, _ in batches)
+        for offset, what, pictures in ((1, "pictures", plain), (2, "instances", drawn)):
+            size = enlarged(pictures[0]).size
+            stack = [np.asarray(enlarged(picture).resize(size)).transpose(2, 0, 1) for picture in pictures]
+            opts = {"title": f"{title}, {what}", "caption": caption}
+            window = str(self._first_id + offset)
+            _expect(window, client.images(np.stack(stack), nrow=self._ncols, win=window, env=self._env, opts=opts))
+
+
+def _expect(window: str, answer: object) -> None:
+    """A Visdom server answers with the window it has drawn in; anything else is another kind of server."""
+    if answer != window:
+        raise ConnectionError("what answers there is no Visdom server")
+
+
+def _connect(server: str, port: int, env: str) -> Any:
+    """A client that never waits long and prints nothing. Raises any error that keeps it from working."""
+    if importlib.util.find_spec("visdom") is None:
+        raise ConnectionError("the package visdom is not installed")
+    import requests
+    import visdom
+
+    logging.getLogger("visdom").setLevel(logging.CRITICAL)
+    session = requests.Session()
+    session.trust_env = not _is_own_machine(server)  # a proxy for the internet must not be asked for localhost
+
+    class Client(visdom.Visdom):
+        """Visdom's client with time limits: its own waits for an answer for ever."""
+
+        def _handle_post(self, url: str, data: Any = None) -> str:
+            answer = session.post(url, data={} if data is None else data, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
+            answer.raise_for_status()
+            return answer.text
+
+    try:
+        return Client(server=server, port=port, env=env, raise_exceptions=True, use_incoming_socket=False)
+    except ConnectionError:
+        raise ConnectionError("no server answers; scripts/visdom_server.py starts one") from None
+
+
+def _is_own_machine(server: str) -> bool:
+    host = urlparse(server if "://" in server else f"http://{server}").hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
