@@ -28,7 +28,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
 demo: $(RUN) datasets/shapes/shapes.json
 	$(PY) train.py --config configs/shapes.yaml --overwrite
-	$(PY) test.py --dataroot datasets/shapes --name shapes --phase val
+	$(PY) test.py --dataroot datasets/shapes --name shapes --phase val --num_threads 0
 	@echo
 	@$(PY) scripts/measure_shapes.py --results results/shapes/val_latest --dataroot datasets/shapes
 	@echo

@@ -28,8 +28,11 @@ setup(
     install_requires=["torch>=2.6", "numpy>=1.24", "pillow>=9.4"],
     extras_require={
         "train": ["ConfigArgParse>=1.5.3", "PyYAML>=6", "tqdm>=4.64", "dominate>=2.7"],
-        "visdom": ["visdom>=0.2.4"],
+        "visdom": ["visdom>=0.2.4", "plotly>=5"],
         "tensorboard": ["tensorboard>=2.14"],
+        "coco": ["pycocotools>=2.0.7", "tqdm>=4.64"],
+        "ccp": ["scipy>=1.10", "tqdm>=4.64"],
+        "detector": ["torchvision>=0.21", "tqdm>=4.64"],
         "dev": [
             "pytest>=8",
             "pytest-cov>=5",

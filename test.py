@@ -7,18 +7,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch.utils.data import DataLoader
-
-from data.collate import collate_domain
 from data.folders import summary
+from data.loading import testing_loader
 from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.errors import InputError
 from models import MODELS
 from options.build import checkpoint_tag, entries_of, framing
-from options.device import choose_device, prepare, workers
+from options.device import choose_device, prepare, wait_for, workers
 from options.parse import Resolved, parse_testing
-from options.run_folder import RunFolder
+from options.run_folder import RunFolder, restore_networks
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
 
 
@@ -30,7 +28,7 @@ def test(resolved: Resolved) -> int:
     tag = checkpoint_tag(options)
     state = RunFolder(Path(options.checkpoints_dir), options.name).load(tag)
     model = MODELS[options.model].from_options(options).to(device)
-    model.load_networks(state)
+    restore_networks(state, model)
     letters = {"AtoB": ["AB"], "BtoA": ["BA"], "both": ["AB", "BA"]}[options.direction]
     entries = {source: entries_of(options, source)[: options.num_test] for source, _ in letters}
     folder = ResultFolder(
@@ -42,18 +40,20 @@ def test(resolved: Resolved) -> int:
         # in a run trained with --direction BtoA the network's domain a is the folder B
         to, back = (target.lower(), source.lower())[:: 1 if options.trained_direction == "AtoB" else -1]
         dataset = DomainDataset(entries[source], framing(options, False))
-        loader = DataLoader(dataset, options.batch_size, collate_fn=collate_domain, num_workers=workers(options))
+        loader = testing_loader(dataset, options.batch_size, workers(options))
         rows: list[GalleryRow] = []
         for batch, paths in loader:
-            started = time.perf_counter()
             real = batch.to(device)
+            started = time.perf_counter()
             fake = model.translate(real, to)
+            wait_for(device)
             seconds += time.perf_counter() - started
             rec = model.translate(fake, back)
             for row in range(len(paths)):
                 shown = [shown[[row]].to("cpu") for shown in (real, fake, rec)]
                 entry = dataset.entries[len(rows)]
                 rows.append(GalleryRow(entry.picture.name, folder.save(entry, *shown, source, target)))
+        folder.save_contact_sheet(source, target, [dict(row.files) for row in rows])
         sections.append(GallerySection(f"{source} to {target}", folder.columns(source, target), rows))
     count = sum(len(section.rows) for section in sections)
     facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / count:.3f}"}
@@ -68,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"test.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("test.py: interrupted; the pictures written so far are there", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pathlib import Path
 from data.loading import TrainingLoader
 from instagan.errors import InputError
 from models import MODELS
-from models.schedule import Progress, due, learning_rate_factor, set_learning_rates
-from options.build import open_run, training_dataset
+from models.schedule import Progress, due, set_learning_rates
+from options.build import learning_rates, open_run, training_dataset
 from options.device import choose_device, prepare, workers
 from options.parse import Resolved, parse_training
 from options.run_folder import LATEST, RunFolder, restore
@@ -41,10 +41,7 @@ def train(resolved: Resolved) -> int:
     ):
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.signal:
-                factor = learning_rate_factor(
-                    options.lr_policy, progress.epoch, options.niter, options.niter_decay, options.lr_decay_iters
-                )
-                rates = {"lr": options.lr * factor, "lr_D": (options.lr_D or options.lr) * factor}
+                rates = learning_rates(options, progress.epoch)
                 set_learning_rates(model.optimizers(), **rates)
                 waiting_since = time.perf_counter()
                 for pair in loader.epoch(progress.epoch, progress.batches):
@@ -52,11 +49,11 @@ def train(resolved: Resolved) -> int:
                     losses, pictures = model.training_step(pair.to(device, non_blocking=True))
                     before, progress = progress, progress.after_batch(len(pair))
                     watch.step(before, progress, pair, losses, pictures, rates, data_wait)
-                    if progress.steps >= last_step or stop.signal:
-                        break
                     if due(options.save_latest_freq, before, progress):
                         kept = [f"iter_{progress.pictures}"] if options.save_by_iter else []
                         run.save([LATEST, *kept], model, progress)
+                    if progress.steps >= last_step or stop.signal:
+                        break
                     waiting_since = time.perf_counter()
                 if progress.batches == len(loader):
                     epoch, progress = progress.epoch, progress.next_epoch()
@@ -68,7 +65,7 @@ def train(resolved: Resolved) -> int:
         run.save([LATEST], model, progress)
         where = f"step {progress.steps}, epoch {min(progress.epoch, last_epoch)} of {last_epoch}"
         why = f"stopped by {stop.signal.name}" if stop.signal else "done"
-        watch.message(f"{why} at {where} ({watch.newest_losses()}); saved {run.checkpoint(LATEST)}")
+        watch.message(f"{why} at {where} ({watch.newest_losses() or 'no losses'}); saved {run.checkpoint(LATEST)}")
     return stop.exit_code
 
 
@@ -78,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # a second signal, or one before the first step
+        print("train.py: interrupted at once; what was saved before is there", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

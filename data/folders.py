@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +68,14 @@ def _list_masks(folder: Path) -> dict[str, list[Path]]:
             f"{folder}: no such folder; it should hold the masks of the pictures (NAME_0.png, NAME_1.png, ...); "
             "a method that needs no masks can train with --dataset_mode unaligned"
         )
-    numbered = defaultdict(list)
-    for path in folder.iterdir():
+    numbered: defaultdict[str, dict[int, Path]] = defaultdict(dict)
+    for path in sorted(folder.iterdir()):
         stem, number = _stem_and_number(path)
         if number >= 0 and _is_picture(path):
-            numbered[stem].append((number, path))
-    return {stem: [path for _, path in sorted(found)] for stem, found in numbered.items()}
+            twin = numbered[stem].setdefault(number, path)
+            if twin is not path:
+                raise InputError(f"{path} and {twin.name} are both mask {number} of {stem}; remove one of them")
+    return {stem: [found[number] for number in sorted(found)] for stem, found in numbered.items()}
 
 
 def _stem_and_number(path: Path) -> tuple[str, int]:
@@ -91,9 +94,12 @@ def _missing_folder(root: Path, phase: str, domain: str) -> str:
     phases = sorted(path.name[:-1] for path in root.iterdir() if path.is_dir() and path.name.endswith(domain))
     if phases:
         found = ", ".join(f"{name}{domain}" for name in phases)
-        likely = next((name for name in ("val", "sample", "test") if name in phases), phases[0])
+        near = difflib.get_close_matches(phase, phases, 1)
+        likely = next((name for name in (*near, "val", "sample", "test") if name in phases), phases[0])
         return f"{message}, but there is {found}; use --phase {likely}"
     other = "B" if domain == "A" else "A"
     if (root / f"{phase}{other}").is_dir():
-        return f"{message}, though {phase}{other} exists; to translate only that, use --direction {other}to{domain}"
+        return (
+            f"{message}, though {phase}{other} exists; test.py translates that alone with --direction {other}to{domain}"
+        )
     return f"{message}; put the pictures of domain {domain} there"

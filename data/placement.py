@@ -23,6 +23,7 @@ class Framing:
               it is. The two without a crop round both sides down to multiples of ``multiple``.
     random    draw crop and flip (training); otherwise the crop is central and nothing is flipped
     flip      whether half of the random placements are mirrored
+    smallest  shortest side in pixels that the networks can work with
     """
 
     mode: str
@@ -31,14 +32,10 @@ class Framing:
     random: bool
     flip: bool
     multiple: int = 4
-
-    @property
-    def one_size(self) -> bool:
-        """Whether all pictures come out in one size, so that they can share a batch."""
-        return self.mode not in ("scale_width", "none")
+    smallest: int = 8
 
     def draw(self, size: Size, random: np.random.Generator, name: str = "picture") -> Placement:
-        """The placement of a picture of ``size``. Raises ``InputError`` naming it if a crop does not fit in."""
+        """The placement of a picture of ``size``. Raises ``InputError`` naming it if it is too small."""
         width, height = size
         if self.mode == "resize_and_crop":
             width, height = self.load
@@ -52,6 +49,11 @@ class Framing:
             raise InputError(
                 f"{name}: a crop of {crop[0]}x{crop[1]} does not fit into {width}x{height} pixels; "
                 "choose a smaller --fine_size, or --resize_or_crop resize_and_crop"
+            )
+        if min(crop) < self.smallest:
+            raise InputError(
+                f"{name}: {crop[0]}x{crop[1]} pixels are too few for the networks, which need {self.smallest} on each "
+                "side; make it larger, or choose --resize_or_crop resize_and_crop"
             )
         if self.random:
             left, top = (int(random.integers(side + 1)) for side in spare)

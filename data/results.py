@@ -9,11 +9,14 @@ import torch
 from PIL import Image
 
 from data.folders import Entry
-from data.pictures import overlay, to_mask_picture, to_picture
+from data.pictures import contact_sheet, overlay, to_mask_picture, to_picture
 from data.placement import Size
 from data.reading import read_picture
 from instagan.errors import InputError
 from instagan.instances import InstanceBatch
+
+SHEET_ROWS = 8
+"""Pictures on a contact sheet."""
 
 _OURS = re.compile(r".*_(real|fake|rec)_[AB](_mask(_\d+)?|_overlay)?\.png")
 
@@ -55,9 +58,9 @@ class ResultFolder:
         files = {}
         for name, batch in shown.items():
             untouched = torch.equal(batch.image, real.image)
-            picture = original if original and untouched else self._fit(to_picture(batch.image[0]), size)
-            files[name] = self._write(entry, name, picture)
-            if batch.slot_count:
+            picture = original if original and untouched else to_picture(batch.image[0])
+            files[name] = self._write(entry, name, self._fit(picture, size))
+            if batch.slot_count and entry.masks:  # other pictures of its batch may have given it empty slots
                 drawn = overlay(batch.image[0], batch.masks[0], batch.present[0])
                 files[f"{name}_overlay"] = self._write(entry, f"{name}_overlay", self._fit(drawn, size))
                 union = to_mask_picture(batch.union()[0, 0])
@@ -67,6 +70,21 @@ class ResultFolder:
                 mask = to_mask_picture(fake.masks[0, slot])
                 self._write(entry, f"fake_{target}_mask_{number}", self._fit(mask, size))
         return files
+
+    def save_contact_sheet(self, source: str, target: str, files: list[dict[str, str]]) -> Path:
+        """One picture of the first results of a direction: what ``save`` returned for each, as rows."""
+        columns = [f"{kind}{shown}" for kind in (f"real_{source}", f"fake_{target}") for shown in ("", "_overlay")]
+        columns = [name for name in [*columns, f"rec_{source}"] if any(name in row for row in files)]
+        rows = []
+        for row in files[:SHEET_ROWS]:
+            tiles = []
+            for name in columns:
+                with Image.open(self.path / row.get(name, row[f"real_{source}"])) as tile:
+                    tiles.append(tile.convert("RGB"))
+            rows.append(tiles)
+        path = self.path / f"contact_sheet_{source}to{target}.png"
+        contact_sheet(rows, [name.replace("_", " ") for name in columns]).save(path)
+        return path
 
     def _fit(self, picture: Image.Image, size: Size | None) -> Image.Image:
         """Back to the picture's own size, and stretched by the aspect ratio. Masks stay masks."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -109,8 +108,3 @@ class EpochSampler:
         for batch in range(self.start, len(self)):
             chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield [(self.epoch, index) for index in chosen]
-
-
-def source_name(path: str) -> str:
-    """NAME of .../NAME.png: what result files are named after."""
-    return Path(path).stem

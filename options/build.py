@@ -11,20 +11,31 @@ from data.folders import Entry, summary
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from instagan.blocks import SIZE_MULTIPLE
+from instagan.discriminators import smallest_side
 from instagan.errors import InputError
+from models import MODELS
+from models.schedule import learning_rate_factor
 from options.parse import Resolved
 from options.run_folder import LATEST, RunFolder
 
 
 def framing(options: Namespace, training: bool) -> Framing:
-    """How pictures are brought to the networks' size: drawn in training, central and whole otherwise."""
+    """How pictures are brought to the networks' size: drawn in training, central otherwise.
+
+    To give pictures back their own size (``--original_size``) they are framed whole instead of cropped.
+    """
+    mode, load = options.resize_or_crop, (options.load_size_w, options.load_size_h)
+    fine = options.fine_size_w, options.fine_size_h
+    if not training and options.original_size and mode.endswith("crop"):
+        mode, load = "resize_and_crop", fine
     return Framing(
-        options.resize_or_crop,
-        (options.load_size_w, options.load_size_h),
-        (options.fine_size_w, options.fine_size_h),
+        mode,
+        load,
+        fine,
         random=training,
         flip=not options.no_flip,
         multiple=SIZE_MULTIPLE,
+        smallest=smallest_side(options.n_layers_D) if training else 2 * SIZE_MULTIPLE,
     )
 
 
@@ -40,9 +51,20 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
     dataset = UnalignedInstanceDataset(
         a, b, framing(options, True), options.seed, options.serial_batches, options.max_dataset_size
     )
+    if MODELS[options.model].dataset_mode(options) == "unaligned_seg" and not any(entry.masks for entry in a + b):
+        raise InputError(
+            f"{options.dataroot}: no picture of {options.phase}A and {options.phase}B has a mask, and "
+            f"--model {options.model} learns from instances; put NAME_0.png, NAME_1.png, ... into {options.phase}A_seg"
+        )
     if len(dataset) == 0:
         raise InputError(f"--max_dataset_size {options.max_dataset_size} leaves no picture; use 1 or more")
     return dataset, [summary(found, options.phase, name) for found, name in zip((a, b), domains, strict=True)]
+
+
+def learning_rates(options: Namespace, epoch: int) -> dict[str, float]:
+    """The learning rates in an epoch (from 1), as "lr" and, of the discriminators, "lr_D"."""
+    factor = learning_rate_factor(options.lr_policy, epoch, options.niter, options.niter_decay, options.lr_decay_iters)
+    return {"lr": options.lr * factor, "lr_D": (options.lr_D or options.lr) * factor}
 
 
 def checkpoint_tag(options: Namespace) -> str:

@@ -46,6 +46,12 @@ def prepare(device: torch.device, seed: int, deterministic: bool) -> None:
         torch.cuda.set_device(device)
 
 
+def wait_for(device: torch.device) -> None:
+    """Waits until a GPU has done what it was given, so that a clock read next tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def workers(options: Namespace) -> int:
     """Processes that read pictures: ``--num_threads``, but no more than there are processors. Changes no result."""
     return min(options.num_threads, os.cpu_count() or 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import string
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from instagan.discriminators import smallest_side
 from instagan.errors import InputError
 from models import MODELS
 from options import flags
-from options.run_folder import RunFolder
+from options.run_folder import LATEST, RunFolder
 
 REFUSED = {
     ("norm", "batch"): "rows of a batch, and instances of a picture, would depend on each other",
@@ -92,7 +91,7 @@ def parse_testing(argv: Sequence[str] | None = None) -> Resolved:
     """Options of test.py: the run's own, as saved by train.py, under those that are typed. Raises ``InputError``."""
     peeked = _peek(argv, training=False)
     trained = _trained(peeked)
-    kept = {name: trained[name] for name in ("fine_size_w", "fine_size_h", "dataset_mode", "seed")}
+    kept = {name: trained[name] for name in ("fine_size_w", "fine_size_h", "resize_or_crop", "dataset_mode", "seed")}
     kept |= {f"load_size_{side}": trained[f"fine_size_{side}"] for side in "wh"}
     inherited = _inherited(trained, trained["model"]) | kept
     resolved, typed = _parse(argv, trained["model"], training=False, inherited=inherited)
@@ -169,10 +168,10 @@ def _parse(
 
 
 def _unknown(unknown: list[str], parser: _Parser) -> str:
-    flag = next((word for word in unknown if word.startswith("--")), unknown[0])
-    known = [spelling for action in parser._actions for spelling in action.option_strings]
-    near = difflib.get_close_matches(flag.partition("=")[0], known, 1)
-    return f"unknown flag {flag}" + (f"; did you mean {near[0]}?" if near else "; see --help")
+    flag = next((word for word in unknown if word.startswith("--")), unknown[0]).partition("=")[0]
+    known = [spelling.lstrip("-") for action in parser._actions for spelling in action.option_strings]
+    near = difflib.get_close_matches(flag.lstrip("-"), known, 1)
+    return f"unknown flag {flag}" + (f"; did you mean --{near[0]}?" if near else "; see --help")
 
 
 def _resolve(options: Namespace, typed: frozenset[str]) -> None:
@@ -188,8 +187,12 @@ def _resolve(options: Namespace, typed: frozenset[str]) -> None:
         if getattr(options, name) != 3:
             raise InputError(f"--{name} {getattr(options, name)}: pictures are read as RGB; use 3")
     _check_sizes(options)
+    if options.epoch != LATEST and not options.epoch.isdecimal():
+        raise InputError(f"--epoch {options.epoch}: pass the number of an epoch, or {LATEST}")
     if options.dataroot is None:
         raise InputError(f"--dataroot is missing: pass the folder that holds {options.phase}A and {options.phase}B")
+    if "/" in options.phase or "\\" in options.phase:
+        raise InputError(f"--phase {options.phase} must be the beginning of folder names, such as train")
 
 
 def _suffixed(options: Namespace) -> str:
@@ -197,11 +200,15 @@ def _suffixed(options: Namespace) -> str:
     values = vars(options)
     values = values | {"loadSizeW": values.get("load_size_w"), "loadSizeH": values.get("load_size_h")}
     values = values | {"fineSizeW": values.get("fine_size_w"), "fineSizeH": values.get("fine_size_h")}
-    missing = [field for _, field, _, _ in string.Formatter().parse(options.suffix) if field and field not in values]
-    if missing:
-        raise InputError(f"--suffix {options.suffix}: there is no flag {missing[0]}")
-    name = options.name + ("_" + options.suffix.format(**values) if options.suffix else "")
-    if not name.strip() or name.startswith(("/", "~")) or ".." in Path(name).parts or "\0" in name:
+    try:
+        suffix = options.suffix.format_map(values)
+    except KeyError as error:
+        raise InputError(f"--suffix {options.suffix}: there is no flag {error.args[0]}") from None
+    except (ValueError, AttributeError, LookupError) as error:
+        raise InputError(f"--suffix {options.suffix} cannot be filled in ({error}); write {{flag}}") from None
+    name = options.name + (f"_{suffix}" if suffix else "")
+    parts = Path(name.strip()).parts
+    if not parts or ".." in parts or name.startswith(("/", "~")) or not name.isprintable():
         raise InputError(f"--name {name!r} must be the name of a folder inside --checkpoints_dir")
     return name
 
@@ -209,8 +216,10 @@ def _suffixed(options: Namespace) -> str:
 def _check_sizes(options: Namespace) -> None:
     for side in "wh":
         load, fine = getattr(options, f"load_size_{side}"), getattr(options, f"fine_size_{side}")
-        if options.resize_or_crop.endswith("crop") and fine % SIZE_MULTIPLE:
-            raise InputError(f"--fine_size_{side} {fine} must be a multiple of {SIZE_MULTIPLE}")
+        if options.resize_or_crop.endswith("crop") and (fine % SIZE_MULTIPLE or fine < 2 * SIZE_MULTIPLE):
+            raise InputError(
+                f"--fine_size_{side} {fine} must be a multiple of {SIZE_MULTIPLE}, and {2 * SIZE_MULTIPLE} or more"
+            )
         if options.resize_or_crop == "resize_and_crop" and load < fine:
             raise InputError(f"--fine_size_{side} {fine} does not fit into --load_size_{side} {load}; make it smaller")
     if options.batch_size > 1 and not options.resize_or_crop.endswith("crop"):
@@ -230,5 +239,9 @@ def _check_training(options: Namespace) -> None:
             )
     if options.niter + options.niter_decay < 1:
         raise InputError("--niter 0 and --niter_decay 0 leave no epoch to train; raise one of them")
-    if "/" in options.phase or "\\" in options.phase:
-        raise InputError(f"--phase {options.phase} must be the beginning of folder names, such as train")
+    last = options.niter + options.niter_decay
+    if options.epoch_count > last:
+        raise InputError(
+            f"--epoch_count {options.epoch_count} is after the last epoch, {last} (--niter and --niter_decay "
+            "together); lower it or raise them"
+        )

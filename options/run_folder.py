@@ -7,9 +7,9 @@ loss_log.jsonl    one line per logged step                web/index.html        
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,11 @@ class RunFolder:
         return sorted(found.stem for found in self.path.glob("*.pth"))
 
     def clear(self) -> None:
-        """Removes what an earlier run of this name left: checkpoints, loss log, page."""
+        """Removes what an earlier run of this name left: checkpoints, loss log, page, TensorBoard's events."""
         for path in (*self.path.glob("*.pth"), self.loss_log):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.path / "web", ignore_errors=True)
+        for folder in ("web", "tensorboard"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def create(self) -> None:
         try:
@@ -72,6 +73,8 @@ class RunFolder:
             runs = sorted(path.parent.name for path in folder.glob("*/options.yaml"))
             there = f"there are: {', '.join(runs)}" if runs else f"there is none in {folder}"
             raise InputError(f"--name {self.name}: no such run; {there}") from None
+        except OSError as error:
+            raise InputError(f"{self.path / 'options.yaml'} cannot be read ({error.strerror})") from None
         except (yaml.YAMLError, UnicodeDecodeError):
             saved = None
         if not isinstance(saved, dict) or "model" not in saved:
@@ -101,7 +104,7 @@ class RunFolder:
         except FileNotFoundError:
             there = f"there are: {', '.join(self.tags())}" if self.tags() else f"{self.path} holds none"
             raise InputError(f"{path}: no such checkpoint; {there}") from None
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # reading a damaged pickle can raise anything
             reason = str(error).strip().partition("\n")[0][:100]
             raise InputError(f"{path} is damaged or not a checkpoint ({reason}); load another with --epoch") from None
         if not isinstance(state, dict) or "networks" not in state:
@@ -115,14 +118,23 @@ class RunFolder:
 
 def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
     """Puts a loaded checkpoint into a model that is on its device, restores torch's random state, returns progress."""
-    try:
-        model.load_state(state)
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise InputError(f"the checkpoint does not fit the networks ({str(error).partition(chr(10))[0]})") from None
+    _fit(model.load_state, state)
     torch.set_rng_state(state["random"]["torch"])
     if len(state["random"]["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["random"]["cuda"])
     return Progress(**state["progress"])
+
+
+def restore_networks(state: dict[str, Any], model: TranslationModel) -> None:
+    """Puts the weights of a loaded checkpoint, and nothing else, into a model: what translating needs."""
+    _fit(model.load_networks, state)
+
+
+def _fit(load: Callable[[dict[str, Any]], None], state: dict[str, Any]) -> None:
+    try:
+        load(state)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise InputError(f"the checkpoint does not fit the networks ({str(error).partition(chr(10))[0]})") from None
 
 
 def _write(path: Path, write: Any) -> None:
@@ -133,6 +145,9 @@ def _write(path: Path, write: Any) -> None:
         _flush(scratch)
         os.replace(scratch, path)
         _flush(path.parent)
+    except (OSError, RuntimeError) as error:  # torch.save raises the second where the disk is full
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be written ({reason}); make room or pass another folder") from None
     finally:
         scratch.unlink(missing_ok=True)
 

@@ -128,8 +128,8 @@ def draw_background(rng: np.random.Generator, kind: str, side: int) -> np.ndarra
         pattern = np.sin(2 * math.pi * waves * away + phase)
     else:
         raise ValueError(f"kind must be one of {', '.join(BACKGROUNDS)}, not {kind}")
-    dark, light = rng.uniform(0.36, 0.50), rng.uniform(0.60, 0.74)
-    tints = rng.uniform(-0.05, 0.05, (2, 3))
+    dark, light = rng.uniform(0.40, 0.47), rng.uniform(0.63, 0.70)
+    tints = rng.uniform(-0.03, 0.03, (2, 3))
     mix = np.clip(pattern / 2 + 0.5, 0, 1)[..., None]  # (side, side, 1)
     grain = rng.normal(0, 0.012, (side, side, 1))
     return np.clip((dark + tints[0]) * (1 - mix) + (light + tints[1]) * mix + grain, 0, 1)  # (side, side, 3)

@@ -15,7 +15,7 @@ from trackers.console import Console
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
 from trackers.history import MOST, LossHistory, smoothed, thinned
 from trackers.line_chart import line_chart
-from trackers.loss_log import LossLog
+from trackers.loss_log import FACTS, LossLog
 from trackers.page_text import duration, link, number
 from trackers.sample_store import MOST_SAMPLES
 from trackers.web_page import WebPage
@@ -359,3 +359,9 @@ def test_tensorboard_missing_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match="pip install tensorboard"):
         TensorBoard(tmp_path, Progress())
+
+
+def test_curves_of_a_resumed_run_hold_losses_only():
+    """Before the first step of the new session is logged, too."""
+    line = {"step": 5, "epoch": 1, "pictures": 20, **dict.fromkeys(FACTS, 0.1), "cyc_A": 3.0}
+    assert LossHistory([line]).series() == {"cyc_A": [(5, 3.0)]}

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from browser import chromium, console_errors, wait_until
 
 from data.pictures import to_picture
 from instagan.instances import InstanceBatch
 from models.schedule import Progress
+from tests.browser import chromium, console_errors, wait_until
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
 from trackers.web_page import WebPage
 

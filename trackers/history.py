@@ -8,7 +8,7 @@ from typing import Any
 
 from models.schedule import Progress
 from trackers import Losses
-from trackers.loss_log import PLACE
+from trackers.loss_log import FACTS, PLACE
 
 MOST = 4000
 """Points kept per loss; beyond it, two neighbours become one. 4000 points are more than a screen has columns."""
@@ -20,13 +20,13 @@ Point = tuple[int, float]
 class LossHistory:
     """Every loss as a series of points (step, value), oldest first.
 
-    Starts from the lines of a loss log, so that a resumed run continues its curves. Facts share those lines, and only
-    a call of ``add`` tells which names are facts: they are left out from then on.
+    Starts from the lines of a loss log, so that a resumed run continues its curves. Facts share those lines: those of
+    train.py are known, others are left out from the first ``add`` on that names them.
     """
 
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         self._series: dict[str, list[Point]] = {}
-        self._facts: set[str] = set(PLACE)
+        self._facts: set[str] = {*PLACE, *FACTS}
         for line in lines:
             values = {name: value for name, value in line.items() if value is None or isinstance(value, (int, float))}
             self._append(line["step"], {name: math.nan if value is None else value for name, value in values.items()})

@@ -15,6 +15,9 @@ from trackers.files import write_whole
 PLACE = ("step", "epoch", "pictures")
 """Keys of a line that say where it stands. The others are facts and losses under their own names."""
 
+FACTS = ("lr", "lr_D", "seconds_per_picture", "data_wait")
+"""Facts that train.py logs; who reads a log can tell losses from them."""
+
 
 class LossLog:
     """Appends one flat json object per call: place, facts, losses. A value that is not finite is written as null.

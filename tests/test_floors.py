@@ -1,0 +1,91 @@
+"""Imports only go down (docs/architecture.md): a floor may know the floors below it, and no room its neighbour."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = (("instagan",), ("data", "models"), ("options", "trackers"), ("train", "test", "scripts"))
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+TOP = len(FLOORS) - 1
+
+
+def files_of(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py")) if (ROOT / room).is_dir() else [ROOT / f"{room}.py"]
+
+
+FILES = [(room, path) for room in FLOOR_OF for path in files_of(room)]
+
+
+def imports(source: str) -> list[tuple[int, str]]:
+    """Line and full name of everything that is imported, also inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import"
+            found.append((node.lineno, node.module))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
+            found.append((node.lineno, node.args[0].value if isinstance(node.args[0], ast.Constant) else "?"))
+    return found
+
+
+def forbidden(room: str, source: str) -> list[str]:
+    wrong = []
+    for line, name in imports(source):
+        target = name.partition(".")[0]
+        if room == "instagan" and target not in {"torch", "instagan", *sys.stdlib_module_names}:
+            wrong.append(f"line {line}: {name}, but instagan knows torch and itself alone")
+        if target in FLOOR_OF and target != room and target != "test" and FLOOR_OF[target] >= FLOOR_OF[room]:
+            wrong.append(f"line {line}: {name} is on floor {FLOOR_OF[target]}, {room} on floor {FLOOR_OF[room]}")
+    return wrong
+
+
+def speaks(source: str) -> list[str]:
+    """Where a file prints or reads the command line by itself."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call | ast.Attribute)]
+    printing = [node for node in calls if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"]
+    reading = [node for node in calls if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.argv"]
+    return [f"line {node.lineno}: {ast.unparse(node)}" for node in (*printing, *reading)]
+
+
+@pytest.mark.parametrize("room, path", FILES, ids=[str(path.relative_to(ROOT)) for _, path in FILES])
+def test_imports_only_go_down(room, path):
+    assert forbidden(room, path.read_text()) == []
+
+
+@pytest.mark.parametrize("room, path", FILES, ids=[str(path.relative_to(ROOT)) for _, path in FILES])
+def test_only_the_top_floor_prints_and_reads_the_command_line(room, path):
+    if FLOOR_OF[room] < TOP:
+        assert speaks(path.read_text()) == []
+
+
+def test_every_room_has_a_floor():
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages <= set(FLOOR_OF) | {"tests"}
+    assert all(files_of(room) for room in FLOOR_OF if room != "scripts")
+
+
+@pytest.mark.parametrize(
+    "room, line",
+    [
+        ("instagan", "import data.folders"),
+        ("instagan", "import numpy"),
+        ("data", "from models.schedule import due"),
+        ("models", "def f():\n    from options.parse import parse_training"),
+        ("options", "import trackers"),
+        ("trackers", "from options.flags import SIZES"),
+        ("models", "if True:\n    import train"),
+        ("data", "import importlib\nimportlib.import_module('scripts.make_shapes')"),
+    ],
+)
+def test_the_rule_notices(room, line):
+    assert forbidden(room, line)
+
+
+def test_the_rule_allows_what_goes_down():
+    assert not forbidden("options", "from data.folders import Entry\nimport models\nimport yaml\nimport options.flags")
+    assert speaks("def f():\n    print('x')") and speaks("import sys\nsys.argv[1]")
