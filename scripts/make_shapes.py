@@ -55,8 +55,8 @@ class Domain:
         return max(math.hypot(x, y) for x, y in self.outline)
 
 
-SQUARES = Domain("A", "square", ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)), hue=(-0.05, 0.12))
-TRIANGLES = Domain("B", "triangle", ((0.0, -0.8), (0.6, 0.4), (-0.6, 0.4)), hue=(0.5, 0.7))
+SQUARES = Domain("A", "square", ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)), hue=(-0.03, 0.08))
+TRIANGLES = Domain("B", "triangle", ((0.0, -0.8), (0.6, 0.4), (-0.6, 0.4)), hue=(0.56, 0.66))
 DOMAINS = (SQUARES, TRIANGLES)
 
 

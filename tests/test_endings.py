@@ -60,9 +60,9 @@ def test_a_broken_picture_ends_testing_with_its_name(tmp_path, capsys):
     assert train(root, tmp_path, *FLAGS, "--max_steps", "1") == 0
     break_picture(root / "trainA" / "a1.png")
     where = ("--dataroot", root, "--checkpoints_dir", tmp_path, "--results_dir", tmp_path / "out", "--name", "run")
-    flags = ("--phase", "train", "--device", "cpu", "--num_threads", "1")
-    assert "a1.png cannot be read" in sentence(capsys, test_program.main, *where, *flags)
-    code, error = end(start("test", *where, *flags))
+    flags = ("--phase", "train", "--device", "cpu", "--num_threads")
+    assert "a1.png cannot be read" in sentence(capsys, test_program.main, *where, *flags, "0")
+    code, error = end(start("test", *where, *flags, "1"))
     assert code == 2 and len(error.splitlines()) == 1
 
 
