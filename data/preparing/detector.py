@@ -1,0 +1,174 @@
+"""Masks for pictures that have none, from torchvision's Mask R-CNN (ResNet-50 FPN).
+
+Pictures are detected in batches as they are about to be written; nothing is kept in memory for longer.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.pictures import to_tensor
+from data.placement import Size
+from data.preparing.categories import check_apart, check_names
+from data.preparing.own_masks import add_split, categories_of, list_pictures
+from data.preparing.tasks import Annotation, Draft, Found, Plan, Task
+from data.reading import read_picture
+from data.torchvision_import import import_torchvision
+from instagan.errors import InputError
+
+Detect = Callable[[list[Tensor]], list[dict[str, Tensor]]]
+INSIDE = 0.5
+"""A pixel is inside of a mask if its probability is above this."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """label: the detector's class number. rows: the mask, packed eight pixels to a byte."""
+
+    label: int
+    score: float
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class DetectedAnnotation:
+    """The detections of one picture; None before it has been looked at. categories: class number -> index."""
+
+    categories: tuple[tuple[int, int], ...]
+    detections: tuple[Detection, ...] | None = None
+    size: Size | None = None
+
+    def find(self, size: Size) -> Iterator[Found]:
+        if self.detections is None:
+            raise InputError("this picture was readable only after it should have been detected; run again")
+        index = dict(self.categories)
+        for number, detection in enumerate(self.detections):
+            if detection.label in index:
+                inside = np.unpackbits(detection.rows, axis=1, count=size[0]).astype(bool)
+                yield Found(number, index[detection.label], inside, detection.score)
+
+
+def plan_detector(
+    sides: list[tuple[Path, tuple[str, ...]]], names: dict[str, list[str]], classes: list[str], source: dict[str, Any]
+) -> Plan:
+    """sides: folder of pictures, domains it serves. classes: the detector's, by number."""
+    check_apart(names["A"], names["B"])
+    for domain, flag in (("A", "--cat1"), ("B", "--cat2")):
+        check_names(names[domain], [name for name in classes[1:] if name != "N/A"], flag, "the detector")
+    described = [{"images": str(folder), "domains": list(domains)} for folder, domains in sides]
+    plan = Plan({"kind": "detector", "sides": described, **source}, categories_of(names))
+    wanted = {
+        domain: tuple((classes.index(name), category) for category, name in enumerate(of_domain))
+        for domain, of_domain in names.items()
+    }
+    drafts = []
+    for folder, domains in sides:
+        for picture in list_pictures(folder, "--images1" if "A" in domains else "--images2"):
+            of_domain: dict[str, Annotation] = {domain: DetectedAnnotation(wanted[domain]) for domain in domains}
+            drafts.append(Draft(picture, f"{folder.name}/{picture.name}", of_domain))
+    add_split(plan, drafts, source["val_share"], source["seed"])
+    plan.notes = [note for note in plan.notes if "both domains" not in note]  # only what is found decides that
+    plan.tasks.sort(key=lambda task: (str(task.picture), task.domain))  # a picture of both domains is detected once
+    return plan
+
+
+def detected(tasks: Iterable[Task], detect: Detect, batch: int) -> Iterator[Task]:
+    """The tasks with what was detected in their pictures, in order, ``batch`` pictures at a time.
+
+    A picture that cannot be read is passed on as it is: whoever writes it says so.
+    """
+    waiting: list[tuple[list[Task], Tensor | None]] = []
+    for picture, group in groupby(tasks, key=lambda task: task.picture):
+        try:
+            image = (to_tensor(read_picture(picture)) + 1) / 2  # (3, H, W) in [0, 1]
+        except InputError:
+            image = None
+        waiting.append((list(group), image))
+        if len(waiting) == batch:
+            yield from _run(waiting, detect)
+            waiting = []
+    yield from _run(waiting, detect)
+
+
+def _run(waiting: list[tuple[list[Task], Tensor | None]], detect: Detect) -> Iterator[Task]:
+    images = [image for _, image in waiting if image is not None]
+    results = iter(detect(images) if images else [])
+    for tasks, image in waiting:
+        if image is None:
+            yield from tasks
+            continue
+        found = _packed(next(results))
+        for task in tasks:
+            assert isinstance(task.annotation, DetectedAnnotation)
+            yield replace(task, annotation=replace(task.annotation, detections=found))
+
+
+def _packed(result: dict[str, Tensor]) -> tuple[Detection, ...]:
+    inside = (result["masks"][:, 0] > INSIDE).cpu().numpy()  # (K, H, W)
+    labels, scores = result["labels"].tolist(), result["scores"].tolist()
+    return tuple(
+        Detection(label, score, np.packbits(mask, axis=1))
+        for label, score, mask in zip(labels, scores, inside, strict=True)
+    )
+
+
+def load_detector(weights: Path | None, threshold: float, size: int, device: torch.device) -> tuple[Detect, int]:
+    """The detector and its number of classes. weights: a state dict, or None for torchvision's own from its cache or
+    the internet. size: shorter side in pixels at which pictures are looked at. Raises ``InputError``."""
+    import_torchvision()
+    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
+
+    if weights is None:
+        state = _download(MaskRCNN_ResNet50_FPN_Weights.DEFAULT)
+    else:
+        try:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"--weights {weights} cannot be read ({reason}); pass a state dict saved by torch"
+            ) from None
+    try:
+        classes = len(state["roi_heads.box_predictor.cls_score.weight"])
+        model = maskrcnn_resnet50_fpn(
+            weights=None, weights_backbone=None, num_classes=classes, box_score_thresh=threshold,
+            min_size=size, max_size=max(size * 5 // 3, size),
+        )  # fmt: skip
+        model.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError):
+        raise InputError(
+            f"--weights {weights} does not fit torchvision's maskrcnn_resnet50_fpn; pass a state dict of that model"
+        ) from None
+    model.eval().to(device)
+
+    def detect(images: list[Tensor]) -> list[dict[str, Tensor]]:
+        with torch.inference_mode():
+            return model([image.to(device) for image in images])
+
+    return detect, classes
+
+
+def detector_classes() -> list[str]:
+    """The class names of torchvision's own weights, by number; "__background__" is 0."""
+    import_torchvision()
+    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+
+    return list(MaskRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"])
+
+
+def _download(weights: Any) -> dict[str, Tensor]:
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"the detector's weights cannot be fetched ({error}); get {weights.url} elsewhere and pass --weights FILE"
+        ) from None
