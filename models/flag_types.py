@@ -16,7 +16,7 @@ def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            limits = f"of at least {low}" if high == math.inf else f"from {low} to {high:g}"
+            limits = f"of at least {low}" if high == math.inf else f"from {low} to {int(high)}"
             raise ArgumentTypeError(f"{text!r} is not a whole number {limits}")
         return value
 

@@ -212,8 +212,15 @@ def test_a_taken_port_is_one_sentence(served, tmp_path):
     assert answer.returncode == 2 and answer.stderr.startswith("error: ") and answer.stderr.count("\n") == 1
 
 
+NO_WINDOW_COVERS_ANOTHER = """
+    const boxes = [...document.querySelectorAll('.react-grid-item')].map(e => e.getBoundingClientRect())
+    const apart = (a, b) => a.left >= b.right || b.left >= a.right || a.top >= b.bottom || b.top >= a.bottom
+    return boxes.length == 3 && boxes.every((a, i) => boxes.slice(0, i).every(b => apart(a, b)))
+"""
+
+
 def test_the_servers_page_works_in_a_browser_without_internet(served, tmp_path):
-    from browser import chromium, console_errors, wait_until
+    from tests.browser import chromium, console_errors, wait_until
 
     warnings = []
     view = window(served[1], warnings)
@@ -228,13 +235,7 @@ def test_the_servers_page_works_in_a_browser_without_internet(served, tmp_path):
         assert len(seen) == 2
         text = wait_until(browser, "return document.querySelector('.plotly-graph-div').textContent")
         assert "G_A" in text and "D_A" in text
-        boxes = browser.execute_script(
-            "return [...document.querySelectorAll('.react-grid-item')].map(e => e.getBoundingClientRect().toJSON())"
-        )
-        for number, box in enumerate(boxes):
-            for other in boxes[:number]:
-                beside = box["left"] >= other["right"] or other["left"] >= box["right"]
-                assert beside or box["top"] >= other["bottom"] or other["top"] >= box["bottom"]
+        assert wait_until(browser, NO_WINDOW_COVERS_ANOTHER)  # they move to their places for a moment
         if importlib.util.find_spec("plotly"):
             drawn = wait_until(browser, "return document.querySelectorAll('svg .scatterlayer path.js-line').length")
             assert drawn == 2
