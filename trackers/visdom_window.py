@@ -137,11 +137,11 @@ class VisdomWindow:
         order = [(name, batch, row) for row in range(ROWS) for name, batch in batches if row < len(batch)]
         plain = [to_picture(batch.image[row]) for _, batch, row in order]
         drawn = [overlay(batch.image[row], batch.masks[row], batch.present[row]) for _, batch, row in order]
-        caption = "  |  ".join(name for name, _ in batches)
+        names = " ".join(name for name, _ in batches)  # in the title: Visdom lays a caption over the pictures
         for offset, what, pictures in ((1, "pictures", plain), (2, "instances", drawn)):
             size = enlarged(pictures[0]).size
             stack = [np.asarray(enlarged(picture).resize(size)).transpose(2, 0, 1) for picture in pictures]
-            opts = {"title": f"{title}, {what}", "caption": caption}
+            opts = {"title": f"{title}, {what}: {names}"}
             window = str(self._first_id + offset)
             _expect(window, client.images(np.stack(stack), nrow=self._ncols, win=window, env=self._env, opts=opts))
 
