@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.folders import summary
+from data.coco_results import CocoResults
 from data.loading import testing_loader
 from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.errors import InputError
 from models import MODELS
-from options.build import checkpoint_tag, entries_of, framing
+from options.build import checkpoint_tag, domains_of, framing
 from options.device import choose_device, prepare, wait_for, workers
 from options.parse import Resolved, parse_testing
 from options.run_folder import RunFolder, restore_networks
@@ -30,16 +30,17 @@ def test(resolved: Resolved) -> int:
     model = MODELS[options.model].from_options(options).to(device)
     restore_networks(state, model)
     letters = {"AtoB": ["AB"], "BtoA": ["BA"], "both": ["AB", "BA"]}[options.direction]
-    entries = {source: entries_of(options, source)[: options.num_test] for source, _ in letters}
-    folder = ResultFolder(
-        Path(options.results_dir) / options.name / f"{options.phase}_{tag}", options.original_size, options.aspect_ratio
-    )
-    print(resolved.table(), *(summary(found, options.phase, name) for name, found in entries.items()), sep="\n")
+    domains = domains_of(options, "".join(source for source, _ in letters))
+    domains = {letter: domain.first(options.num_test) for letter, domain in domains.items()}
+    path = Path(options.results_dir) / options.name / f"{options.phase}_{tag}"
+    coco = CocoResults(path, domains[letters[0][0]].categories) if options.save_coco else None
+    folder = ResultFolder(path, options.original_size, options.aspect_ratio)
+    print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
     sections, seconds = [], 0.0
     for source, target in letters:
         # in a run trained with --direction BtoA the network's domain a is the folder B
         to, back = (target.lower(), source.lower())[:: 1 if options.trained_direction == "AtoB" else -1]
-        dataset = DomainDataset(entries[source], framing(options, False))
+        dataset = DomainDataset(domains[source].entries, framing(options, False))
         loader = testing_loader(dataset, options.batch_size, workers(options))
         rows: list[GalleryRow] = []
         for batch, paths in loader:
@@ -53,11 +54,15 @@ def test(resolved: Resolved) -> int:
                 shown = [shown[[row]].to("cpu") for shown in (real, fake, rec)]
                 entry = dataset.entries[len(rows)]
                 rows.append(GalleryRow(entry.picture.name, folder.save(entry, *shown, source, target)))
+                if coco:
+                    coco.add(entry, source, target)
         folder.save_contact_sheet(source, target, [dict(row.files) for row in rows])
         sections.append(GallerySection(f"{source} to {target}", folder.columns(source, target), rows))
     count = sum(len(section.rows) for section in sections)
     facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / count:.3f}"}
     page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)
+    if coco:
+        print(coco.write(f"{options.name}: {options.phase}, checkpoint {tag}"))
     print(f"{count} pictures translated in {seconds / count:.3f} s each; look at {page}")
     return 0
 

@@ -1,13 +1,12 @@
-"""The ways to find pictures and masks. Adding one is a function in a file of its own and a line here."""
+"""The ways to find pictures and masks. Adding one is a class in a file of its own and a line here."""
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from data.coco_mode import CocoFile
+from data.entries import DataSource
+from data.folders import Folders
 
-from data.folders import Entry, list_domain
-
-DATASETS: dict[str, Callable[[Path, str, str], list[Entry]]] = {
-    "unaligned_seg": partial(list_domain, with_masks=True),
-    "unaligned": partial(list_domain, with_masks=False),
+DATASETS: dict[str, DataSource] = {
+    "unaligned_seg": Folders(with_masks=True),
+    "unaligned": Folders(with_masks=False),
+    "coco": CocoFile(),
 }
-"""``--dataset_mode`` -> (data root, phase, domain) -> pictures and their masks."""
+"""``--dataset_mode`` -> the flags of a way, and the pictures that it finds."""

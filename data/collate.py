@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from data.unaligned_instance_dataset import Sample
 from instagan.instances import OUTSIDE, InstanceBatch, UnpairedBatch
@@ -16,13 +17,24 @@ def collate_domain(samples: Sequence[Sample]) -> tuple[InstanceBatch, tuple[str,
     Slot k holds mask k of its sample; a mask that shows nothing (cropped away) is absent.
     """
     slots = max(len(sample.labels) for sample in samples)
-    image = torch.stack([sample.image for sample in samples])  # (B, 3, H, W)
-    masks = image.new_full((len(samples), slots, *image.shape[2:]), OUTSIDE)  # (B, N, H, W)
-    labels = torch.zeros((len(samples), slots), dtype=torch.long)  # (B, N)
-    for row, sample in enumerate(samples):
-        masks[row, : len(sample.labels)] = sample.masks
-        labels[row, : len(sample.labels)] = sample.labels
-    return InstanceBatch.from_masks(image, masks, labels), tuple(sample.path for sample in samples)
+    image = _rows([sample.image for sample in samples])  # (B, 3, H, W)
+    masks = _rows([_filled(sample.masks, slots, OUTSIDE) for sample in samples])  # (B, N, H, W)
+    labels = _rows([_filled(sample.labels, slots, 0) for sample in samples])  # (B, N)
+    present = (
+        masks.amax((2, 3)) > 0
+    )  # (B, N); masks are -1 and 1, so those that show nothing are as absent ones must be
+    return InstanceBatch(image, masks, present, labels), tuple(sample.path for sample in samples)
+
+
+def _rows(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors of one shape as the rows of one; a single one is not copied."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tuple(tensors))
+
+
+def _filled(tensor: Tensor, count: int, value: float) -> Tensor:
+    """(n, ...) -> (count, ...) with ``value`` in what is new."""
+    missing = count - len(tensor)
+    return torch.cat((tensor, tensor.new_full((missing, *tensor.shape[1:]), value))) if missing else tensor
 
 
 def collate_pairs(pairs: Sequence[tuple[Sample, Sample]]) -> UnpairedBatch:

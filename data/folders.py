@@ -7,29 +7,42 @@
 from __future__ import annotations
 
 import difflib
+from argparse import ArgumentParser, Namespace
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
+from data.entries import Domain, Entry, MaskFile
+from data.prepared import Prepared
 from instagan.errors import InputError
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One picture and its mask files in the order of their numbers."""
+class Folders:
+    """The published layout as a way to find pictures; masks are looked for if ``with_masks``."""
 
-    picture: Path
-    masks: tuple[Path, ...] = ()
+    inherited: tuple[str, ...] = ()
 
-    @property
-    def mask_numbers(self) -> tuple[int, ...]:
-        return tuple(_stem_and_number(path)[1] for path in self.masks)
+    def __init__(self, with_masks: bool) -> None:
+        self.with_masks = with_masks
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        group = parser.add_argument_group("folders")
+        group.add_argument("--dataroot", metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
+
+    def check(self, options: Namespace) -> None:
+        if options.dataroot is None:
+            raise InputError(f"--dataroot is missing: pass the folder that holds {options.phase}A and {options.phase}B")
+
+    def list_domains(self, options: Namespace, letters: str) -> dict[str, Domain]:
+        root, phase = Path(options.dataroot), options.phase
+        entries = {letter: list_domain(root, phase, letter, self.with_masks) for letter in letters}
+        categories = Prepared.read(root).categories
+        return {letter: Domain(f"{phase}{letter}", found, categories) for letter, found in entries.items()}
 
 
 def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[Entry]:
-    """All pictures of one domain ("A" or "B") sorted by name, each with its masks.
+    """All pictures of one domain ("A" or "B") sorted by name, each with its masks and, as dataset.json tells, labels.
 
     Raises ``InputError`` for a missing or empty folder, a missing mask folder when masks are needed, and two pictures
     that differ only in their ending, whose masks could not be told apart.
@@ -49,20 +62,21 @@ def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[E
         by_stem[path.stem] = path
     if not with_masks:
         return [Entry(path) for path in pictures]
-    masks = _list_masks(root / f"{phase}{domain}_seg")
-    return [Entry(path, tuple(masks.get(path.stem, ()))) for path in pictures]
+    masks, prepared = _list_masks(root / f"{phase}{domain}_seg"), Prepared.read(root)
+    return [_entry(path, masks.get(path.stem, {}), prepared) for path in pictures]
 
 
-def summary(entries: list[Entry], phase: str, domain: str) -> str:
-    """One line that counts pictures and masks, and says how many pictures have no mask."""
-    masks = sum(len(entry.masks) for entry in entries)
-    bare = sum(not entry.masks for entry in entries)
-    line = f"{phase}{domain}: {len(entries)} pictures, {masks} instance masks"
-    return line + (f"; {bare} of the pictures have no mask and are not translated" if bare and masks else "")
+def _entry(picture: Path, masks: dict[int, Path], prepared: Prepared) -> Entry:
+    key = f"{picture.parent.name}/{picture.name}"
+    return Entry(
+        picture,
+        tuple(MaskFile(path, number, *prepared.label_and_source_of(key, number)) for number, path in masks.items()),
+        source_id=prepared.source_of(key),
+    )
 
 
-def _list_masks(folder: Path) -> dict[str, list[Path]]:
-    """Picture stem -> mask files in the order of their numbers. The folder is read once."""
+def _list_masks(folder: Path) -> dict[str, dict[int, Path]]:
+    """Picture stem -> number -> mask file, in the order of the numbers. The folder is read once."""
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no such folder; it should hold the masks of the pictures (NAME_0.png, NAME_1.png, ...); "
@@ -75,7 +89,7 @@ def _list_masks(folder: Path) -> dict[str, list[Path]]:
             twin = numbered[stem].setdefault(number, path)
             if twin is not path:
                 raise InputError(f"{path} and {twin.name} are both mask {number} of {stem}; remove one of them")
-    return {stem: [found[number] for number in sorted(found)] for stem, found in numbered.items()}
+    return {stem: dict(sorted(found.items())) for stem, found in numbered.items()}
 
 
 def _stem_and_number(path: Path) -> tuple[str, int]:

@@ -30,13 +30,24 @@ PAPER, INK, PALE_INK = (255, 255, 255), (31, 35, 40), (101, 109, 118)
 
 def to_tensor(picture: Image.Image) -> Tensor:
     """An RGB picture as float32 (3, H, W) in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32))  # (H, W, 3)
-    return (pixels / 127.5 - 1).permute(2, 0, 1).contiguous()  # (3, H, W)
+    return pixels_to_tensor(np.asarray(picture.convert("RGB")))
+
+
+def pixels_to_tensor(pixels: np.ndarray) -> Tensor:
+    """Pixels (H, W, 3) uint8 as float32 (3, H, W) in [-1, 1]."""
+    height, width, channels = pixels.shape
+    image = np.empty((channels, height, width), np.float32)
+    np.divide(pixels.transpose(2, 0, 1), np.float32(127.5), out=image)
+    image -= 1
+    return torch.from_numpy(image)  # (3, H, W)
 
 
 def mask_to_tensor(inside: np.ndarray) -> Tensor:
-    """A bool array (H, W) as float32 (H, W), -1 outside and +1 inside."""
-    return torch.where(torch.from_numpy(inside), INSIDE, OUTSIDE)
+    """A bool array of any shape as float32, -1 outside and +1 inside."""
+    mask = np.empty(inside.shape, np.float32)
+    np.multiply(inside.view(np.uint8), np.float32(INSIDE - OUTSIDE), out=mask)
+    mask += OUTSIDE
+    return torch.from_numpy(mask)
 
 
 def to_bytes(image: Tensor) -> np.ndarray:

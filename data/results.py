@@ -8,17 +8,21 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from data.folders import Entry
+from data.entries import Entry
 from data.pictures import contact_sheet, overlay, to_mask_picture, to_picture
 from data.placement import Size
-from data.reading import read_picture
 from instagan.errors import InputError
 from instagan.instances import InstanceBatch
 
 SHEET_ROWS = 8
 """Pictures on a contact sheet."""
 
-_OURS = re.compile(r".*_(real|fake|rec)_[AB](_mask(_\d+)?|_overlay)?\.png")
+_OURS = re.compile(r".*_(real|fake|rec)_[AB](_mask(_\d+)?|_overlay)?\.png|annotations\.json")
+
+
+def file_name(entry: Entry, what: str) -> str:
+    """The result file of a picture, such as NAME_fake_B.png for ``what`` fake_B."""
+    return f"{entry.stem}_{what}.png"
 
 
 class ResultFolder:
@@ -53,7 +57,7 @@ class ResultFolder:
         A method that gives fewer slots than that (the union of all) has its union written only.
         """
         shown = {f"real_{source}": real, f"fake_{target}": fake, f"rec_{source}": rec}
-        original = read_picture(entry.picture) if self.original_size else None
+        original = entry.read_picture() if self.original_size else None
         size = original.size if original else None
         files = {}
         for name, batch in shown.items():
@@ -97,6 +101,6 @@ class ResultFolder:
         return picture if picture.size == (width, height) else picture.resize((width, height), resample)
 
     def _write(self, entry: Entry, what: str, picture: Image.Image) -> str:
-        name = f"{entry.picture.stem}_{what}.png"
+        name = file_name(entry, what)
         picture.save(self.path / name)
         return name

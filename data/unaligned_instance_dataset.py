@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.folders import Entry
-from data.pictures import mask_to_tensor, to_tensor
+from data.decoded import Read, decode
+from data.entries import Entry
+from data.pictures import mask_to_tensor, pixels_to_tensor
 from data.placement import Framing
-from data.reading import read_mask, read_picture
-from instagan.errors import InputError
 
 Key = tuple[int, int]
 """Epoch (from 1) and index: together with the seed all that a sample depends on."""
@@ -30,22 +29,21 @@ class Sample:
     path: str
 
 
-def read_sample(entry: Entry, framing: Framing, random: np.random.Generator) -> Sample:
-    """Draws one placement and applies it to the picture and to all its masks. Raises ``InputError`` naming the file."""
-    picture = read_picture(entry.picture)
-    placement = framing.draw(picture.size, random, str(entry.picture))
-    masks = []
-    for path in entry.masks:
-        mask = read_mask(path)
-        if mask.size != picture.size:
-            raise InputError(
-                f"{path} is {mask.width}x{mask.height} but its picture {entry.picture.name} is "
-                f"{picture.width}x{picture.height}; masks must have the size of their picture"
-            )
-        masks.append(mask_to_tensor(np.asarray(placement.mask(mask)) > 0))  # (H, W)
-    image = to_tensor(placement.picture(picture))  # (3, H, W)
-    stacked = torch.stack(masks) if masks else image.new_zeros((0, *image.shape[1:]))  # (n, H, W)
-    return Sample(image, stacked, torch.zeros(len(masks), dtype=torch.long), str(entry.picture))
+def read_sample(
+    entry: Entry, framing: Framing, random: np.random.Generator, shuffled: bool = False, read: Read = decode
+) -> Sample:
+    """Draws one placement and applies it to the picture and to all its masks, which come in the entry's order or, with
+    ``shuffled``, in one that is drawn, too. Raises ``InputError`` naming the file."""
+    decoded = read(entry, framing)
+    placement = framing.draw(decoded.size, random, str(entry.picture))
+    image = pixels_to_tensor(placement.pixels(decoded.picture))  # (3, H, W)
+    count = len(entry.masks)
+    order = random.permutation(count) if shuffled else np.arange(count)
+    inside = np.empty((count, *image.shape[1:]), bool)  # (n, H, W)
+    for place, mask in zip(order.argsort(), decoded.masks, strict=True):
+        inside[place] = placement.inside(mask)
+    labels = torch.tensor([entry.masks[number].label for number in order], dtype=torch.long)  # (n,)
+    return Sample(image, mask_to_tensor(inside), labels, str(entry.picture))
 
 
 class DomainDataset(Dataset[Sample]):
@@ -66,9 +64,16 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
     picture i of B; slots are in random order. An epoch is as long as the larger domain, at most ``max_size``."""
 
     def __init__(
-        self, a: list[Entry], b: list[Entry], framing: Framing, seed: int, serial: bool, max_size: float = float("inf")
+        self,
+        a: list[Entry],
+        b: list[Entry],
+        framing: Framing,
+        seed: int,
+        serial: bool,
+        max_size: float = float("inf"),
+        read: Read = decode,
     ) -> None:
-        self.a, self.b, self.framing = a, b, framing
+        self.a, self.b, self.framing, self.read = a, b, framing, read
         self.seed, self.serial, self.max_size = seed, serial, max_size
 
     def __len__(self) -> int:
@@ -77,15 +82,10 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
     def __getitem__(self, key: Key) -> tuple[Sample, Sample]:
         epoch, index = key
         random = np.random.default_rng((self.seed, epoch, index))
-        of_b = index if self.serial else int(random.integers(len(self.b)))
-        a, b = self.a[index % len(self.a)], self.b[of_b % len(self.b)]
-        return self._shuffle(read_sample(a, self.framing, random), random), self._shuffle(
-            read_sample(b, self.framing, random), random
-        )
-
-    def _shuffle(self, sample: Sample, random: np.random.Generator) -> Sample:
-        order = torch.from_numpy(random.permutation(len(sample.labels)))
-        return Sample(sample.image, sample.masks[order], sample.labels[order], sample.path)
+        partner = index if self.serial else int(random.integers(len(self.b)))
+        a, b = self.a[index % len(self.a)], self.b[partner % len(self.b)]
+        of_a, of_b = (read_sample(entry, self.framing, random, shuffled=True, read=self.read) for entry in (a, b))
+        return of_a, of_b
 
 
 class EpochSampler:

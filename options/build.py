@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data import DATASETS
-from data.folders import Entry, summary
+from data.cache import reader
+from data.entries import Domain
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from instagan.blocks import SIZE_MULTIPLE
@@ -39,26 +40,34 @@ def framing(options: Namespace, training: bool) -> Framing:
     )
 
 
-def entries_of(options: Namespace, domain: str) -> list[Entry]:
-    """The pictures of one domain ("A" or "B") of ``--phase``. Raises ``InputError`` if there are none."""
-    return DATASETS[options.dataset_mode](Path(options.dataroot), options.phase, domain)
+def domains_of(options: Namespace, letters: str) -> dict[str, Domain]:
+    """The pictures of the domains asked for ("A", "B", "AB"). Raises ``InputError`` if one has none."""
+    return DATASETS[options.dataset_mode].list_domains(options, letters)
 
 
 def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list[str]]:
     """The unpaired data set of a run, and a line on each domain. ``--direction BtoA`` exchanges the domains."""
-    domains = "AB" if options.direction == "AtoB" else "BA"
-    a, b = (entries_of(options, domain) for domain in domains)
+    found = domains_of(options, "AB")
+    a, b = (found[letter] for letter in ("AB" if options.direction == "AtoB" else "BA"))
+    entries, placing = a.entries + b.entries, framing(options, True)
     dataset = UnalignedInstanceDataset(
-        a, b, framing(options, True), options.seed, options.serial_batches, options.max_dataset_size
+        a.entries,
+        b.entries,
+        placing,
+        options.seed,
+        options.serial_batches,
+        options.max_dataset_size,
+        reader(options.cache, entries, placing, Path(options.cache_dir), int(options.cache_size * 2**30)),
     )
-    if MODELS[options.model].dataset_mode(options) == "unaligned_seg" and not any(entry.masks for entry in a + b):
+    if MODELS[options.model].dataset_mode(options) == "unaligned_seg" and not any(entry.masks for entry in entries):
+        folder = entries[0].picture.parent
         raise InputError(
-            f"{options.dataroot}: no picture of {options.phase}A and {options.phase}B has a mask, and "
-            f"--model {options.model} learns from instances; put NAME_0.png, NAME_1.png, ... into {options.phase}A_seg"
+            f"{folder}: no picture of {a.title} and {b.title} has a mask, and --model {options.model} learns from "
+            f"instances; put NAME_0.png, NAME_1.png, ... into {folder}_seg"
         )
     if len(dataset) == 0:
         raise InputError(f"--max_dataset_size {options.max_dataset_size} leaves no picture; use 1 or more")
-    return dataset, [summary(found, options.phase, name) for found, name in zip((a, b), domains, strict=True)]
+    return dataset, [a.summary(), b.summary()]
 
 
 def learning_rates(options: Namespace, epoch: int) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, _ArgumentGroup
 
 from data import DATASETS
+from data.cache import KINDS
 from data.placement import MODES
 from instagan.blocks import INITIALISERS, NORMS
 from models import MODELS
@@ -40,9 +41,18 @@ def _add_run(group: _ArgumentGroup) -> None:
     group.add_argument("--load_iter", type=whole(0), default=0, help="load checkpoint iter_N instead, if not 0")
 
 
+def _add_cache(group: _ArgumentGroup) -> None:
+    group.add_argument("--cache", choices=KINDS, default="none", help="keep decoded pictures; changes no result")
+    group.add_argument("--cache_dir", default="./cache", metavar="DIR", help="where --cache disk keeps them")
+    group.add_argument("--cache_size", type=real(0, 2**20, above=True), default=4.0, help="most that is kept, in GiB")
+
+
 def _add_data(group: _ArgumentGroup) -> None:
-    group.add_argument("--dataroot", metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
-    group.add_argument("--dataset_mode", choices=tuple(DATASETS), help="layout of the data (default: the method's)")
+    group.add_argument(
+        "--dataset_mode",
+        choices=tuple(DATASETS),
+        help="where the data come from, with flags of its own (default: the method's)",
+    )
     group.add_argument("--batch_size", type=whole(1), default=1, help="pictures of each domain in a batch")
     group.add_argument("--num_threads", type=whole(0), default=4, help="worker processes that read pictures")
     group.add_argument("--serial_batches", action="store_true", help="take pictures in order, pair them in order")
@@ -70,6 +80,7 @@ def _add_networks(group: _ArgumentGroup) -> None:
 
 
 def add_training(parser: ArgumentParser) -> None:
+    _add_cache(parser.add_argument_group("cache"))
     _add_schedule(parser.add_argument_group("training"))
     _add_saving(parser.add_argument_group("saving"))
     _add_watching(parser.add_argument_group("watching"))
@@ -123,5 +134,6 @@ def add_testing(parser: ArgumentParser) -> None:
     group.add_argument("--num_test", type=whole(1), default=50, help="most pictures of each domain")
     group.add_argument("--original_size", action="store_true", help="frame whole pictures, give back their own size")
     group.add_argument("--aspect_ratio", type=finite(above=True), default=1.0, help="stretches the results' width")
+    group.add_argument("--save_coco", action="store_true", help="write annotations.json, COCO's format, of the results")
     group.add_argument("--eval", action="store_true", help="accepted: the networks are the same in both modes")
     group.add_argument("--display_winsize", type=whole(16), default=256, help="width of shown pictures in pixels")

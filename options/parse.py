@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import configargparse
 
+from data import DATASETS
 from instagan.blocks import SIZE_MULTIPLE
 from instagan.discriminators import smallest_side
 from instagan.errors import InputError
@@ -77,11 +78,12 @@ def parse_training(argv: Sequence[str] | None = None) -> Resolved:
     """Options of train.py; with ``--continue_train`` the run's own ones stand in for what is not typed."""
     peeked = _peek(argv, training=True)
     if not peeked.continue_train:
-        resolved, _ = _parse(argv, peeked.model, training=True, inherited={})
+        resolved, _ = _parse(argv, peeked.model, _mode(peeked), training=True, inherited={})
     else:
         trained = _trained(peeked)
         inherited = {name: value for name, value in trained.items() if name not in NOT_CONTINUED}
-        resolved, typed = _parse(argv, trained["model"], training=True, inherited=inherited)
+        mode = peeked.dataset_mode or trained["dataset_mode"]
+        resolved, typed = _parse(argv, trained["model"], mode, training=True, inherited=inherited)
         check_agreement(trained, resolved.values, typed)
     _check_training(resolved.values)
     return resolved
@@ -93,10 +95,11 @@ def parse_testing(argv: Sequence[str] | None = None) -> Resolved:
     trained = _trained(peeked)
     kept = {name: trained[name] for name in ("fine_size_w", "fine_size_h", "resize_or_crop", "dataset_mode", "seed")}
     kept |= {f"load_size_{side}": trained[f"fine_size_{side}"] for side in "wh"}
-    inherited = _inherited(trained, trained["model"]) | kept
-    resolved, typed = _parse(argv, trained["model"], training=False, inherited=inherited)
+    mode = peeked.dataset_mode or trained["dataset_mode"]
+    inherited = _inherited(trained, trained["model"], mode) | kept
+    resolved, typed = _parse(argv, trained["model"], mode, training=False, inherited=inherited)
     check_agreement(trained, resolved.values, typed)
-    defaults = vars(_parser(trained["model"], training=True).parse_args([]))
+    defaults = vars(_parser(trained["model"], mode, training=True).parse_args([]))
     options = Namespace(**{**defaults, **trained, **vars(resolved.values)})
     options.trained_direction = trained["direction"]
     return Resolved(options, resolved.changed)
@@ -117,12 +120,13 @@ def check_agreement(trained: dict[str, Any], options: Namespace, typed: frozense
             )
 
 
-def _inherited(trained: dict[str, Any], method: str) -> dict[str, Any]:
-    """Saved values that are the defaults when translating: architecture and the method's own flags."""
+def _inherited(trained: dict[str, Any], method: str, mode: str) -> dict[str, Any]:
+    """Saved values that are the defaults when translating: architecture, the method's own flags, the data set's."""
     parser = _Parser(add_help=False)
     MODELS[method].add_options(parser, training=False)
     own = set(vars(parser.parse_args([]))) - set(MODELS[method].not_inherited)
-    return {name: value for name, value in trained.items() if name in own | set(architecture(method))}
+    own |= {*architecture(method), *DATASETS[mode].inherited}
+    return {name: value for name, value in trained.items() if name in own}
 
 
 def _trained(peeked: Namespace) -> dict[str, Any]:
@@ -131,28 +135,39 @@ def _trained(peeked: Namespace) -> dict[str, Any]:
 
 
 def _peek(argv: Sequence[str] | None, training: bool) -> Namespace:
-    """A first look: which method, which run. Nothing is checked but what argparse checks by itself."""
+    """A first look: which method, which data set, which run. Nothing is checked but what argparse checks by itself."""
     first = _Parser(add_help=False)
     first.add_argument("--config", is_config_file=True)
     first.add_argument("--model", default="insta_gan")
     method = first.parse_known_args(argv)[0].model
-    return _parser(method, training).parse_known_args(argv)[0]
+    peeked = _parser(method, "", training, add_help=False).parse_known_args(argv)[0]
+    return _parser(method, _mode(peeked), training).parse_known_args(argv)[0]
 
 
-def _parser(method: str, training: bool) -> _Parser:
-    parser = _Parser(description="Train a translation model." if training else "Translate with a trained model.")
+def _mode(options: Namespace) -> str:
+    """The data set that is typed, or else the method's."""
+    return options.dataset_mode or MODELS[options.model].dataset_mode(options)
+
+
+def _parser(method: str, mode: str, training: bool, add_help: bool = True) -> _Parser:
+    """All flags of a program with a method and a data set; without the data set's own where ``mode`` is empty."""
+    description = "Train a translation model." if training else "Translate with a trained model."
+    parser = _Parser(description=description, add_help=add_help)
     flags.add_common(parser)
     (flags.add_training if training else flags.add_testing)(parser)
+    if mode:
+        DATASETS[mode].add_options(parser)
     if method in MODELS:  # else the parser complains about --model
         MODELS[method].add_options(parser, training)
     return parser
 
 
 def _parse(
-    argv: Sequence[str] | None, method: str, training: bool, inherited: dict[str, Any]
+    argv: Sequence[str] | None, method: str, mode: str, training: bool, inherited: dict[str, Any]
 ) -> tuple[Resolved, frozenset[str]]:
     """Options and the names of those that were typed."""
-    parser = _parser(method, training)
+    parser = _parser(method, mode, training)
+    inherited = {action.dest: inherited[action.dest] for action in parser._actions if action.dest in inherited}
     parser.set_defaults(**inherited)
     options, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -160,7 +175,7 @@ def _parse(
     parser.set_defaults(**dict.fromkeys(set(vars(options)) - {"config"}, _UNTYPED))
     typed = frozenset(name for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not _UNTYPED)
     _resolve(options, typed)
-    fresh = _parser(method, training)
+    fresh = _parser(method, mode, training)
     changed = {
         name for name in typed | set(flags.SIZES) | set(inherited) if vars(options).get(name) != fresh.get_default(name)
     }
@@ -169,6 +184,11 @@ def _parse(
 
 def _unknown(unknown: list[str], parser: _Parser) -> str:
     flag = next((word for word in unknown if word.startswith("--")), unknown[0]).partition("=")[0]
+    for mode, source in DATASETS.items():
+        others = _Parser(add_help=False)
+        source.add_options(others)
+        if flag in others._option_string_actions:
+            return f"{flag} belongs to --dataset_mode {mode}; add that or drop {flag}"
     known = [spelling.lstrip("-") for action in parser._actions for spelling in action.option_strings]
     near = difflib.get_close_matches(flag.lstrip("-"), known, 1)
     return f"unknown flag {flag}" + (f"; did you mean --{near[0]}?" if near else "; see --help")
@@ -182,15 +202,14 @@ def _resolve(options: Namespace, typed: frozenset[str]) -> None:
                 setattr(options, f"{kind}_{side}", getattr(options, kind))
         delattr(options, kind)
     options.name, options.suffix = _suffixed(options), ""
-    options.dataset_mode = options.dataset_mode or MODELS[options.model].dataset_mode(options)
+    options.dataset_mode = _mode(options)
     for name in ("input_nc", "output_nc"):
         if getattr(options, name) != 3:
             raise InputError(f"--{name} {getattr(options, name)}: pictures are read as RGB; use 3")
     _check_sizes(options)
     if options.epoch != LATEST and not options.epoch.isdecimal():
         raise InputError(f"--epoch {options.epoch}: pass the number of an epoch, or {LATEST}")
-    if options.dataroot is None:
-        raise InputError(f"--dataroot is missing: pass the folder that holds {options.phase}A and {options.phase}B")
+    DATASETS[options.dataset_mode].check(options)
     if "/" in options.phase or "\\" in options.phase:
         raise InputError(f"--phase {options.phase} must be the beginning of folder names, such as train")
 

@@ -1,12 +1,14 @@
 """Which masks belong to which picture is decided by names alone, and whatever is missing is named."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from data import DATASETS
-from data.folders import list_domain, summary
+from data.entries import Domain
+from data.folders import list_domain
 from instagan.errors import InputError
 
 
@@ -18,7 +20,7 @@ def touch(*paths: Path) -> None:
 
 def masks_of(root: Path, phase: str = "train", domain: str = "A") -> dict[str, list[str]]:
     entries = list_domain(root, phase, domain, with_masks=True)
-    return {entry.picture.name: [mask.name for mask in entry.masks] for entry in entries}
+    return {entry.picture.name: [mask.path.name for mask in entry.masks] for entry in entries}
 
 
 def test_masks_come_in_the_order_of_their_numbers_gaps_and_all(tmp_path):
@@ -51,7 +53,10 @@ def test_paths_may_hold_anything(tmp_path, part):
     touch(root / "trainA" / f"{part}.png", root / "trainA_seg" / f"{part}_0.png", root / "trainA_seg" / f"{part}_1.PNG")
     (entry,) = list_domain(root, "train", "A", with_masks=True)
     assert entry.picture == root / "trainA" / f"{part}.png"
-    assert entry.masks == (root / "trainA_seg" / f"{part}_0.png", root / "trainA_seg" / f"{part}_1.PNG")
+    assert tuple(mask.path for mask in entry.masks) == (
+        root / "trainA_seg" / f"{part}_0.png",
+        root / "trainA_seg" / f"{part}_1.PNG",
+    )
 
 
 def test_all_picture_kinds_count_and_nothing_else(tmp_path):
@@ -73,14 +78,14 @@ def test_pictures_are_sorted_whatever_the_file_system_says(tmp_path):
 def test_a_picture_without_masks_is_legal_and_counted(tmp_path):
     touch(tmp_path / "trainA" / "a.png", tmp_path / "trainA" / "b.png", tmp_path / "trainA_seg" / "a_0.png")
     assert masks_of(tmp_path) == {"a.png": ["a_0.png"], "b.png": []}
-    line = summary(list_domain(tmp_path, "train", "A", with_masks=True), "train", "A")
+    line = Domain("trainA", list_domain(tmp_path, "train", "A", with_masks=True)).summary()
     assert "2 pictures, 1 instance mask" in line
     assert "1 of the pictures" in line
 
 
 def test_without_masks_the_mask_folder_is_not_needed(tmp_path):
     touch(tmp_path / "trainA" / "a.png")
-    (entry,) = DATASETS["unaligned"](tmp_path, "train", "A")
+    (entry,) = DATASETS["unaligned"].list_domains(Namespace(dataroot=tmp_path, phase="train"), "A")["A"].entries
     assert entry.masks == ()
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements-dev.txt)")
+from data.prepared import Prepared
 from data.preparing import dataset_json, journal, writing
 from data.preparing.geometry import Target
 from data.preparing.parallel import in_order
@@ -146,11 +147,11 @@ def test_a_set_of_other_origin_is_not_touched(coco, tmp_path, capsys):
 
 def test_a_mask_leads_back_to_its_category(coco, tmp_path):
     assert prepare_coco.main(flags(coco, tmp_path, "--cat1", "sheep,cow", "--cat2", "person")) == 0
-    told = load(tmp_path)
-    for key, entry in told["pictures"].items():
+    prepared = Prepared.read(tmp_path)
+    for key, entry in prepared.pictures.items():
         for number, instance in enumerate(entry["instances"]):
-            assert dataset_json.category_index(told, key, number) == instance["category"]
-    assert dataset_json.category_index(told, "trainA/unknown.png", 0) == 0
+            assert prepared.label_and_source_of(key, number) == (instance["category"], instance["id"])
+    assert prepared.label_and_source_of("trainA/unknown.png", 0) == (0, None)
     assert dataset_json.load(tmp_path / "trainA") is None
 
 

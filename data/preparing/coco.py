@@ -48,15 +48,20 @@ def official_parts(root: Path, year: str) -> list[CocoPart]:
     return there
 
 
-def plan_coco(parts: list[CocoPart], names: dict[str, list[str]], val_share: float = 0.0, seed: int = 0) -> Plan:
-    """names: domain -> category names. With ``val_share`` the training part is split. Raises ``InputError``."""
+def plan_coco(
+    parts: list[CocoPart], names: dict[str, list[str]], val_share: float = 0.0, seed: int = 0, needed: str = "AB"
+) -> Plan:
+    """names: domain -> category names. With ``val_share`` the training part is split.
+
+    Raises ``InputError``, also where a ``needed`` domain has an unknown category or no picture.
+    """
     check_apart(names["A"], names["B"])
     plan = Plan({"kind": "coco", "annotations": []}, {})
     with_instances: Counter[str] = Counter()
     for part in parts:
         content = _read(part.annotations)
         plan.source["annotations"].append({"file": part.annotations.name, "sha256": digest(part.annotations)})
-        ids = _category_ids(content, names, part.annotations)
+        ids = _category_ids(content, {domain: names[domain] for domain in needed}, part.annotations)
         if not plan.categories:
             plan.categories = {
                 domain: [Category(name, _one(ids[name])) for name in of_domain] for domain, of_domain in names.items()
@@ -66,7 +71,7 @@ def plan_coco(parts: list[CocoPart], names: dict[str, list[str]], val_share: flo
         with_instances.update(domain for draft in drafts for domain in draft.domains)
         _add(plan, part.phase, drafts, val_share, seed)
     for domain, of_domain in names.items():
-        if not with_instances[domain]:
+        if domain in needed and not with_instances[domain]:
             files = ", ".join(str(part.annotations) for part in parts)
             flag = "--cat1" if domain == "A" else "--cat2"
             raise InputError(
@@ -154,13 +159,13 @@ def _category_ids(content: dict[str, Any], names: dict[str, list[str]], path: Pa
             ids[str(record["name"])].append(record["id"])
     except (KeyError, TypeError):
         raise InputError(f"{path} has a category without name or id; {ADVICE}") from None
-    for domain, flag in (("A", "--cat1"), ("B", "--cat2")):
-        check_names(names[domain], list(ids), flag, str(path))
+    for domain, of_domain in names.items():
+        check_names(of_domain, list(ids), "--cat1" if domain == "A" else "--cat2", str(path))
     return ids
 
 
-def _one(ids: list[int]) -> int | list[int]:
-    return ids[0] if len(ids) == 1 else ids
+def _one(ids: list[int]) -> int | list[int] | None:
+    return ids[0] if len(ids) == 1 else ids or None
 
 
 def _read(path: Path) -> dict[str, Any]:

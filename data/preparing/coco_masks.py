@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,20 +29,42 @@ class CocoAnnotation:
 
     def find(self, size: Size) -> Iterator[Found]:
         for number, category, segmentation in self.instances:
-            try:
+            with self._naming(number):
                 yield Found(number, category, decode(segmentation, size))
-            except ValueError as error:
-                raise InputError(f"{self.file}, annotation {number}: {error}; mend or remove this annotation") from None
+
+    def check(self) -> None:
+        """Raises the ``InputError`` that ``find`` would raise at a picture of ``size``, without decoding anything."""
+        for number, _, segmentation in self.instances:
+            with self._naming(number):
+                check(segmentation, self.size)
+
+    @contextmanager
+    def _naming(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise InputError(f"{self.file}, annotation {number}: {error}; mend or remove this annotation") from None
 
 
 def decode(segmentation: Any, size: Size) -> np.ndarray:
     """Polygons, or runs in either form -> (H, W) bool. Raises ``ValueError`` saying what is wrong."""
     codec = need("pycocotools.mask", "pycocotools", "reading COCO masks")
     width, height = size
-    if isinstance(segmentation, (list, tuple)):
-        _check_polygons(segmentation, 10 * max(size))
+    counts = check(segmentation, size)
+    if counts is None:
         runs = codec.merge(codec.frPyObjects([list(polygon) for polygon in segmentation], height, width))
         return codec.decode(runs).astype(bool)
+    values = np.zeros(len(counts), bool)
+    values[1::2] = True
+    return np.repeat(values, counts).reshape(width, height).T  # runs go down the columns
+
+
+def check(segmentation: Any, size: Size) -> list[int] | None:
+    """The lengths of its runs, None for polygons. Raises ``ValueError`` saying what is wrong; decodes nothing."""
+    width, height = size
+    if isinstance(segmentation, (list, tuple)):
+        _check_polygons(segmentation, 10 * max(size))
+        return None
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         raise ValueError("has no segmentation (only a box?)")
     if list(segmentation.get("size", ())) != [height, width]:
@@ -53,9 +76,7 @@ def decode(segmentation: Any, size: Size) -> np.ndarray:
         raise ValueError("its runs (RLE counts) are not whole numbers of 0 or more")
     if sum(counts) != height * width:
         raise ValueError(f"its runs (RLE counts) add up to {sum(counts)}, the picture has {height * width} pixels")
-    values = np.zeros(len(counts), bool)
-    values[1::2] = True
-    return np.repeat(values, counts).reshape(width, height).T  # runs go down the columns
+    return counts
 
 
 def _check_polygons(polygons: Sequence[Any], farthest: int) -> None:

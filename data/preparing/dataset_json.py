@@ -54,12 +54,6 @@ def load(root: Path) -> dict[str, Any] | None:
     return content
 
 
-def category_index(content: Mapping[str, Any], picture: str, number: int) -> int:
-    """Category index of mask ``number`` of a picture such as "trainA/790.png"; 0 where the set does not tell."""
-    instances = content.get("pictures", {}).get(picture, {}).get("instances", [])
-    return int(instances[number]["category"]) if number < len(instances) else 0
-
-
 def describe(
     plan: Plan, settings: Mapping[str, Any], entries: Mapping[str, Entry], skipped: Iterable[tuple[str, str]]
 ) -> dict[str, Any]:

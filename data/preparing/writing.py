@@ -14,7 +14,7 @@ from data.placement import Placement, Size
 from data.preparing.dataset_json import Entry
 from data.preparing.geometry import Target
 from data.preparing.tasks import Found, Task
-from data.reading import read_picture
+from data.reading import read_annotated
 from instagan.errors import InputError
 
 SCRATCH = ".preparing"
@@ -122,21 +122,6 @@ class Outcome:
     problem: str = ""
     absent: bool = False
     fatal: bool = False
-
-
-def read_annotated(path: Path, size: Size | None) -> Image.Image:
-    """The picture as it was annotated: upright, or as stored where only that has the size that the source tells."""
-    picture = read_picture(path)
-    if size is None or picture.size == size:
-        return picture
-    if picture.size == size[::-1]:
-        with Image.open(path) as stored:
-            if stored.size == size:
-                return stored.convert("RGB")
-    raise InputError(
-        f"{path} is {picture.width}x{picture.height} pixels but was annotated at {size[0]}x{size[1]}; "
-        "put back the picture that was annotated, or remove it from the annotations"
-    )
 
 
 def _describe(found: Found, inside: np.ndarray) -> Entry:

@@ -1,0 +1,158 @@
+"""A whole data set -> all that is wrong with it, on any number of processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from data.checking.files import Limits, check_files
+from data.checking.findings import ERROR, WARNING, Finding
+from data.checking.naming import Listing, Task, find_phases, list_domain_files, list_strangers
+from data.checking.prepared import check_prepared
+from data.folders import list_domain
+from data.preparing.dataset_json import FILE_NAME
+from data.preparing.parallel import in_order
+from instagan.errors import InputError
+
+Progress = Callable[[Iterable[list[Finding]], int], Iterable[list[Finding]]]
+"""Wraps what comes out, given how much that will be."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. findings: sorted by file; the same for any number of workers."""
+
+    root: Path
+    phases: tuple[str, ...]
+    listings: tuple[Listing, ...]
+    findings: tuple[Finding, ...]
+
+    def count(self, severity: str) -> int:
+        return sum(finding.severity == severity for finding in self.findings)
+
+    @property
+    def pictures(self) -> int:
+        return sum(len(listing.tasks) for listing in self.listings)
+
+    @property
+    def masks(self) -> int:
+        """Mask files that belong to a picture."""
+        return sum(len(task.masks) for listing in self.listings for task in listing.tasks)
+
+    def content(self) -> dict[str, object]:
+        """All of it in numbers and strings. Bytes of a name that are no UTF-8 are lone surrogates."""
+        return {
+            "dataroot": str(self.root),
+            "phases": list(self.phases),
+            "pictures": self.pictures,
+            "masks": self.masks,
+            "errors": self.count(ERROR),
+            "warnings": self.count(WARNING),
+            "domains": {
+                listing.folder: {
+                    "pictures": len(listing.tasks),
+                    "masks": sum(len(task.masks) for task in listing.tasks),
+                }
+                for listing in self.listings
+            },
+            "findings": [
+                {"severity": finding.severity, "code": finding.code, "file": finding.file, "message": finding.message}
+                for finding in self.findings
+            ],
+        }
+
+
+def check(
+    root: Path,
+    phases: Sequence[str] | None = None,
+    with_masks: bool = True,
+    limits: Limits | None = None,
+    workers: int = 1,
+    progress: Progress = lambda found, total: found,
+) -> Report:
+    """Reads every picture and mask of the phases once. phases: those that must be there; by default all that are.
+
+    Raises ``InputError`` where there is nothing to check.
+    """
+    limits = limits or Limits()
+    chosen = _choose_phases(root, phases)
+    listings, findings = [], []
+    for phase in chosen:
+        pair = [list_domain_files(root, f"{phase}{letter}", with_masks) for letter in "AB"]
+        of_pair = list(chain.from_iterable(listing.findings for listing in pair))
+        if phases is None and phase != "train":
+            pair, of_pair = _excuse(root, phase, pair, of_pair)
+        findings.extend(of_pair)
+        findings.extend(_compare(phase, pair, with_masks, limits.imbalance))
+        listings.extend(pair)
+    findings.extend(list_strangers(root, chosen if phases is None else find_phases(root)))
+    findings.extend(check_prepared(root, listings, with_masks))
+    tasks: list[Task] = [task for listing in listings for task in listing.tasks]
+    read = in_order(partial(check_files, root=root, limits=limits), tasks, workers)
+    for found in progress(read, len(tasks)):
+        findings.extend(found)
+    findings.extend(_refused(root, listings, with_masks, findings))
+    return Report(root, tuple(chosen), tuple(listings), tuple(sorted(set(findings))))
+
+
+def _choose_phases(root: Path, phases: Sequence[str] | None) -> list[str]:
+    if not root.is_dir():
+        raise InputError(f"--dataroot {root}: no such folder; pass the folder that holds trainA, trainB, ...")
+    for phase in phases or ():
+        if not phase or "/" in phase or "\0" in phase:
+            raise InputError(f"--phases {phase!r} is no name of a phase; train reads the folders trainA and trainB")
+    try:
+        chosen = list(dict.fromkeys(phases)) if phases else find_phases(root)
+    except OSError as error:
+        raise InputError(f"--dataroot {root} cannot be listed ({error.strerror}); make it accessible") from None
+    if not chosen:
+        raise InputError(f"--dataroot {root} has no folder like trainA and trainB; pass the folder that holds them")
+    return chosen
+
+
+def _excuse(
+    root: Path, phase: str, pair: list[Listing], findings: list[Finding]
+) -> tuple[list[Listing], list[Finding]]:
+    """A phase that only translates may have one domain: that is no error, as nobody asked for the other."""
+    missing = {finding.file for finding in findings if finding.code == "missing_folder"}
+    absent = [listing.folder for listing in pair if listing.folder in missing]
+    if len(absent) != 1 or any(os.path.lexists(root / f"{absent[0]}{kind}") for kind in ("", "_seg")):
+        return pair, findings
+    folder = absent[0]
+    findings = [finding for finding in findings if finding.file not in (folder, f"{folder}_seg")]
+    there = phase + ("B" if folder.endswith("A") else "A")
+    message = f"has no {folder} beside it; test.py can translate it in one direction"
+    findings.append(Finding(there, "one_domain", message))
+    return [listing for listing in pair if listing.folder != folder], findings
+
+
+def _compare(phase: str, pair: list[Listing], with_masks: bool, imbalance: float) -> Iterable[Finding]:
+    counts = {listing.folder: len(listing.tasks) for listing in pair}
+    if len(counts) < 2 or not all(counts.values()):
+        return
+    small, large = sorted(counts, key=lambda folder: (counts[folder], folder))
+    if counts[large] >= imbalance * counts[small]:
+        message = (
+            f"has {counts[small]} of the pictures, {large} {counts[large]}; an epoch shows the few again and again"
+        )
+        yield Finding(small, "domain_sizes", message)
+    if with_masks and not any(task.masks for listing in pair for task in listing.tasks):
+        message = f"holds no mask of any picture, nor does {phase}B_seg; --dataset_mode unaligned trains without"
+        yield Finding(f"{phase}A_seg", "no_masks", message)
+
+
+def _refused(root: Path, listings: list[Listing], with_masks: bool, findings: list[Finding]) -> Iterable[Finding]:
+    """What the loader itself says of each domain, where that is not an error already."""
+    known = {finding.file.partition("/")[0] for finding in findings if finding.severity == ERROR}
+    for listing in listings:
+        if {listing.folder, f"{listing.folder}_seg", FILE_NAME} & known:
+            continue
+        try:
+            list_domain(root, listing.folder[:-1], listing.folder[-1], with_masks)
+        except (InputError, OSError) as error:
+            of_description = str(root / FILE_NAME) in str(error)
+            yield Finding(FILE_NAME if of_description else listing.folder, "refused", str(error))

@@ -1,0 +1,145 @@
+"""One picture and its masks, read as the loader reads them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from data.checking.findings import Finding
+from data.checking.masks import COVERING, Region, closest_overlaps, levels_problem, may_be_transparent, transparency
+from data.checking.naming import Task
+from data.reading import read_mask, read_picture
+from instagan.errors import InputError
+
+JPEG = ("JPEG", "MPO")
+FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}
+"""What a file holds, in PIL's words, by the ending of its name."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """tiny_area: masks of fewer pixels are tiny. overlap: masks of one picture overlap heavily from this intersection
+    over union on. imbalance: domains differ very much from this ratio of their numbers of pictures on."""
+
+    tiny_area: int = 16
+    overlap: float = 0.5
+    imbalance: float = 5.0
+
+
+def check_files(task: Task, root: Path, limits: Limits) -> list[Finding]:
+    """Everything that is wrong with the files of one picture. Never raises for what a file holds."""
+    picture = _File(root, task.picture)
+    image = picture.read(read_picture)
+    if image is not None:
+        picture.describe(is_mask=False)
+    findings = picture.findings
+    regions: list[tuple[_File, Region]] = []
+    for path in task.masks:
+        mask = _File(root, path)
+        shown = mask.read(read_mask)
+        if shown is not None:
+            mask.describe(is_mask=True)
+            if image is not None and shown.size != image.size:
+                sizes = f"{shown.width}x{shown.height} but its picture {image.width}x{image.height}"
+                mask.add("size_mismatch", f"is {sizes}; masks must have the size of their picture")
+            else:
+                region = Region.of(np.asarray(shown) > 0)
+                _judge_area(mask, region.area, shown.width * shown.height, limits)
+                if region.area:
+                    regions.append((mask, region))
+        findings.extend(mask.findings)
+    findings.extend(_overlaps(regions, limits.overlap))
+    return findings
+
+
+class _File:
+    """A file that is being looked at, and what was found in it so far."""
+
+    def __init__(self, root: Path, path: Path) -> None:
+        self.path, self.name = path, path.relative_to(root).as_posix()
+        self.findings: list[Finding] = []
+
+    def add(self, code: str, message: str) -> None:
+        self.findings.append(Finding(self.name, code, message))
+
+    def read(self, reader: Callable[[Path], Image.Image]) -> Image.Image | None:
+        """What the loader makes of the file; None, and a finding, where it refuses. Warnings become findings."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                image = reader(self.path)
+            except Exception as error:  # whatever it is, training would stop there
+                self.add(*_refusal(self.path, error))
+                return None
+        for message in sorted({" ".join(str(warning.message).split()) for warning in caught}):
+            self.add("reader_warning", f"is read, but with a warning: {message}")
+        return image
+
+    def describe(self, is_mask: bool) -> None:
+        """What is unusual about a file that can be read."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                with Image.open(self.path) as image:
+                    self._describe_kind(image, is_mask)
+                    if is_mask:
+                        self._describe_levels(image)
+                    elif may_be_transparent(image) and transparency(image).getextrema()[0] < 255:
+                        self.add("transparency", "is transparent in places; its transparency is dropped")
+            except Exception as error:  # further pictures of an animation may be damaged, and nobody needs them
+                self.add("reader_warning", f"is read, but not all of it can be: {' '.join(str(error).split())}")
+
+    def _describe_levels(self, mask: Image.Image) -> None:
+        if problem := levels_problem(mask, mask.format in JPEG):
+            self.add(*problem)
+
+    def _describe_kind(self, image: Image.Image, is_mask: bool) -> None:
+        """What the head of the file tells."""
+        if image.format not in FORMATS[self.path.suffix.lower()]:
+            self.add("wrong_ending", f"is a {image.format} file, whatever its name says; it is read as one")
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            self.add("animated", f"holds {frames} pictures; the first is used")
+        if image.mode == "CMYK":
+            self.add("cmyk", "is made for print (CMYK); it is turned into RGB without its colour profile")
+        deep = image.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in image.tile)
+        if image.mode[0] in "IF" or deep:
+            made = "black and white at half of its brightest pixel" if is_mask else "8 bits a channel"
+            self.add("sixteen_bit", f"has more than 8 bits a channel; it is turned into {made}")
+
+
+def _refusal(path: Path, error: Exception) -> tuple[str, str]:
+    """Code and message for a file that the loader refuses."""
+    cause = error.__context__ if isinstance(error, InputError) and error.__context__ else error
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return "unreadable", f"cannot be read: {cause.strerror}"
+    if path.exists() and path.stat().st_size == 0:
+        return "zero_bytes", "is empty: 0 bytes; put back or remove it"
+    if isinstance(cause, UnidentifiedImageError):
+        return "unreadable", "cannot be read: what it holds is no picture of a known kind"
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    if "truncat" in reason.lower():
+        return "truncated", f"ends too early ({reason}); copy or export it again"
+    return "unreadable", f"cannot be read: {reason}"
+
+
+def _judge_area(mask: _File, area: int, pixels: int, limits: Limits) -> None:
+    if area == 0:
+        mask.add("empty_mask", "shows nothing, and is no instance")
+    elif area < limits.tiny_area:
+        mask.add("tiny_mask", f"shows {area} pixels; that is little to learn from (--tiny_area {limits.tiny_area})")
+    elif area >= COVERING * pixels:
+        mask.add("full_mask", f"covers {area / pixels:.0%} of the picture; are inside and outside exchanged?")
+
+
+def _overlaps(regions: list[tuple[_File, Region]], least: float) -> Iterator[Finding]:
+    for index, earlier, share in closest_overlaps([region for _, region in regions], least):
+        name, other = regions[index][0].name, regions[earlier][0].path.name
+        if share == 1:
+            yield Finding(name, "duplicate_mask", f"shows the same pixels as {other}; remove one of them")
+        else:
+            yield Finding(name, "overlapping_masks", f"overlaps {other}: intersection over union {share:.2f}")

@@ -1,0 +1,156 @@
+"""Pictures of a data set with their instances coloured and numbered, to be looked at."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from data.checking.masks import Box, Region
+from data.checking.naming import Listing, Task
+from data.folders import _stem_and_number
+from data.pictures import INK, PAPER, colour, contact_sheet, enlarged, mask_to_tensor, overlay, to_tensor
+from data.placement import Size
+from data.reading import read_mask, read_picture
+
+SMALLEST, LARGEST = 320, 640
+"""Pixels: what is shown of a picture has a shorter side of at least the first and a longer one of at most the second
+(that of very long pictures)."""
+
+THINNED = 64
+"""Pixels along the longer side in which the middle of an instance is looked for."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of the preview: itself, with its instances, which masks these are, and which cannot be shown."""
+
+    task: Task
+    picture: Image.Image
+    instances: Image.Image
+    numbers: tuple[int, ...]
+    left_out: tuple[str, ...]
+
+
+def choose(listing: Listing, count: int, seed: int) -> Iterator[Shown]:
+    """``count`` random pictures of a domain, or all if it has no more, in the order of their names.
+
+    Pictures that cannot be read are passed over. The choice depends on the seed and the domain's files alone.
+    """
+    order = np.random.default_rng([seed, *listing.folder.encode("utf-8", "surrogateescape")])
+    shown: dict[int, Shown] = {}
+    for index in order.permutation(len(listing.tasks)).tolist():
+        if len(shown) >= count:
+            break
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the report tells them
+            drawn = draw(listing.tasks[index])
+        if drawn:
+            shown[index] = drawn
+    yield from (shown[index] for index in sorted(shown))
+
+
+def draw(task: Task) -> Shown | None:
+    """A picture as the preview shows it; None if it cannot be read."""
+    try:
+        picture = read_picture(task.picture)
+    except Exception:  # the report has told
+        return None
+    masks, left_out = {}, []
+    for path in task.masks:
+        try:
+            mask = read_mask(path)
+        except Exception:
+            mask = None
+        if mask is not None and mask.size == picture.size and mask.getbbox():
+            masks[_stem_and_number(path)[1]] = mask
+        else:
+            left_out.append(path.name)
+    fitted = _fit(picture, Image.Resampling.LANCZOS)
+    inside = [np.asarray(_fit(mask, Image.Resampling.NEAREST)) > 0 for mask in masks.values()]
+    return Shown(task, fitted, numbered(fitted, inside, list(masks)), tuple(masks), tuple(left_out))
+
+
+def numbered(picture: Image.Image, masks: Sequence[np.ndarray], numbers: Sequence[int]) -> Image.Image:
+    """The picture with every instance, (H, W) bool, filled and outlined in its colour and its number drawn at it."""
+    if not masks:
+        return picture.copy()
+    stacked = torch.stack([mask_to_tensor(mask) for mask in masks])  # (N, H, W)
+    drawn = overlay(to_tensor(picture), stacked, torch.ones(len(masks), dtype=torch.bool))
+    pen = ImageDraw.Draw(drawn)
+    size = max(14, min(drawn.size) // 18)
+    font = ImageFont.load_default(size)
+    taken: list[Box] = []
+    for slot, mask in enumerate(masks):
+        region = Region.of(mask)
+        if region.area:
+            text = str(numbers[slot])
+            sign = _sign(region, (round(pen.textlength(text, font)) + size * 2 // 3, size * 4 // 3), drawn.size, taken)
+            taken.append(sign)
+            pen.rounded_rectangle(sign, radius=size // 4, fill=INK, outline=colour(slot), width=max(1, size // 8))
+            pen.text(((sign[0] + sign[2]) / 2, (sign[1] + sign[3]) / 2), text, PAPER, font, anchor="mm")
+    return drawn
+
+
+def sheet(columns: Sequence[tuple[str, Sequence[Shown]]]) -> Image.Image:
+    """One picture of all: a column for each domain, its name above; below each row the names of its pictures."""
+    rows = max(len(shown) for _, shown in columns)
+    empty = Image.new("RGB", (SMALLEST, SMALLEST), PAPER)
+    tiles = [[shown[row].instances if row < len(shown) else empty for _, shown in columns] for row in range(rows)]
+    names = [
+        [shown[row].task.picture.name if row < len(shown) else "\N{EN DASH}" for _, shown in columns]
+        for row in range(rows)
+    ]
+    captions = ["".join(letter if letter.isprintable() else "?" for letter in "   |   ".join(row)) for row in names]
+    return contact_sheet(tiles, [heading for heading, _ in columns], captions)
+
+
+def _fit(image: Image.Image, resample: Image.Resampling) -> Image.Image:
+    """At a size to look at: tiny images are enlarged by a whole factor, large ones made smaller."""
+    longest = max(image.size)
+    if longest > LARGEST:
+        return image.resize([max(1, round(side * LARGEST / longest)) for side in image.size], resample)
+    larger = enlarged(image, SMALLEST)
+    return larger if max(larger.size) <= LARGEST else image
+
+
+def _sign(region: Region, sign: Size, picture: Size, taken: list[Box]) -> Box:
+    """Where the number of an instance stands: in its middle, or above it if it would hide it, or else the next free
+    place below. sign and picture: width and height. taken: where numbers stand already."""
+    (width, height), (left, top, right, bottom) = sign, region.box
+    x, y = _middle(region)
+    if right - left < 2 * width or bottom - top < 2 * height:
+        y = top - height // 2 - 2 if top > height else bottom + height // 2 + 1
+    x = min(max(x - width // 2, 0), max(picture[0] - width - 1, 0))
+    y = min(max(y - height // 2, 0), max(picture[1] - height - 1, 0))
+    for step in range(picture[1] // (height + 1)):
+        lower = (y + step * (height + 1)) % max(picture[1] - height, 1)
+        box = x, lower, x + width, lower + height
+        if not any(box[0] <= old[2] and old[0] <= box[2] and box[1] <= old[3] and old[1] <= box[3] for old in taken):
+            return box
+    return x, y, x + width, y + height
+
+
+def _middle(region: Region) -> tuple[int, int]:
+    """A point of the instance far from its edge, and of those the nearest to its centre of gravity: x, y."""
+    step = -(-max(region.inside.shape) // THINNED)
+    left = region.inside[::step, ::step]
+    if not left.any():
+        left, step = region.inside, 1
+    rows, columns = np.nonzero(left)
+    centre = rows.mean(), columns.mean()
+    while (thinner := _thinned(left)).any():
+        left = thinner
+    rows, columns = np.nonzero(left)
+    nearest = int(np.argmin((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2))
+    return region.box[0] + int(columns[nearest]) * step, region.box[1] + int(rows[nearest]) * step
+
+
+def _thinned(mask: np.ndarray) -> np.ndarray:
+    """A mask (H, W) without the pixels that have a neighbour outside."""
+    padded = np.pad(mask, 1)
+    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]

@@ -1,0 +1,128 @@
+"""``annotations.json``: the translated pictures of a result folder and their masks in COCO's format.
+
+categories   one for each domain that was translated into; a group of categories is one, "giraffe,zebra", for nobody
+             can say which of them an instance has become
+images       NAME_fake_B.png with the picture that it was made from: source_file_name, source_image_id
+annotations  one for each translated mask that shows something: RLE, area, bbox, mask_file, source_category, and
+             source_annotation_id (null where nobody knows it)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data.entries import Entry, Mask
+from data.preparing.optional import need
+from data.preparing.tasks import Category
+from data.results import file_name
+from instagan.errors import InputError
+
+FILE_NAME = "annotations.json"
+
+Record = dict[str, Any]
+
+
+class CocoResults:
+    """Gathers what ``ResultFolder`` has written. Masks are read back, so that they are the files' bit for bit."""
+
+    def __init__(self, folder: Path, categories: Mapping[str, tuple[Category, ...]]) -> None:
+        """categories: of both domains. Raises ``InputError`` where pycocotools is missing."""
+        self.codec = need("pycocotools.mask", "pycocotools", "--save_coco")
+        self.folder, self.categories = folder, categories
+        self.targets = _target_records(categories)
+        self.images: list[Record] = []
+        self.annotations: list[Record] = []
+        self.empty: list[str] = []
+        self.reached: set[str] = set()
+
+    def add(self, entry: Entry, source: str, target: str) -> None:
+        """Notes one picture. Raises ``InputError`` where the method has no mask for each of its instances."""
+        fake = f"fake_{target}"
+        self.reached.add(target)
+        with Image.open(self.folder / file_name(entry, fake)) as picture:
+            width, height = picture.size
+        image = {
+            "id": len(self.images) + 1,
+            "file_name": file_name(entry, fake),
+            "width": width,
+            "height": height,
+            "source_file_name": entry.picture.name,
+            "source_image_id": entry.source_id,
+        }
+        self.images.append(image)
+        for mask in entry.masks:
+            path = self.folder / file_name(entry, f"{fake}_mask_{mask.number}")
+            try:
+                with Image.open(path) as written:
+                    inside = np.asarray(written) > 0  # (H, W)
+            except FileNotFoundError:
+                raise InputError(
+                    f"--save_coco needs a mask of every translated instance, but the run's method makes no "
+                    f"{path.name}; drop the flag or use a method that translates instances"
+                ) from None
+            if inside.any():
+                self.annotations.append(self._annotation(inside, mask, image["id"], source, target, path.name))
+            else:
+                self.empty.append(path.name)
+
+    def write(self, description: str) -> str:
+        """Writes the file whole or not at all; returns a line that counts what is in it."""
+        content = {
+            "info": {"description": description},
+            "licenses": [],
+            "images": self.images,
+            "categories": [self.targets[letter] for letter in sorted(self.reached)],
+            "annotations": self.annotations,
+        }
+        path = self.folder / FILE_NAME
+        scratch = path.with_name(f".{FILE_NAME}.{os.getpid()}.tmp")
+        try:
+            scratch.write_text(json.dumps(content), encoding="utf-8")
+            os.replace(scratch, path)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}); make room or pass another --results_dir"
+            ) from None
+        left_out = f"; {len(self.empty)} translated masks are empty and left out" if self.empty else ""
+        return f"{path}: {len(self.images)} pictures, {len(self.annotations)} instances{left_out}"
+
+    def _annotation(
+        self, inside: np.ndarray, mask: Mask, image: int, source: str, target: str, mask_file: str
+    ) -> Record:
+        runs = self.codec.encode(np.asfortranarray(inside, dtype=np.uint8))
+        return {
+            "id": len(self.annotations) + 1,
+            "image_id": image,
+            "category_id": self.targets[target]["id"],
+            "segmentation": {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")},
+            "area": int(self.codec.area(runs)),
+            "bbox": [float(number) for number in self.codec.toBbox(runs)],  # left, top, width, height
+            "iscrowd": 0,
+            "source_annotation_id": mask.source_id,
+            "source_category": self.categories[source][mask.label].name,
+            "mask_file": mask_file,
+        }
+
+
+def _target_records(categories: Mapping[str, tuple[Category, ...]]) -> dict[str, Record]:
+    """By domain, what its instances are called. A single category keeps its id in the source if that is a number."""
+    records: dict[str, Record] = {}
+    own: list[int] = []
+    for letter, found in categories.items():
+        number = found[0].source_id
+        if len(found) == 1 and isinstance(number, int) and number > 0 and number not in own:
+            own.append(number)
+            records[letter] = {"id": number, "name": found[0].name}
+    free = (number for number in range(1, len(categories) + len(own) + 1) if number not in own)
+    for letter, found in categories.items():
+        if letter not in records:
+            records[letter] = {"id": next(free), "name": ",".join(category.name for category in found)}
+    return records

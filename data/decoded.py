@@ -1,0 +1,69 @@
+"""What a sample is made of, before its placement is drawn: the same in every epoch, so that it can be kept."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data.entries import Entry
+from data.placement import Framing, Size, resize_inside, resize_pixels
+
+HEADER = struct.Struct("<5I")
+"""Size of the files, size of the arrays, number of masks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture and its masks, at the size of their files or resized already; placing gives the same from both.
+
+    size      width and height of the files
+    picture   (H, W, 3) uint8
+    masks     (H, W) bool each, to be taken once: they are read one by one
+    """
+
+    size: Size
+    picture: np.ndarray
+    masks: Iterable[np.ndarray]
+
+    def resized(self, framing: Framing) -> Decoded:
+        """As all placements of a framing resize it."""
+        size = framing.resized(self.size)
+        return replace(
+            self,
+            picture=resize_pixels(self.picture, size),
+            masks=[resize_inside(mask, size) for mask in self.masks],
+        )
+
+    def pack(self) -> bytes:
+        """All of it, 8 pixels of a mask in a byte."""
+        masks = [np.packbits(mask).tobytes() for mask in self.masks]
+        height, width = self.picture.shape[:2]
+        return b"".join((HEADER.pack(*self.size, width, height, len(masks)), self.picture.tobytes(), *masks))
+
+    @classmethod
+    def unpack(cls, packed: bytes | memoryview) -> Decoded:
+        """What ``pack`` packed. The picture is a view of it."""
+        file_width, file_height, width, height, count = HEADER.unpack_from(packed)
+        picture = np.frombuffer(packed, np.uint8, height * width * 3, HEADER.size).reshape(height, width, 3)
+        masks = np.frombuffer(packed, np.uint8, offset=HEADER.size + picture.size).reshape(
+            count, -(-height * width // 8)
+        )
+        return cls((file_width, file_height), picture, _bits(masks, height, width))
+
+
+Read = Callable[[Entry, Framing], Decoded]
+"""A way to get at an entry's picture and masks: ``decode``, or a cache before it."""
+
+
+def decode(entry: Entry, framing: Framing) -> Decoded:
+    """From the files, at their size. Raises ``InputError`` naming the file; for a mask, while the masks are taken."""
+    picture = entry.read_picture()
+    return Decoded(picture.size, np.array(picture), (mask.read(picture.size) for mask in entry.masks))
+
+
+def _bits(masks: np.ndarray, height: int, width: int) -> Iterator[np.ndarray]:
+    for mask in masks:
+        yield np.unpackbits(mask, count=height * width).reshape(height, width).view(bool)

@@ -1,0 +1,143 @@
+"""The nouns of a data set: a mask, a picture with its masks, one domain's pictures."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from data.placement import Size
+from data.preparing.tasks import Category
+from data.reading import read_annotated, read_inside
+from instagan.errors import InputError
+
+
+class Mask(Protocol):
+    """Where one instance's mask comes from. Travels to other processes, so it is small and holds no open file.
+
+    number     of its mask file, or the place among the instances of its picture
+    label      category index within its domain's categories
+    source_id  id of the annotation that it was made from, where that is known
+    """
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def label(self) -> int: ...
+    @property
+    def source_id(self) -> int | str | None: ...
+
+    def read(self, size: Size) -> np.ndarray:
+        """Which pixels are inside, (H, W) bool. Raises ``InputError`` naming it if it is bad or not of ``size``."""
+
+    def fingerprint(self) -> str:
+        """Changes when what is read changes: what a cache compares. Raises ``OSError`` for a file that is gone."""
+
+
+def file_fingerprint(path: Path) -> str:
+    """Path, time of the last change in nanoseconds and size in bytes."""
+    found = os.stat(path)
+    return f"{os.path.abspath(path)} {found.st_mtime_ns} {found.st_size}"
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask that is a picture file."""
+
+    path: Path
+    number: int
+    label: int = 0
+    source_id: int | str | None = None
+
+    def read(self, size: Size) -> np.ndarray:
+        inside = read_inside(self.path)
+        height, width = inside.shape
+        if (width, height) != size:
+            raise InputError(
+                f"{self.path} is {width}x{height} but its picture is {size[0]}x{size[1]}; "
+                "masks must have the size of their picture"
+            )
+        return inside
+
+    def fingerprint(self) -> str:
+        return file_fingerprint(self.path)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture and its masks in the order of their numbers.
+
+    size       width and height at which it was annotated, where that is known; then the picture must agree
+    name       what result files are called after it (default: the stem of its file)
+    source_id  id of the picture in what it was made from, where that is known
+    """
+
+    picture: Path
+    masks: tuple[Mask, ...] = ()
+    size: Size | None = None
+    name: str = ""
+    source_id: int | str | None = None
+
+    @property
+    def stem(self) -> str:
+        return self.name or self.picture.stem
+
+    @property
+    def mask_numbers(self) -> tuple[int, ...]:
+        return tuple(mask.number for mask in self.masks)
+
+    def read_picture(self) -> Image.Image:
+        return read_annotated(self.picture, self.size)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The pictures of one domain.
+
+    title       how the domain is called, such as "trainA"
+    categories  of both domains, by letter; an instance's label is the index into those of its own domain
+    note        what the user should know about it, such as pictures that are absent
+    """
+
+    title: str
+    entries: list[Entry]
+    categories: Mapping[str, tuple[Category, ...]] = field(default_factory=dict)
+    note: str = ""
+
+    def first(self, count: int) -> Domain:
+        return replace(self, entries=self.entries[:count])
+
+    def with_note(self, note: str) -> Domain:
+        return replace(self, note=f"{self.note}; {note}" if self.note else note)
+
+    def summary(self) -> str:
+        """One line that counts pictures and masks, and says how many pictures have no mask."""
+        masks = sum(len(entry.masks) for entry in self.entries)
+        bare = sum(not entry.masks for entry in self.entries)
+        line = f"{self.title}: {len(self.entries)} pictures, {masks} instance masks"
+        line += f"; {bare} of the pictures have no mask and are not translated" if bare and masks else ""
+        return line + (f"; {self.note}" if self.note else "")
+
+
+class DataSource(Protocol):
+    """A way to find pictures and masks: a value of ``--dataset_mode``.
+
+    inherited   names of its flags whose values in training are the defaults when translating
+    """
+
+    inherited: tuple[str, ...]
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        """Adds its own flags."""
+
+    def check(self, options: Namespace) -> None:
+        """Raises ``InputError`` for flags that are missing or wrong by themselves; reads nothing."""
+
+    def list_domains(self, options: Namespace, letters: str) -> dict[str, Domain]:
+        """The domains asked for ("A", "B", "AB"), by letter. Raises ``InputError`` if one has no picture."""

@@ -1,0 +1,72 @@
+"""What ``dataset.json`` tells of a data set, where it has one: categories, and what each mask was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data.preparing import dataset_json
+from data.preparing.tasks import Category
+from instagan.errors import InputError
+
+Id = int | str | None
+
+UNTOLD = {"A": (Category("A"),), "B": (Category("B"),)}
+"""Categories where nobody names them: one in each domain, called like it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Categories by domain, and the entries of dataset.json by picture, such as "trainA/790.png". May be empty."""
+
+    root: Path
+    categories: Mapping[str, tuple[Category, ...]] = field(default_factory=lambda: UNTOLD)
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, root: Path) -> Prepared:
+        """Nothing told where there is no dataset.json. Raises ``InputError`` if there is a damaged one."""
+        content = dataset_json.load(root)
+        if content is None:
+            return cls(root)
+        categories, pictures = dict(UNTOLD), content.get("pictures")
+        try:
+            for domain in "AB":
+                records = content["categories"][domain]
+                told = tuple(Category(str(record["name"]), record.get("source_id")) for record in records)
+                categories[domain] = told or UNTOLD[domain]
+        except (KeyError, TypeError, AttributeError):
+            raise _damaged(root, "it names no categories") from None
+        if not isinstance(pictures, Mapping):
+            raise _damaged(root, "it tells of no pictures")
+        return cls(root, categories, pictures)
+
+    def source_of(self, picture: str) -> Id:
+        """Id of a picture in its source."""
+        return self._entry(picture).get("source_id")
+
+    def label_and_source_of(self, picture: str, number: int) -> tuple[int, Id]:
+        """Category index of mask ``number`` and the id of its annotation; 0 and None for one that is not told of."""
+        try:
+            instances = self._entry(picture).get("instances", [])
+            if number >= len(instances):
+                return 0, None
+            label, source = instances[number]["category"], instances[number]["id"]
+            if label not in range(len(self.categories[picture.partition("/")[0][-1]])):
+                raise ValueError
+        except (KeyError, TypeError, ValueError):
+            raise _damaged(self.root, f"what it tells of mask {number} of {picture} makes no sense") from None
+        return label, source
+
+    def _entry(self, picture: str) -> Mapping[str, Any]:
+        entry = self.pictures.get(picture, {})
+        if not isinstance(entry, Mapping):
+            raise _damaged(self.root, f"what it tells of {picture} makes no sense")
+        return entry
+
+
+def _damaged(root: Path, reason: str) -> InputError:
+    path = root / dataset_json.FILE_NAME
+    return InputError(f"{path} is damaged ({reason}); remove it or prepare the set again")

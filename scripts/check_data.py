@@ -1,0 +1,177 @@
+#!/usr/bin/env python
+"""Checks a data set in the published layout: reads every picture and mask once and names all that is wrong.
+
+    python scripts/check_data.py --dataroot datasets/shp2gir
+    python scripts/check_data.py --dataroot datasets/shp2gir --phases train val --json report.json --preview
+
+Errors are what training would stop at, warnings what it makes do with; docs/checking_data.md lists both. Exit code 0
+without errors, 1 with errors, 2 for wrong input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from data.checking.checking import Report, check  # noqa: E402
+from data.checking.files import Limits  # noqa: E402
+from data.checking.findings import ERROR, WARNING, Finding  # noqa: E402
+from data.preparing.parallel import cores  # noqa: E402
+from instagan.errors import InputError  # noqa: E402
+from scripts.data_preview import write_preview  # noqa: E402
+from trackers.files import write_whole  # noqa: E402
+from trackers.page_text import plain, readable  # noqa: E402
+
+PROGRAM = "check_data.py"
+PREVIEWS = Path("results") / "check_data"
+"""Where previews go: into a folder named after the data set."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong command line as one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{readable(message).removeprefix('argument ')}; see --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, 1 if there are errors, 2 after one sentence on stderr for wrong input, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may hold what a terminal cannot show
+    try:
+        return _check(parse(argv))
+    except InputError as error:
+        print(f"{PROGRAM}: {readable(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted; it can be run again", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags, checked. Raises ``InputError``."""
+    parser = _Parser(
+        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add, limits = parser.add_argument, Limits()
+    add("--dataroot", type=Path, required=True, metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
+    add("--phases", nargs="+", metavar="PHASE", help="phases that must be there (default: all that are)")
+    add("--dataset_mode", choices=["unaligned_seg", "unaligned"], default="unaligned_seg", help="unaligned: no masks")
+    add("--tiny_area", type=_whole(0), default=limits.tiny_area, metavar="PIXELS", help="masks below this are tiny")
+    add("--overlap", type=_share, default=limits.overlap, metavar="IOU", help="masks that share this overlap heavily")
+    add("--imbalance", type=_ratio, default=limits.imbalance, metavar="N", help="domains may differ by less than this")
+    add("--workers", type=_whole(1), default=cores(), metavar="N", help="processes; the report is the same for any N")
+    add("--list", type=_whole(0), default=20, metavar="N", help="warnings named of each kind, 0: all; errors all are")
+    add("--json", type=Path, metavar="FILE", help="write all findings there as well")
+    add("--preview", nargs="?", type=_whole(1), const=8, metavar="N", help="draw N (8) random pictures of each domain")
+    add("--preview_dir", type=Path, metavar="DIR", help=f"where to (default: {PREVIEWS}/NAME)")
+    add("--seed", type=_whole(0), default=0, help="of the pictures that the preview shows")
+    args = parser.parse_args(argv)
+    if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
+        raise InputError(f"--json {args.json} cannot be written: it is a folder, or in none; pass a file")
+    if args.preview is None and args.preview_dir:
+        args.preview = 8
+    return args
+
+
+def _check(args: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    limits = Limits(args.tiny_area, args.overlap, args.imbalance)
+    report = check(args.dataroot, args.phases, args.dataset_mode == "unaligned_seg", limits, args.workers, _bar)
+    if args.json:
+        try:
+            write_whole(args.json, (json.dumps(report.content(), indent=1) + "\n").encode())
+        except OSError as error:
+            raise InputError(f"--json {args.json} cannot be written: {error.strerror}") from None
+    page = None
+    if args.preview:
+        folder = args.preview_dir or PREVIEWS / (plain(args.dataroot.resolve().name) or "data")
+        page = write_preview(folder, report, args.preview, args.seed)
+    for line in told(report, args.list):
+        print(readable(line))
+    if page:
+        print(readable(f"preview: {page}"))
+    print(readable(f"{summary(report)}, {time.perf_counter() - started:.1f} s"))
+    sys.stdout.flush()
+    return 1 if report.count(ERROR) else 0
+
+
+def told(report: Report, most: int) -> Iterator[str]:
+    """Errors by file, then warnings by kind: at most so many of each kind (0: all)."""
+    kinds: defaultdict[str, list[Finding]] = defaultdict(list)
+    for finding in report.findings:
+        if finding.severity == ERROR:
+            yield _line(finding)
+        else:
+            kinds[finding.code].append(finding)
+    for code in sorted(kinds):
+        shown = kinds[code][: most or None]
+        yield from map(_line, shown)
+        if len(shown) < len(kinds[code]):
+            yield f"{WARNING}    ... and {len(kinds[code]) - len(shown)} more [{code}]; --list 0 names all"
+
+
+def summary(report: Report) -> str:
+    counts = {name: report.count(name) for name in (ERROR, WARNING)}
+    found = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
+    return f"{report.root}: {report.pictures} pictures, {report.masks} masks; {found}"
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.severity:<9}{finding.file} {finding.message} [{finding.code}]"
+
+
+def _bar(found: Iterable[list[Finding]], total: int) -> Iterable[list[Finding]]:
+    every = 0.5 if sys.stderr.isatty() else 30  # seconds; a log is not to be flooded
+    return tqdm(found, "checking", total, leave=False, dynamic_ncols=True, unit="picture", mininterval=every, delay=1)
+
+
+def _whole(least: int):
+    """A flag's type: a whole number of ``least`` or more."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not least <= int(text) < 2**31:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
+        return int(text)
+
+    return read
+
+
+def _share(text: str) -> float:
+    """A flag's type: above 0 and at most 1."""
+    return _number(text, lambda value: 0 < value <= 1, "a share above 0 and at most 1")
+
+
+def _ratio(text: str) -> float:
+    """A flag's type: above 1."""
+    return _number(text, lambda value: value > 1, "a ratio above 1")
+
+
+def _number(text: str, fits, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
