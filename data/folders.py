@@ -52,7 +52,7 @@ def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[E
     folder = root / f"{phase}{domain}"
     if not folder.is_dir():
         raise InputError(_missing_folder(root, phase, domain))
-    pictures = sorted(path for path in folder.iterdir() if _is_picture(path))
+    pictures = sorted(path for path in folder.iterdir() if is_picture(path))
     if not pictures:
         raise InputError(f"{folder} holds no picture; put {', '.join(PICTURE_ENDINGS)} files there")
     by_stem: dict[str, Path] = {}
@@ -84,21 +84,21 @@ def _list_masks(folder: Path) -> dict[str, dict[int, Path]]:
         )
     numbered: defaultdict[str, dict[int, Path]] = defaultdict(dict)
     for path in sorted(folder.iterdir()):
-        stem, number = _stem_and_number(path)
-        if number >= 0 and _is_picture(path):
+        stem, number = stem_and_number(path)
+        if number >= 0 and is_picture(path):
             twin = numbered[stem].setdefault(number, path)
             if twin is not path:
                 raise InputError(f"{path} and {twin.name} are both mask {number} of {stem}; remove one of them")
     return {stem: dict(sorted(found.items())) for stem, found in numbered.items()}
 
 
-def _stem_and_number(path: Path) -> tuple[str, int]:
+def stem_and_number(path: Path) -> tuple[str, int]:
     """NAME_12.png -> (NAME, 12); number -1 where there is none."""
     stem, _, number = path.stem.rpartition("_")
     return (stem, int(number)) if number.isascii() and number.isdecimal() else (path.stem, -1)
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".") and path.is_file()
 
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from data.placement import Size
 from instagan.errors import InputError
@@ -70,5 +70,5 @@ def _open(path: Path) -> Image.Image:
             return image if upright else ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is gone; put it back or start again without it") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoding a damaged file can raise anything
         raise InputError(f"{path} cannot be read as a picture ({error}); mend or remove the file") from None

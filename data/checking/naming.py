@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.checking.findings import Finding
-from data.folders import PICTURE_ENDINGS, _is_picture, _stem_and_number
+from data.folders import PICTURE_ENDINGS, is_picture, stem_and_number
 
 LONGEST_STEM = 235
 """Bytes of a picture's name without its ending: test.py appends up to ``_fake_B_mask_000.png``, 255 is the limit."""
@@ -96,7 +96,7 @@ def _list_folder(root: Path, folder: str) -> tuple[list[Path], list[Finding]]:
             return [], [Finding(folder, "missing_folder", _absence(path))]
         files, findings = [], []
         for found in sorted(path.iterdir()):
-            if _is_picture(found):
+            if is_picture(found):
                 files.append(found)
             else:
                 findings.append(_stranger(root, found))
@@ -124,7 +124,7 @@ def _list_masks(root: Path, folder: str, by_stem: dict[str, Path]) -> tuple[dict
     twins: defaultdict[str, list[Path]] = defaultdict(list)
     names = {stem.casefold(): picture.name for stem, picture in by_stem.items()}
     for path in files:
-        stem, number = _stem_and_number(path)
+        stem, number = stem_and_number(path)
         name = _name(root, path)
         if number < 0:
             message = "has no number (NAME_0.png, NAME_1.png, ...), and is not read"

@@ -8,7 +8,7 @@ from typing import Any
 
 from data.checking.findings import Finding
 from data.checking.naming import Listing
-from data.folders import _stem_and_number
+from data.folders import stem_and_number
 from data.preparing.dataset_json import FILE_NAME, load
 from instagan.errors import InputError
 
@@ -29,7 +29,7 @@ def check_prepared(root: Path, listings: list[Listing], with_masks: bool) -> Ite
             if name.startswith(f"{listing.folder}/") and name not in tasks:
                 yield Finding(name, "not_as_prepared", f"is told of in {FILE_NAME}, but it is not there")
         for name, task in tasks.items() if with_masks else ():
-            yield from _check_masks(name, [_stem_and_number(path)[1] for path in task.masks], pictures.get(name))
+            yield from _check_masks(name, [stem_and_number(path)[1] for path in task.masks], pictures.get(name))
 
 
 def _check_masks(name: str, numbers: list[int], told: Any) -> Iterator[Finding]:

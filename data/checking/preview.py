@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data.checking.masks import Box, Region
 from data.checking.naming import Listing, Task
-from data.folders import _stem_and_number
+from data.folders import stem_and_number
 from data.pictures import INK, PAPER, colour, contact_sheet, enlarged, mask_to_tensor, overlay, to_tensor
 from data.placement import Size
 from data.reading import read_mask, read_picture
@@ -67,7 +67,7 @@ def draw(task: Task) -> Shown | None:
         except Exception:
             mask = None
         if mask is not None and mask.size == picture.size and mask.getbbox():
-            masks[_stem_and_number(path)[1]] = mask
+            masks[stem_and_number(path)[1]] = mask
         else:
             left_out.append(path.name)
     fitted = _fit(picture, Image.Resampling.LANCZOS)
@@ -85,8 +85,9 @@ def numbered(picture: Image.Image, masks: Sequence[np.ndarray], numbers: Sequenc
     size = max(14, min(drawn.size) // 18)
     font = ImageFont.load_default(size)
     taken: list[Box] = []
-    for slot, mask in enumerate(masks):
-        region = Region.of(mask)
+    regions = [Region.of(mask) for mask in masks]
+    for slot in sorted(range(len(masks)), key=lambda slot: regions[slot].area):  # large ones have room to give way
+        region = regions[slot]
         if region.area:
             text = str(numbers[slot])
             sign = _sign(region, (round(pen.textlength(text, font)) + size * 2 // 3, size * 4 // 3), drawn.size, taken)
@@ -101,10 +102,7 @@ def sheet(columns: Sequence[tuple[str, Sequence[Shown]]]) -> Image.Image:
     rows = max(len(shown) for _, shown in columns)
     empty = Image.new("RGB", (SMALLEST, SMALLEST), PAPER)
     tiles = [[shown[row].instances if row < len(shown) else empty for _, shown in columns] for row in range(rows)]
-    names = [
-        [shown[row].task.picture.name if row < len(shown) else "\N{EN DASH}" for _, shown in columns]
-        for row in range(rows)
-    ]
+    names = [[shown[row].task.picture.name if row < len(shown) else "-" for _, shown in columns] for row in range(rows)]
     captions = ["".join(letter if letter.isprintable() else "?" for letter in "   |   ".join(row)) for row in names]
     return contact_sheet(tiles, [heading for heading, _ in columns], captions)
 
