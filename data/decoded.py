@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+from torch.utils.data import get_worker_info
 
 from data.entries import Entry
 from data.placement import Framing, Size, resize_inside, resize_pixels
+from data.preparing.parallel import cores
 
 HEADER = struct.Struct("<5I")
 """Size of the files, size of the arrays, number of masks."""
@@ -62,6 +67,28 @@ def decode(entry: Entry, framing: Framing) -> Decoded:
     """From the files, at their size. Raises ``InputError`` naming the file; for a mask, while the masks are taken."""
     picture = entry.read_picture()
     return Decoded(picture.size, np.array(picture), (mask.read(picture.size) for mask in entry.masks))
+
+
+def read_both(read: Read, a: Entry, b: Entry, framing: Framing, threads: int) -> tuple[Decoded, Decoded]:
+    """Two entries, at the same time if there is a thread for each: PIL lets others work while it decodes.
+
+    Workers of a DataLoader, of which there are as many as shall work, use one thread, whatever ``threads`` says.
+    """
+    if min(threads, cores()) < 2 or get_worker_info():
+        return read(a, framing), read(b, framing)
+    other = _second_thread(os.getpid()).submit(_read_whole, read, b, framing)
+    return _read_whole(read, a, framing), other.result()
+
+
+def _read_whole(read: Read, entry: Entry, framing: Framing) -> Decoded:
+    decoded = read(entry, framing)
+    return replace(decoded, masks=list(decoded.masks))
+
+
+@lru_cache(maxsize=1)
+def _second_thread(process: int) -> ThreadPoolExecutor:
+    """One for each process: threads do not survive a fork."""
+    return ThreadPoolExecutor(1, thread_name_prefix="decode")
 
 
 def _bits(masks: np.ndarray, height: int, width: int) -> Iterator[np.ndarray]:

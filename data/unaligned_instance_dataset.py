@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.decoded import Read, decode
+from data.decoded import Decoded, Read, decode, read_both
 from data.entries import Entry
 from data.pictures import mask_to_tensor, pixels_to_tensor
 from data.placement import Framing
@@ -29,19 +29,21 @@ class Sample:
     path: str
 
 
-def read_sample(
-    entry: Entry, framing: Framing, random: np.random.Generator, shuffled: bool = False, read: Read = decode
-) -> Sample:
+def read_sample(entry: Entry, framing: Framing, random: np.random.Generator) -> Sample:
+    """Reads an entry and places it, masks in the entry's order. Raises ``InputError`` naming the file."""
+    return place(entry, decode(entry, framing), framing, random, shuffled=False)
+
+
+def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Generator, shuffled: bool) -> Sample:
     """Draws one placement and applies it to the picture and to all its masks, which come in the entry's order or, with
     ``shuffled``, in one that is drawn, too. Raises ``InputError`` naming the file."""
-    decoded = read(entry, framing)
     placement = framing.draw(decoded.size, random, str(entry.picture))
     image = pixels_to_tensor(placement.pixels(decoded.picture))  # (3, H, W)
     count = len(entry.masks)
     order = random.permutation(count) if shuffled else np.arange(count)
     inside = np.empty((count, *image.shape[1:]), bool)  # (n, H, W)
-    for place, mask in zip(order.argsort(), decoded.masks, strict=True):
-        inside[place] = placement.inside(mask)
+    for slot, mask in zip(order.argsort(), decoded.masks, strict=True):
+        inside[slot] = placement.inside(mask)
     labels = torch.tensor([entry.masks[number].label for number in order], dtype=torch.long)  # (n,)
     return Sample(image, mask_to_tensor(inside), labels, str(entry.picture))
 
@@ -61,7 +63,10 @@ class DomainDataset(Dataset[Sample]):
 
 class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
     """Two unpaired domains. Index i takes picture i of A (round and round) and a random one of B, or with ``serial``
-    picture i of B; slots are in random order. An epoch is as long as the larger domain, at most ``max_size``."""
+    picture i of B; slots are in random order. An epoch is as long as the larger domain, at most ``max_size``.
+
+    A process that reads by itself decodes both pictures of a pair at once with two ``threads``, if it has the cores.
+    """
 
     def __init__(
         self,
@@ -72,8 +77,9 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
         serial: bool,
         max_size: float = float("inf"),
         read: Read = decode,
+        threads: int = 2,
     ) -> None:
-        self.a, self.b, self.framing, self.read = a, b, framing, read
+        self.a, self.b, self.framing, self.read, self.threads = a, b, framing, read, threads
         self.seed, self.serial, self.max_size = seed, serial, max_size
 
     def __len__(self) -> int:
@@ -84,8 +90,8 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
         random = np.random.default_rng((self.seed, epoch, index))
         partner = index if self.serial else int(random.integers(len(self.b)))
         a, b = self.a[index % len(self.a)], self.b[partner % len(self.b)]
-        of_a, of_b = (read_sample(entry, self.framing, random, shuffled=True, read=self.read) for entry in (a, b))
-        return of_a, of_b
+        of_a, of_b = read_both(self.read, a, b, self.framing, self.threads)
+        return place(a, of_a, self.framing, random, shuffled=True), place(b, of_b, self.framing, random, shuffled=True)
 
 
 class EpochSampler:

@@ -1,5 +1,6 @@
 """Data is a pure function of (seed, epoch, index), whoever asks, in whatever order, from wherever on."""
 
+import multiprocessing
 import random
 import traceback
 from argparse import Namespace
@@ -88,6 +89,17 @@ def test_workers_do_not_matter_and_leave_the_random_state_alone(dataroot):
     for epoch, start in ((1, 0), (2, 0), (2, 1), (1, 2)):
         assert batches_agree(batches(helped, epoch, start), batches(alone, epoch, start))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_two_threads_read_what_one_reads_also_after_a_fork(dataroot, monkeypatch):
+    monkeypatch.setattr("data.decoded.cores", lambda: 2)
+    one, two = (TrainingLoader(dataset(dataroot, threads=threads), 2, 0, False) for threads in (1, 2))
+    assert batches_agree(batches(two, 1), batches(one, 1))
+    forked = multiprocessing.get_context("fork").Process(target=batches, args=(two, 2))
+    forked.start()
+    forked.join(20)
+    assert forked.exitcode == 0
+    assert batches_agree(batches(two, 2), batches(one, 2))
 
 
 def test_an_epoch_begun_in_the_middle_is_the_tail_of_the_whole(dataroot):

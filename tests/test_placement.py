@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.placement import MODES, Framing
+from data.placement import MODES, Framing, nearest, resize_inside, resize_pixels
 from instagan.errors import InputError
 
 SIZES = ((200, 150), (97, 131), (64, 64))
@@ -120,3 +120,29 @@ def test_a_picture_too_small_for_the_networks_names_itself(mode, random):
     with pytest.raises(InputError, match="thin.png.*24"):
         frame.draw((400, 20), np.random.default_rng(0), "thin.png")
     assert frame.draw((72, 24), np.random.default_rng(0), "just.png").crop == (0, 0, 72, 24)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (72, 60), (30, 20)])
+@pytest.mark.parametrize("mode", MODES)
+def test_arrays_are_placed_as_images_are(mode, size):
+    """Masks to the pixel; pictures as far as whole numbers go: PIL rounds less on its way."""
+    frame, random = framing(mode, fine=(16, 12)), np.random.default_rng(4)
+    noise = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    mask = random.integers(0, 2, (size[1], size[0])).astype(bool)
+    for _ in range(10):
+        placement = frame.draw(size, random)
+        of_image = np.asarray(placement.mask(Image.fromarray(mask))) > 0
+        assert np.array_equal(placement.inside(mask), of_image)
+        assert np.array_equal(placement.inside(resize_inside(mask, placement.resize)), of_image)
+        placed = placement.pixels(noise)
+        far = np.abs(placed.astype(int) - np.asarray(placement.picture(Image.fromarray(noise))))
+        assert far.max() <= 2 and far.mean() < 0.5
+        assert np.array_equal(placement.pixels(resize_pixels(noise, placement.resize)), placed)
+
+
+def test_every_pixel_of_a_mask_is_taken_where_pil_takes_it():
+    random = np.random.default_rng(0)
+    for length, resized in random.integers(1, 700, (300, 2)).tolist():
+        line = random.integers(0, 256, (1, length), dtype=np.uint8)
+        of_image = np.asarray(Image.fromarray(line).resize((resized, 1), Image.Resampling.NEAREST))
+        assert np.array_equal(line[:, nearest(length, resized)], of_image)

@@ -3,9 +3,10 @@
 plain    one file after the other as the published loader does: up to 20 masks of a picture are looked for, each is
          opened, resized (bicubic), cropped, flipped, made a tensor and normalised by itself; absent ones are filled in
 decode   PIL decodes the same files, and nothing else happens: the ceiling of whatever reads them anew
-ours     the loader of train.py
-ram      the same with --cache ram, filled
-disk     the same with --cache disk, filled
+ours     the loader of train.py; without workers it decodes with two threads, where there are two cores
+single   the same with one thread
+ram      ours with --cache ram, filled
+disk     ours with --cache disk, filled
 
 One torch thread. Pairs are taken in order, one in a batch, crops and flips at random.
 """
@@ -42,7 +43,10 @@ CACHE_BYTES = 2**32
 WARM_UPS = 2
 """Turns that do not count. The first one fills the caches."""
 
-RATIOS = (("ours", "plain"), ("ours", "decode"), ("ram", "plain"), ("disk", "plain"))
+OURS = {"ours": ("none", 2), "single": ("none", 1), "ram": ("ram", 1), "disk": ("disk", 1)}
+"""Our variants: --cache, and threads that decode."""
+
+RATIOS = (*((name, "plain") for name in OURS), ("ours", "decode"), ("single", "decode"))
 
 Pair = tuple[Entry, Entry]
 
@@ -96,8 +100,8 @@ def _rates(
             "plain": _turn(PlainPairs(pairs, options.load_size, options.fine_size), workers, batch_size=1),
             "decode": _turn(DecodedPairs(pairs), workers, batch_size=None),
         }
-        for name, cache in (("ours", "none"), ("ram", "ram"), ("disk", "disk")):
-            turns[name] = _our_turn(pairs, framing, workers, cache, Path(folder))
+        for name, (cache, threads) in OURS.items():
+            turns[name] = _our_turn(pairs, framing, workers, cache, threads, Path(folder))
 
         def counted(name: str) -> None:
             files[name] = sum(turns[name]())
@@ -110,10 +114,10 @@ Turn = Callable[[], Iterable[int]]
 """Reads all pairs once; gives the number of files of each."""
 
 
-def _our_turn(pairs: list[Pair], framing: Framing, workers: int, cache: str, folder: Path) -> Turn:
+def _our_turn(pairs: list[Pair], framing: Framing, workers: int, cache: str, threads: int, folder: Path) -> Turn:
     a, b = ([pair[domain] for pair in pairs] for domain in (0, 1))
     read = reader(cache, a + b, framing, folder, CACHE_BYTES)
-    dataset = UnalignedInstanceDataset(a, b, framing, seed=0, serial=True, read=read)
+    dataset = UnalignedInstanceDataset(a, b, framing, seed=0, serial=True, read=read, threads=threads)
     loader = TrainingLoader(dataset, 1, workers, pin_memory=False)
     epochs = itertools.count(1)
 
