@@ -80,7 +80,8 @@ class Framing:
 class Placement:
     """resize: width, height. crop: left, top, right, bottom in the resized picture. flip: mirrored left to right.
 
-    Images are placed by PIL, arrays faster (``pixels``, ``inside``): masks alike, pictures within 2 of 255 levels.
+    Images are placed by PIL, arrays faster (``pixels``, ``inside``): masks alike, pictures within 2 of 255 levels
+    (but where rounding between two passes meets overshooting of black or white).
     """
 
     resize: Size
