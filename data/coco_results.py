@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 
 from data.entries import Entry, Mask
-from data.preparing.optional import need
 from data.preparing.tasks import Category
 from data.results import file_name
 from instagan.errors import InputError
+from instagan.pictures.optional import need
 
 FILE_NAME = "annotations.json"
 

@@ -20,9 +20,7 @@ def collate_domain(samples: Sequence[Sample]) -> tuple[InstanceBatch, tuple[str,
     image = _rows([sample.image for sample in samples])  # (B, 3, H, W)
     masks = _rows([_filled(sample.masks, slots, OUTSIDE) for sample in samples])  # (B, N, H, W)
     labels = _rows([_filled(sample.labels, slots, 0) for sample in samples])  # (B, N)
-    present = (
-        masks.amax((2, 3)) > 0
-    )  # (B, N); masks are -1 and 1, so those that show nothing are as absent ones must be
+    present = masks.amax((2, 3)) > 0  # (B, N); those of -1 and 1 that show nothing are as absent ones must be
     return InstanceBatch(image, masks, present, labels), tuple(sample.path for sample in samples)
 
 

@@ -52,7 +52,7 @@ def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[E
     folder = root / f"{phase}{domain}"
     if not folder.is_dir():
         raise InputError(_missing_folder(root, phase, domain))
-    pictures = sorted(path for path in folder.iterdir() if is_picture(path))
+    pictures = [path for path in _files_of(folder) if is_picture(path)]
     if not pictures:
         raise InputError(f"{folder} holds no picture; put {', '.join(PICTURE_ENDINGS)} files there")
     by_stem: dict[str, Path] = {}
@@ -83,13 +83,21 @@ def _list_masks(folder: Path) -> dict[str, dict[int, Path]]:
             "a method that needs no masks can train with --dataset_mode unaligned"
         )
     numbered: defaultdict[str, dict[int, Path]] = defaultdict(dict)
-    for path in sorted(folder.iterdir()):
+    for path in _files_of(folder):
         stem, number = stem_and_number(path)
         if number >= 0 and is_picture(path):
             twin = numbered[stem].setdefault(number, path)
             if twin is not path:
                 raise InputError(f"{path} and {twin.name} are both mask {number} of {stem}; remove one of them")
     return {stem: dict(sorted(found.items())) for stem, found in numbered.items()}
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """Sorted. Raises ``InputError`` for a folder that cannot be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be listed ({error.strerror}); give yourself the right to read it") from None
 
 
 def stem_and_number(path: Path) -> tuple[str, int]:

@@ -5,25 +5,37 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import signal
+from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch.utils.data import DataLoader
 
 from data.collate import collate_domain, collate_pairs
+from data.transport import collate_parcel
 from data.unaligned_instance_dataset import DomainDataset, EpochSampler, UnalignedInstanceDataset
 from instagan.instances import InstanceBatch, UnpairedBatch
 
 
 class TrainingLoader:
-    """The batches of any epoch from any position on; the same for every number of workers."""
+    """One rank's batches of any epoch from any position on; the same for every number of workers."""
 
-    def __init__(self, dataset: UnalignedInstanceDataset, batch_size: int, workers: int, pin_memory: bool) -> None:
-        self.sampler = EpochSampler(len(dataset), batch_size, dataset.seed, dataset.serial)
+    def __init__(
+        self,
+        dataset: UnalignedInstanceDataset,
+        batch_size: int,
+        workers: int,
+        pin_memory: bool,
+        accumulate: int = 1,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.sampler = EpochSampler(len(dataset), batch_size, dataset.seed, dataset.serial, accumulate, rank, ranks)
         self.loader: DataLoader[UnpairedBatch] = DataLoader(
             dataset,
             batch_sampler=self.sampler,  # type: ignore[arg-type]
             num_workers=workers,
-            collate_fn=collate_pairs,
+            collate_fn=collate_parcel if workers else collate_pairs,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
             worker_init_fn=_leave_signals_to_the_main_process,
@@ -31,13 +43,27 @@ class TrainingLoader:
         )
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Training steps in an epoch."""
         return len(self.sampler)
 
+    @property
+    def pictures(self) -> int:
+        """Pairs of pictures in an epoch, on all ranks."""
+        return self.sampler.size
+
     def epoch(self, epoch: int, start: int) -> DataLoader[UnpairedBatch]:
-        """The batches of an epoch (from 1), beginning with number ``start`` (from 0)."""
-        self.sampler.epoch, self.sampler.start = epoch, start
+        """The batches of an epoch (from 1), beginning with step number ``start`` (from 0)."""
+        self.sampler.epoch, self.sampler.done = epoch, start * self.sampler.step_size
         return self.loader
+
+    def steps(self, epoch: int, done: int) -> Iterator[list[UnpairedBatch]]:
+        """The batches of every step of an epoch (from 1) of which so many pictures are done; none where the last step
+        has nothing left for this rank. As many steps on every rank."""
+        self.sampler.epoch, self.sampler.done = epoch, done
+        counts = [len(batches) for batches in self.sampler.steps()]
+        batches = iter(self.loader)
+        for count in counts:
+            yield list(islice(batches, count))
 
 
 def testing_loader(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -17,12 +19,27 @@ from instagan.instances import InstanceBatch
 SHEET_ROWS = 8
 """Pictures on a contact sheet."""
 
+LONGEST_STEM = 230
+"""Bytes of a result's name before what tells the results apart, up to ``_fake_B_mask_00000.png``; 255 is the limit."""
+
 _OURS = re.compile(r".*_(real|fake|rec)_[AB](_mask(_\d+)?|_overlay)?\.png|annotations\.json")
 
 
 def file_name(entry: Entry, what: str) -> str:
-    """The result file of a picture, such as NAME_fake_B.png for ``what`` fake_B."""
-    return f"{entry.stem}_{what}.png"
+    """The result file of a picture, such as NAME_fake_B.png for ``what`` fake_B.
+
+    A NAME that leaves no room for that in what file systems take is cut, and ends in a short hash of the whole.
+    """
+    return f"{short_name(entry.stem)}_{what}.png"
+
+
+def short_name(stem: str) -> str:
+    """The stem, or if it is longer than ``LONGEST_STEM`` bytes, its beginning and a hash: the same in every run."""
+    name = os.fsencode(stem)
+    if len(name) <= LONGEST_STEM:
+        return stem
+    mark = "-" + hashlib.sha256(name).hexdigest()[:10]
+    return name[: LONGEST_STEM - len(mark)].decode("utf-8", "ignore") + mark
 
 
 class ResultFolder:

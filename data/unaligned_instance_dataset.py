@@ -95,22 +95,33 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
 
 
 class EpochSampler:
-    """Batches of keys for a DataLoader: epoch ``epoch`` from its batch number ``start`` on.
+    """One rank's batches of keys for a DataLoader: epoch ``epoch`` from where ``done`` pictures of it are done.
 
-    The order is drawn from (seed, epoch) alone; set ``epoch`` and ``start`` before iterating.
+    The order is drawn from (seed, epoch) alone; set ``epoch`` and ``done`` before iterating. In it the batches of ranks
+    follow each other in each step; the last step is dealt out evenly, the first ranks having one picture more.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int, serial: bool) -> None:
+    def __init__(
+        self, size: int, batch_size: int, seed: int, serial: bool, accumulate: int = 1, rank: int = 0, ranks: int = 1
+    ) -> None:
         self.size, self.batch_size, self.seed, self.serial = size, batch_size, seed, serial
-        self.epoch, self.start = 1, 0
+        self.rank, self.ranks, self.step_size = rank, ranks, ranks * accumulate * batch_size
+        self.epoch, self.done = 1, 0
 
     def __len__(self) -> int:
-        """Batches in a whole epoch; the last one may be smaller."""
-        return -(-self.size // self.batch_size)
+        """Training steps in a whole epoch; the last one may be smaller."""
+        return -(-self.size // self.step_size)
+
+    def steps(self) -> Iterator[list[range]]:
+        """Of each step still to come, where in the epoch's order this rank's batches are: the last may have none."""
+        for first in range(self.done, self.size, self.step_size):
+            even, more = divmod(min(self.step_size, self.size - first), self.ranks)
+            start = first + self.rank * even + min(self.rank, more)
+            stop = start + even + (self.rank < more)
+            yield [range(at, min(at + self.batch_size, stop)) for at in range(start, stop, self.batch_size)]
 
     def __iter__(self) -> Iterator[list[Key]]:
         random = np.random.default_rng((self.seed, self.epoch))
         order = range(self.size) if self.serial else random.permutation(self.size).tolist()
-        for batch in range(self.start, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(self.epoch, index) for index in chosen]
+        for step in self.steps():
+            yield from ([(self.epoch, order[place]) for place in batch] for batch in step)

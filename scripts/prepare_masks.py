@@ -50,7 +50,8 @@ def plan(args: argparse.Namespace) -> Plan | tuple[Plan, Callable[[Iterable[Task
 def plan_detection(args: argparse.Namespace) -> tuple[Plan, Callable[[Iterable[Task]], Iterable[Task]]]:
     import torch
 
-    from data.preparing.detector import detected, detector_classes, load_detector, plan_detector
+    from data.preparing.detector import detected, plan_detector
+    from instagan.pictures.detector import detector_classes, load_detector
 
     if args.cat1 is None:
         raise InputError("--detector needs --cat1 and --cat2, what to look for in the pictures")

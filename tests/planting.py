@@ -303,6 +303,13 @@ def animated_picture(root):
 
 
 @fault
+def mask_drawn_in_transparency(root):
+    inside = Image.fromarray(GOOD)
+    picture(root, "veil", Image.merge("RGBA", (inside, inside, inside, inside)))
+    return {("transparency", "trainA_seg/veil_0.png")}
+
+
+@fault
 def transparent_picture(root):
     picture(root, "glass", GOOD)
     Image.fromarray(noise(channels=4)).save(root / "trainA/glass.png")

@@ -1,14 +1,16 @@
 """The benchmark of the loader: every variant reads the same files, and its figures can be used. Never any seconds."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from data.folders import list_domain
 from scripts import benchmark
-from scripts.benchmarks.loader import OURS, PlainPairs
+from scripts.benchmarks.loader import OURS
 from scripts.benchmarks.measuring import Spread, interleave, ratio, table
+from scripts.benchmarks.published_loader import PublishedPairs, published_transform
 from tests.programs import draw_set
 
 VARIANTS = {"plain", "decode", *OURS}
@@ -38,14 +40,36 @@ def test_all_variants_read_the_same_files(tmp_path, capsys, workers):
     assert all(shown.count(f"\n{name} ") == len(workers) for name in VARIANTS)
 
 
-def test_the_plain_variant_makes_pictures_and_masks_that_agree(tmp_path):
-    """It is a fair comparison only if it does the whole work."""
-    root = draw_set(tmp_path / "set", "train", (2,), (1,))
-    pair = tuple(list_domain(root, "train", domain, with_masks=True)[0] for domain in "AB")
-    sample = PlainPairs([pair], 24, 24)[0]
-    assert sample["A"].shape == (3, 24, 24) and sample["A_segs"].shape == (20, 24, 24)
-    assert sample["A"].min() >= -1 and sample["A"].max() <= 1
-    assert (sample["A_segs"][2:] == -1).all() and (sample["A_segs"][:2].flatten(1).max(1).values > 0.9).all()
+@pytest.mark.parametrize("own", [False, True], ids=("torchvision", "without"))
+def test_the_plain_variant_does_the_whole_work(tmp_path, monkeypatch, own):
+    """The comparison is fair only if pictures and masks come out as the published loader makes them."""
+    if own:
+        monkeypatch.setitem(sys.modules, "torchvision", None)
+    else:
+        pytest.importorskip("torchvision")
+    transform, origin = published_transform(24, 24)
+    assert ("not installed" in origin) == own
+    root = draw_set(tmp_path / "set", "train", (2,), (0,))
+    paths = tuple(root / f"train{domain}" / f"{domain.lower()}0.png" for domain in "AB")
+    sample = PublishedPairs([paths], transform)[0]
+    assert sample["A"].shape == sample["B"].shape == (3, 24, 24) and sample["files"] == 4
+    assert sample["A_segs"].shape == sample["B_segs"].shape == (20, 24, 24)
+    assert (sample["A_segs"][2:] == -1).all() and (sample["B_segs"] == -1).all()
+    for layer, path in ((sample["A"], paths[0]), (sample["A_segs"][1:2], root / "trainA_seg" / "a0_1.png")):
+        resized = np.asarray(Image.open(path).resize((24, 24), Image.Resampling.BICUBIC), np.float32) / 127.5 - 1
+        resized = resized.reshape(24, 24, -1).transpose(2, 0, 1)
+        assert any(np.allclose(layer, turned, atol=1e-5) for turned in (resized, resized[:, :, ::-1]))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=("torchvision", "without"))
+def test_the_plain_variant_crops_and_mirrors_at_random(tmp_path, monkeypatch, own):
+    if own:
+        monkeypatch.setitem(sys.modules, "torchvision", None)
+    else:
+        pytest.importorskip("torchvision")
+    transform, _ = published_transform(12, 10)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8))
+    assert len({transform(image).numpy().tobytes() for _ in range(200)}) == 3 * 3 * 2
 
 
 def test_wrong_input_is_one_sentence(tmp_path, capsys):

@@ -43,7 +43,9 @@ def flags(root: Path, **changed: object) -> list[str]:
 
 
 def listed(root: Path, letters: str = "AB", **changed: str) -> dict[str, Domain]:
-    return DATASETS["coco"].list_domains(Namespace(phase="train", **(source(root) | changed)), letters)
+    return DATASETS["coco"].list_domains(
+        Namespace(**({"phase": "train", "skip_bad": False} | source(root) | changed)), letters
+    )
 
 
 def loader(a: Domain, b: Domain, workers: int = 0) -> TrainingLoader:
@@ -167,6 +169,33 @@ def test_a_bad_annotation_is_named_before_training(tmp_path, capsys, case):
     said = sentence(capsys, train_program.main, *flags(root), "--checkpoints_dir", tmp_path / "runs", *TINY)
     assert f"{source(root)['annotations']}, annotation 104" in said and told in said
     assert not (tmp_path / "runs").exists()
+
+
+def test_bad_annotations_can_be_skipped_and_are_counted_and_named(tmp_path):
+    """Here a picture's second cow, another picture's only cow, and an instance that is of no picture."""
+    content = coco_content()
+    cows = [record for record in content["annotations"] if record["category_id"] == 7]
+    whole = listed(write_coco(tmp_path / "whole", content))["A"].entries
+    of_one = next(entry for entry in whole if len(entry.masks) > 1)
+    of_other = next(entry for entry in whole if len(entry.masks) == 1)
+    bad = {of_one.masks[1].source_id, of_other.masks[0].source_id}
+    for record in cows:
+        if record["id"] in bad:
+            record["segmentation"] = [[1.0, 1.0, 5.0, 5.0]]
+    content["annotations"].append(dict(content["annotations"][0], id=999, image_id=12345))
+    root = write_coco(tmp_path / "bad", content)
+    with pytest.raises(InputError, match="--skip_bad"):
+        listed(root)
+    domains = listed(root, skip_bad=True)
+    expected = {
+        entry.source_id: [mask.source_id for mask in entry.masks if mask.source_id not in bad]
+        for entry in whole
+        if entry.source_id != of_other.source_id
+    }
+    assert {entry.source_id: [m.source_id for m in entry.masks] for entry in domains["A"].entries} == expected
+    assert "2 bad annotations are left out: " in domains["A"].note
+    assert all(f"annotation {number}" in domains["A"].note for number in bad)
+    assert "1 bad annotations are left out: annotation 999 is of picture 12345" in domains["B"].note
 
 
 WRONG = {

@@ -30,6 +30,21 @@ def test_masks_come_in_the_order_of_their_numbers_gaps_and_all(tmp_path):
     assert list_domain(tmp_path, "train", "A", with_masks=True)[0].mask_numbers == (0, 1, 2, 7, 10)
 
 
+@pytest.mark.parametrize("folder", ["trainA", "trainA_seg"])
+def test_a_folder_that_cannot_be_listed_is_one_sentence(tmp_path, monkeypatch, folder):
+    touch(tmp_path / "trainA" / "p.png", tmp_path / "trainA_seg" / "p_0.png")
+    listing = Path.iterdir
+
+    def refused(path: Path):
+        if path.name == folder:
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(InputError, match=f"{folder} cannot be listed \\(Permission denied\\)"):
+        list_domain(tmp_path, "train", "A", with_masks=True)
+
+
 def test_pictures_do_not_steal_masks_of_similar_names(tmp_path):
     touch(*(tmp_path / "trainA" / name for name in ("a.png", "a_1.png", "a_1_2.png", "_0.png", "a_.png", "a 1.png")))
     names = ("a_0", "a_1", "a_2", "a_1_0", "a_1_2_0", "_0_0", "a__3", "a 1_4", "a_x_0", "b_0", "a_", "a", "a_-1")

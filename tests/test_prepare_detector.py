@@ -10,9 +10,10 @@ import torch
 if importlib.util.find_spec("torchvision") is None:
     pytest.skip("the detector needs torchvision (requirements-dev.txt)", allow_module_level=True)
 
-from data.preparing.detector import DetectedAnnotation, detected, load_detector
+from data.preparing.detector import DetectedAnnotation, detected
 from data.preparing.tasks import Task
-from data.torchvision_import import import_torchvision, nms, roi_align
+from instagan.pictures.detector import load_detector
+from instagan.pictures.torchvision_import import import_torchvision, nms, roi_align
 from scripts import prepare_masks
 from tests.preparing import check_set, contents, draw_noise, load
 from tests.programs import sentence

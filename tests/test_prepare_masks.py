@@ -231,6 +231,24 @@ def test_bad_label_maps_end_in_one_sentence(tmp_path, capsys):
     assert "is left" in sentence(capsys, prepare_masks.main, *flags)
 
 
+def test_a_label_map_of_jpeg_is_refused_by_name_unless_there_is_one_of_png(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures")
+    stems = sorted(path.stem for path in (tmp_path / "pictures").iterdir())
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for stem in stems:
+            Image.new("L", SIZE, 3).save(tmp_path / folder / f"{stem}.png")
+        Image.new("L", SIZE, 3).save(tmp_path / folder / f"{stems[0]}.jpg")
+    (tmp_path / "one" / f"{stems[0]}.png").unlink()
+    command = ["--format", "label_maps", "--images2", tmp_path / "pictures", "--masks2", tmp_path / "two"]
+    command += ["--images1", tmp_path / "pictures", "--save_root", tmp_path / "set", "--workers", "1", "--masks1"]
+    assert f"{stems[0]}.jpg: jpeg changes" in sentence(capsys, prepare_masks.main, *command, tmp_path / "one")
+    assert prepare_masks.main([str(word) for word in (*command, tmp_path / "one", "--skip_bad")]) == 0
+    assert f"{stems[0]}.jpg: jpeg changes" in capsys.readouterr().err
+    assert len(load(tmp_path / "set")["skipped"]) == 1
+    assert prepare_masks.main([str(word) for word in (*command, tmp_path / "two", "--overwrite")]) == 0
+
+
 def test_wrong_flags_say_what_to_do(tmp_path, capsys):
     root = write_pictures(tmp_path / "pictures")
     write_labelme(root)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.folders import list_domain
 from data.pictures import to_tensor
-from data.results import ResultFolder
+from data.results import LONGEST_STEM, ResultFolder, short_name
 from instagan.errors import InputError
 from instagan.instances import InstanceBatch
 from tests.programs import draw_picture, draw_set, train, translate
@@ -43,6 +43,21 @@ def expected(stem: str, source: str, target: str, masks: int) -> set[str]:
     shown = [f"{stem}_{kind}" for kind in (f"real_{source}", f"fake_{target}", f"rec_{source}")]
     drawn = [name + more for name in shown for more in ("_mask", "_overlay")]
     return {*shown, *(drawn if masks else []), *(f"{stem}_fake_{target}_mask_{number}" for number in range(masks))}
+
+
+def test_names_that_leave_no_room_are_cut_and_stay_apart(trained, tmp_path):
+    """The longest that a file system takes for a mask; they agree but for their ends, in letters of two bytes."""
+    stems = ["\u00e9" * 124 + end for end in "xy"]
+    for number, stem in enumerate(stems):
+        draw_picture(tmp_path / "data" / "valA" / f"{stem}.png", masks=1, seed=number)
+    folder = results(trained, tmp_path, "--direction", "AtoB", root=tmp_path / "data")
+    found = sorted(names(folder))
+    assert len(found) == 2 * len(expected("x", "A", "B", 1))
+    assert len({name.partition("_")[0] for name in found}) == 2
+    assert all(name.startswith("\u00e9" * 100) for name in found)
+    assert short_name(stems[0]) == short_name(stems[0]) != short_name(stems[1])
+    assert short_name("n" * LONGEST_STEM) == "n" * LONGEST_STEM
+    assert len(f"{short_name('n' * 300)}_fake_B_mask_99999.png") <= 255
 
 
 def test_every_picture_has_its_files(trained, tmp_path):

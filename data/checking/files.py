@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -13,12 +14,16 @@ from PIL import Image, UnidentifiedImageError
 from data.checking.findings import Finding
 from data.checking.masks import COVERING, Region, closest_overlaps, levels_problem, may_be_transparent, transparency
 from data.checking.naming import Task
-from data.reading import read_mask, read_picture
+from data.reading import read_picture
 from instagan.errors import InputError
+from instagan.pictures.reading import LOSSY, inside_of, open_upright
 
 JPEG = ("JPEG", "MPO")
 FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}
 """What a file holds, in PIL's words, by the ending of its name."""
+
+
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True)
@@ -36,25 +41,32 @@ def check_files(task: Task, root: Path, limits: Limits) -> list[Finding]:
     picture = _File(root, task.picture)
     image = picture.read(read_picture)
     if image is not None:
-        picture.describe(is_mask=False)
+        picture.describe()
     findings = picture.findings
     regions: list[tuple[_File, Region]] = []
     for path in task.masks:
         mask = _File(root, path)
-        shown = mask.read(read_mask)
+        shown = mask.read(_read_mask)
         if shown is not None:
-            mask.describe(is_mask=True)
-            if image is not None and shown.size != image.size:
-                sizes = f"{shown.width}x{shown.height} but its picture {image.width}x{image.height}"
+            stored, inside = shown
+            mask.describe(stored)
+            if image is not None and stored.size != image.size:
+                sizes = f"{stored.width}x{stored.height} but its picture {image.width}x{image.height}"
                 mask.add("size_mismatch", f"is {sizes}; masks must have the size of their picture")
             else:
-                region = Region.of(np.asarray(shown) > 0)
-                _judge_area(mask, region.area, shown.width * shown.height, limits)
+                region = Region.of(inside)
+                _judge_area(mask, region.area, inside.size, limits)
                 if region.area:
                     regions.append((mask, region))
         findings.extend(mask.findings)
     findings.extend(_overlaps(regions, limits.overlap))
     return findings
+
+
+def _read_mask(path: Path) -> tuple[Image.Image, np.ndarray]:
+    """``read_inside`` with what it makes it of."""
+    stored = open_upright(path)
+    return stored, inside_of(stored, lossy=path.suffix.lower() in LOSSY)
 
 
 class _File:
@@ -67,36 +79,33 @@ class _File:
     def add(self, code: str, message: str) -> None:
         self.findings.append(Finding(self.name, code, message))
 
-    def read(self, reader: Callable[[Path], Image.Image]) -> Image.Image | None:
+    def read(self, reader: Callable[[Path], Shown]) -> Shown | None:
         """What the loader makes of the file; None, and a finding, where it refuses. Warnings become findings."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                image = reader(self.path)
+                shown = reader(self.path)
             except Exception as error:  # whatever it is, training would stop there
                 self.add(*_refusal(self.path, error))
                 return None
         for message in sorted({" ".join(str(warning.message).split()) for warning in caught}):
             self.add("reader_warning", f"is read, but with a warning: {message}")
-        return image
+        return shown
 
-    def describe(self, is_mask: bool) -> None:
-        """What is unusual about a file that can be read."""
+    def describe(self, mask: Image.Image | None = None) -> None:
+        """What is unusual about a file that can be read; ``mask``: as it is stored, if it is one."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 with Image.open(self.path) as image:
-                    self._describe_kind(image, is_mask)
-                    if is_mask:
-                        self._describe_levels(image)
-                    elif may_be_transparent(image) and transparency(image).getextrema()[0] < 255:
-                        self.add("transparency", "is transparent in places; its transparency is dropped")
+                    self._describe_kind(image, mask is not None)
+                    if may_be_transparent(image) and transparency(mask or image).getextrema()[0] < 255:
+                        made = "what is opaque is inside" if mask else "its transparency is dropped"
+                        self.add("transparency", f"is transparent in places; {made}")
+                    if mask and (problem := levels_problem(mask, image.format in JPEG)):
+                        self.add(*problem)
             except Exception as error:  # further pictures of an animation may be damaged, and nobody needs them
                 self.add("reader_warning", f"is read, but not all of it can be: {' '.join(str(error).split())}")
-
-    def _describe_levels(self, mask: Image.Image) -> None:
-        if problem := levels_problem(mask, mask.format in JPEG):
-            self.add(*problem)
 
     def _describe_kind(self, image: Image.Image, is_mask: bool) -> None:
         """What the head of the file tells."""

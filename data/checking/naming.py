@@ -11,9 +11,7 @@ from pathlib import Path
 
 from data.checking.findings import Finding
 from data.folders import PICTURE_ENDINGS, is_picture, stem_and_number
-
-LONGEST_STEM = 235
-"""Bytes of a picture's name without its ending: test.py appends up to ``_fake_B_mask_000.png``, 255 is the limit."""
+from data.results import LONGEST_STEM
 
 SHOWN_NUMBERS = 8
 
@@ -173,7 +171,7 @@ def _odd_name(root: Path, path: Path) -> Iterator[Finding]:
         message = "has characters in its name that cannot be shown, or are no UTF-8; rename it"
         yield Finding(_name(root, path), "odd_name", message)
     if len(encoded) > LONGEST_STEM:
-        message = f"has a name of {len(encoded)} bytes; above {LONGEST_STEM} test.py cannot append to it"
+        message = f"has a name of {len(encoded)} bytes; test.py cuts those above {LONGEST_STEM} and appends a hash"
         yield Finding(_name(root, path), "long_name", message)
 
 

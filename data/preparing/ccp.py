@@ -15,11 +15,11 @@ import numpy as np
 
 from data.placement import Size
 from data.preparing.categories import check_apart, check_names
-from data.preparing.optional import need
 from data.preparing.parallel import in_order
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
+from instagan.pictures.optional import need
 
 Scan = tuple[list[int], str]
 """Labels that a picture has, and what is wrong with its file ("" if nothing)."""

@@ -5,15 +5,13 @@ Pictures are detected in batches as they are about to be written; nothing is kep
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from data.pictures import to_tensor
@@ -22,12 +20,8 @@ from data.preparing.categories import check_apart, check_names
 from data.preparing.own_masks import add_split, categories_of, list_pictures
 from data.preparing.tasks import Annotation, Draft, Found, Plan, Task
 from data.reading import read_picture
-from data.torchvision_import import import_torchvision
 from instagan.errors import InputError
-
-Detect = Callable[[list[Tensor]], list[dict[str, Tensor]]]
-INSIDE = 0.5
-"""A pixel is inside of a mask if its probability is above this."""
+from instagan.pictures.detector import INSIDE, Detect
 
 
 @dataclass(frozen=True)
@@ -119,56 +113,3 @@ def _packed(result: dict[str, Tensor]) -> tuple[Detection, ...]:
         Detection(label, score, np.packbits(mask, axis=1))
         for label, score, mask in zip(labels, scores, inside, strict=True)
     )
-
-
-def load_detector(weights: Path | None, threshold: float, size: int, device: torch.device) -> tuple[Detect, int]:
-    """The detector and its number of classes. weights: a state dict, or None for torchvision's own from its cache or
-    the internet. size: shorter side in pixels at which pictures are looked at. Raises ``InputError``."""
-    import_torchvision()
-    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
-
-    if weights is None:
-        state = _download(MaskRCNN_ResNet50_FPN_Weights.DEFAULT)
-    else:
-        try:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"--weights {weights} cannot be read ({reason}); pass a state dict saved by torch"
-            ) from None
-    try:
-        classes = len(state["roi_heads.box_predictor.cls_score.weight"])
-        model = maskrcnn_resnet50_fpn(
-            weights=None, weights_backbone=None, num_classes=classes, box_score_thresh=threshold,
-            min_size=size, max_size=max(size * 5 // 3, size),
-        )  # fmt: skip
-        model.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError):
-        raise InputError(
-            f"--weights {weights} does not fit torchvision's maskrcnn_resnet50_fpn; pass a state dict of that model"
-        ) from None
-    model.eval().to(device)
-
-    def detect(images: list[Tensor]) -> list[dict[str, Tensor]]:
-        with torch.inference_mode():
-            return model([image.to(device) for image in images])
-
-    return detect, classes
-
-
-def detector_classes() -> list[str]:
-    """The class names of torchvision's own weights, by number; "__background__" is 0."""
-    import_torchvision()
-    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
-
-    return list(MaskRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"])
-
-
-def _download(weights: Any) -> dict[str, Tensor]:
-    try:
-        return weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"the detector's weights cannot be fetched ({error}); get {weights.url} elsewhere and pass --weights FILE"
-        ) from None

@@ -1,4 +1,4 @@
-"""Label maps: pictures in which every instance has an integer, or a colour, of its own, and 0 or black is nobody."""
+"""Label maps as annotations: pictures in which every instance has an integer, or a colour, of its own."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from data.placement import Size
 from data.preparing.tasks import Found
-from instagan.errors import InputError
-
-MOST = 500
-"""A map with more values than this is a photo, or was saved with smoothing or compression."""
+from instagan.pictures.label_maps import instances_of
 
 
 @dataclass(frozen=True)
@@ -26,35 +20,5 @@ class LabelMapAnnotation:
     size: Size | None = None
 
     def find(self, size: Size) -> Iterator[Found]:
-        values = read_label_map(self.path)
-        if values.shape != size[::-1]:
-            height, width = values.shape
-            raise InputError(
-                f"{self.path} is {width}x{height} but its picture is {size[0]}x{size[1]}; "
-                "a label map must have the size of its picture"
-            )
-        present = [int(value) for value in np.unique(values) if value != 0 and value not in self.ignored]
-        if len(present) > MOST:
-            raise InputError(
-                f"{self.path} holds {len(present)} different values, more than instances can be; "
-                "save it as png without smoothing"
-            )
-        for value in present:
-            yield Found(value, 0, values == value)
-
-
-def read_label_map(path: Path) -> np.ndarray:
-    """Integers (H, W); a colour is 65536 red + 256 green + blue. Raises ``InputError`` naming the file."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise InputError(f"{path}: jpeg changes the values of a label map; save it as png")
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("LA", "La", "PA"):
-                image = image.convert("L")
-            values = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); mend or remove the file") from None
-    if values.ndim == 3:
-        red, green, blue = (values[..., channel].astype(np.int64) for channel in range(3))
-        values = (red << 16) + (green << 8) + blue
-    return values.astype(np.int64)
+        for value, inside in instances_of(self.path, size, self.ignored).items():
+            yield Found(value, 0, inside)

@@ -19,6 +19,7 @@ from data.preparing.shapes import Shape, ShapesAnnotation
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Annotation, Category, Draft, Plan
 from instagan.errors import InputError
+from instagan.pictures.reading import LOSSY
 
 FORMATS = ("label_maps", "labelme", "via", "yolo")
 ENDINGS = {"label_maps": ".png", "labelme": ".json", "yolo": ".txt"}
@@ -120,7 +121,9 @@ def _annotated(side: Side, reading: Reading, plan: Plan) -> list[tuple[Path, Pat
         raise InputError(
             f"{flag.replace('images', 'masks')} {side.masks}: no such folder; pass that of the {ending} files"
         )
-    files = {path.stem: path for path in sorted(side.masks.iterdir()) if path.suffix.lower() == ending}
+    endings = (*LOSSY, ending) if reading.format == "label_maps" else (ending,)  # those of JPEG to be refused by name
+    found = [path for path in sorted(side.masks.iterdir()) if path.suffix.lower() in endings]
+    files = {path.stem: path for path in sorted(found, key=lambda path: path.suffix.lower() == ending)}
     if side.masks.resolve() == side.images.resolve() and reading.format == "label_maps":
         raise InputError(f"{side.masks} holds the pictures; label maps need a folder of their own")
     pairs, bare = [], []

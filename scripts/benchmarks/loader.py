@@ -1,7 +1,7 @@
 """benchmark.py loader: how fast samples are read, between what the published loader does and what decoding allows.
 
-plain    one file after the other as the published loader does: up to 20 masks of a picture are looked for, each is
-         opened, resized (bicubic), cropped, flipped, made a tensor and normalised by itself; absent ones are filled in
+plain    what the published loader does, one file after the other: up to 20 masks of a picture are looked for, each is
+         opened and goes by itself through torchvision's transforms, absent ones are filled in
 decode   PIL decodes the same files, and nothing else happens: the ceiling of whatever reads them anew
 ours     the loader of train.py; without workers it decodes with two threads, where there are two cores
 single   the same with one thread
@@ -21,10 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data.cache import reader
@@ -35,9 +33,7 @@ from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from models.flag_types import whole
 from scripts.benchmarks.measuring import Spread, interleave, ratio, table
-
-MOST_MASKS = 20
-"""Mask files that the published loader looks for."""
+from scripts.benchmarks.published_loader import PublishedPairs, Transform, published_transform
 
 CACHE_BYTES = 2**32
 WARM_UPS = 2
@@ -68,10 +64,11 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     torch.set_num_threads(1)
     a, b = (list_domain(options.dataroot, options.phase, domain, with_masks=True) for domain in "AB")
     pairs = [(a[index % len(a)], b[index % len(b)]) for index in range(options.pairs)]
+    transform, origin = published_transform(options.load_size, options.fine_size)
     figures: dict[str, Any] = {}
     rows: list[tuple[object, ...]] = []
     for workers in options.workers:
-        rates, files = _rates(pairs, workers, options)
+        rates, files = _rates(pairs, workers, transform, options)
         spreads = {f"{of}/{to}": ratio(rates[of], rates[to]) for of, to in RATIOS}
         figures[str(workers)] = {
             "pairs_per_second": {name: Spread.of(found).figures() for name, found in rates.items()},
@@ -85,19 +82,21 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     header = ("variant", "workers", "pairs/s", "pictures/s", "files", "of plain", "of decode")
     data = {"dataroot": str(options.dataroot), "phase": options.phase, "pairs": len(pairs)}
     sizes = {"load_size": options.load_size, "fine_size": options.fine_size, "repeats": options.repeats}
-    return data | sizes | {"workers": figures}, table(header, rows)
+    found = data | sizes | {"plain": origin, "workers": figures}
+    return found, f"{table(header, rows)}\nplain: transforms by {origin}"
 
 
 def _rates(
-    pairs: list[Pair], workers: int, options: argparse.Namespace
+    pairs: list[Pair], workers: int, transform: Transform, options: argparse.Namespace
 ) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Pairs per second of every variant, turn by turn, and how many files it read in a turn."""
     load, fine = (options.load_size,) * 2, (options.fine_size,) * 2
     framing = Framing("resize_and_crop", load, fine, random=True, flip=True)
+    pictures = [(a.picture, b.picture) for a, b in pairs]
     files: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="benchmark-cache-") as folder:
         turns = {
-            "plain": _turn(PlainPairs(pairs, options.load_size, options.fine_size), workers, batch_size=1),
+            "plain": _turn(PublishedPairs(pictures, transform), workers, batch_size=1),
             "decode": _turn(DecodedPairs(pairs), workers, batch_size=None),
         }
         for name, (cache, threads) in OURS.items():
@@ -128,7 +127,7 @@ def _our_turn(pairs: list[Pair], framing: Framing, workers: int, cache: str, thr
     return turn
 
 
-def _turn(dataset: PlainPairs | DecodedPairs, workers: int, batch_size: int | None) -> Turn:
+def _turn(dataset: PublishedPairs | DecodedPairs, workers: int, batch_size: int | None) -> Turn:
     loader = DataLoader(dataset, batch_size, num_workers=workers, persistent_workers=workers > 0)
 
     def turn() -> Iterator[int]:
@@ -152,46 +151,6 @@ class DecodedPairs(Dataset[int]):
             with Image.open(file) as image:
                 image.load()
         return len(self.files[index])
-
-
-class PlainPairs(Dataset[dict[str, Any]]):
-    """Pairs as the published loader makes them, apart from its reseeding of random numbers around every file."""
-
-    def __init__(self, pairs: list[Pair], load_size: int, fine_size: int) -> None:
-        self.pictures = [tuple(_files(entry)[0] for entry in pair) for pair in pairs]
-        self.load_size, self.fine_size = load_size, fine_size
-        self.random = np.random.default_rng(0)
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        (a, a_masks, a_files), (b, b_masks, b_files) = map(self._read, self.pictures[index])
-        return {"A": a, "A_segs": a_masks, "B": b, "B_segs": b_masks, "files": a_files + b_files}
-
-    def _read(self, picture: Path) -> tuple[Tensor, Tensor, int]:
-        """Image (3, h, w), masks (MOST_MASKS, h, w), number of files."""
-        left, top = self.random.integers(self.load_size - self.fine_size + 1, size=2).tolist()
-        crop = left, top, left + self.fine_size, top + self.fine_size
-        flip = bool(self.random.integers(2))
-        image = self._transform(picture, "RGB", crop, flip)
-        masks = []
-        for number in range(MOST_MASKS):
-            file = picture.parent.with_name(f"{picture.parent.name}_seg") / f"{picture.stem}_{number}.png"
-            if file.is_file():
-                masks.append(self._transform(file, "L", crop, flip))
-        files = 1 + len(masks)
-        masks += [-torch.ones(1, self.fine_size, self.fine_size) for _ in range(MOST_MASKS - len(masks))]
-        return image, torch.cat(masks), files
-
-    def _transform(self, file: Path, mode: str, crop: tuple[int, int, int, int], flip: bool) -> Tensor:
-        image = Image.open(file).convert(mode)
-        image = image.resize((self.load_size, self.load_size), Image.Resampling.BICUBIC).crop(crop)
-        if flip:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        pixels = torch.from_numpy(np.array(image)).view(self.fine_size, self.fine_size, -1)  # (h, w, C)
-        levels = pixels.permute(2, 0, 1).contiguous().float().div(255)  # (C, h, w)
-        return levels.sub_(0.5).div_(0.5)
 
 
 def _files(entry: Entry) -> list[Path]:
