@@ -9,8 +9,11 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from instagan.convolution import Conv2d, ConvTranspose2d, InstanceNorm2d, ReflectionPad2d
+from instagan.stack import Block, Chain, Stack
+
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "instance": nn.InstanceNorm2d,  # without affine parameters and running statistics: a row never sees another row
+    "instance": InstanceNorm2d,  # without affine parameters and running statistics: a row never sees another row
     "none": lambda channels: nn.Identity(),
 }
 RESIDUAL_BLOCKS = 9
@@ -18,18 +21,18 @@ SIZE_MULTIPLE = 4
 """Two stride-2 convolutions and their inverses give back exactly the sizes that 4 divides."""
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Block):
     """x + h(x), h two 3x3 convolutions with reflection padding. (B, C, h, w) -> (B, C, h, w)."""
 
     def __init__(self, channels: int, norm: str = "instance") -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
+        self.layers = Chain(
+            ReflectionPad2d(1),
+            Conv2d(channels, channels, 3),
             NORMS[norm](channels),
             nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
+            ReflectionPad2d(1),
+            Conv2d(channels, channels, 3),
             NORMS[norm](channels),
         )
 
@@ -37,57 +40,54 @@ class ResidualBlock(nn.Module):
         return features + self.layers(features)
 
 
-def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> nn.Sequential:
+def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> Stack:
     """(B, in_channels, H, W) -> (B, 4 ngf, H/4, W/4): 7x7 stem, two stride-2 convolutions, residual blocks."""
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7), NORMS[norm](ngf), nn.ReLU(True)]
+    layers: list[nn.Module] = [ReflectionPad2d(3), Conv2d(in_channels, ngf, 7), NORMS[norm](ngf), nn.ReLU(True)]
     for channels in (ngf, 2 * ngf):
         layers += [
-            nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
+            Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
             NORMS[norm](2 * channels),
             nn.ReLU(inplace=True),
         ]
     layers += [ResidualBlock(4 * ngf, norm) for _ in range(blocks)]
-    return nn.Sequential(*layers)
+    return Stack(*layers)
 
 
-def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> nn.Sequential:
+def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> Stack:
     """(B, in_channels, H/4, W/4) -> (B, out_channels, H, W) in [-1, 1]: two transposed convolutions, 7x7, tanh."""
     layers: list[nn.Module] = []
     for channels in (in_channels, in_channels // 2):
         layers += [
-            nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
+            ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
             NORMS[norm](channels // 2),
             nn.ReLU(inplace=True),
         ]
-    layers += [nn.ReflectionPad2d(3), nn.Conv2d(in_channels // 4, out_channels, 7), nn.Tanh()]
-    return nn.Sequential(*layers)
+    return Stack(*layers, ReflectionPad2d(3), Conv2d(in_channels // 4, out_channels, 7), nn.Tanh())
 
 
-def patch_features(
-    in_channels: int, ndf: int, layers: int, norm: str, wrap: Callable[[nn.Module], nn.Module]
-) -> nn.Sequential:
+def patch_features(in_channels: int, ndf: int, layers: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> Stack:
     """(B, in_channels, H, W) -> (B, patch_width(ndf, layers - 1), H/2^layers, W/2^layers): 4x4 stride-2 convolutions.
 
     ``wrap`` goes around every convolution (spectral norm, or nothing); the first has no normalisation.
     """
-    stack: list[nn.Module] = [wrap(nn.Conv2d(in_channels, ndf, 4, stride=2, padding=1)), nn.LeakyReLU(0.2, True)]
+    stack: list[nn.Module] = [wrap(Conv2d(in_channels, ndf, 4, stride=2, padding=1)), nn.LeakyReLU(0.2, True)]
     for layer in range(1, layers):
         narrow, wide = patch_width(ndf, layer - 1), patch_width(ndf, layer)
         stack += [
-            wrap(nn.Conv2d(narrow, wide, 4, stride=2, padding=1)),
+            wrap(Conv2d(narrow, wide, 4, stride=2, padding=1)),
             NORMS[norm](wide),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-    return nn.Sequential(*stack)
+    return Stack(*stack)
 
 
-def patch_classifier(in_channels: int, width: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> nn.Sequential:
+def patch_classifier(in_channels: int, width: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> Stack:
     """(B, in_channels, h, w) -> (B, 1, h - 2, w - 2): one raw score for every patch."""
-    return nn.Sequential(
-        wrap(nn.Conv2d(in_channels, width, 4, padding=1)),
+    return Stack(
+        wrap(Conv2d(in_channels, width, 4, padding=1)),
         NORMS[norm](width),
         nn.LeakyReLU(0.2, inplace=True),
-        wrap(nn.Conv2d(width, 1, 4, padding=1)),
+        wrap(Conv2d(width, 1, 4, padding=1)),
     )
 
 

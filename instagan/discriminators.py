@@ -10,6 +10,9 @@ from instagan.blocks import patch_classifier, patch_features, patch_width
 from instagan.generators import sum_by_owner
 from instagan.instances import InstanceBatch
 
+SET_CHUNK = 4
+"""Masks per picture that are looked at at a time: memory does not grow with the set."""
+
 
 class SetDiscriminator(nn.Module):
     """Scores a picture together with the set of its masks: h_DX(x, a) = [f_DX(x) ; sum_i f_DA(a_i)] -> g_DX.
@@ -29,9 +32,9 @@ class SetDiscriminator(nn.Module):
     def forward(self, x: InstanceBatch) -> Tensor:
         owner, slot = x.present.nonzero(as_tuple=True)  # (P,), (P,)
         of_image = self.image_features(x.image)  # (B, C, h, w)
-        of_mask = self.mask_features(x.masks[owner, slot][:, None])  # (P, C, h, w)
+        of_mask = self.mask_features(x.masks[owner, slot][:, None], chunk=SET_CHUNK * len(x))  # (P, C, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, C, h, w)
-        return self.classifier(torch.cat([of_image, of_set], dim=1))  # (B, 1, h - 2, w - 2)
+        return self.classifier(torch.cat([of_image, of_set], dim=1)).to(x.image)  # (B, 1, h - 2, w - 2)
 
 
 class PatchDiscriminator(nn.Module):
@@ -48,7 +51,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: InstanceBatch) -> Tensor:
         seen = torch.cat([x.image, x.union()], dim=1) if self.with_union else x.image  # (B, 3 or 4, H, W)
-        return self.classifier(self.features(seen))  # (B, 1, h - 2, w - 2)
+        return self.classifier(self.features(seen)).to(x.image)  # (B, 1, h - 2, w - 2)
 
 
 def smallest_side(layers: int) -> int:

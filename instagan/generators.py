@@ -32,9 +32,11 @@ class SetGenerator(nn.Module):
         of_mask = self.mask_encoder(x.masks[owner, slot][:, None])  # (P, 4 ngf, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, 4 ngf, h, w)
         image = self.image_decoder(torch.cat([of_image, of_set], dim=1))  # (B, 3, H, W)
-        mask = self.mask_decoder(torch.cat([of_mask, of_image[owner], of_set[owner]], dim=1))  # (P, 1, H, W)
+        mask = self.mask_decoder(torch.cat([of_mask, of_image[owner], of_set[owner]], dim=1)).to(
+            x.masks
+        )  # (P, 1, H, W)
         masks = torch.full_like(x.masks, OUTSIDE).index_put((owner, slot), mask[:, 0])  # (B, N, H, W)
-        return InstanceBatch(image, masks, x.present, x.labels)
+        return InstanceBatch(image.to(x.image), masks, x.present, x.labels)
 
 
 class ResnetGenerator(nn.Module):
@@ -55,13 +57,17 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
         if not self.with_union:
-            return InstanceBatch.from_images(self.decoder(self.encoder(x.image)))
-        made = self.decoder(self.encoder(torch.cat([x.image, x.union()], dim=1)))  # (B, 4, H, W)
+            return InstanceBatch.from_images(self.decoder(self.encoder(x.image)).to(x.image))
+        made = self.decoder(self.encoder(torch.cat([x.image, x.union()], dim=1))).to(x.image)  # (B, 4, H, W)
         present = x.present.any(1, keepdim=True)  # (B, 1)
         masks = torch.where(present[:, :, None, None], made[:, 3:], OUTSIDE)  # (B, 1, H, W)
         return InstanceBatch(made[:, :3], masks, present, torch.zeros_like(present, dtype=torch.long))
 
 
 def sum_by_owner(of_mask: Tensor, owner: Tensor, like: Tensor) -> Tensor:
-    """Sums the features (P, C, h, w) of each picture's instances: (B, C, h, w), 0 for a picture without any."""
-    return torch.zeros_like(like).index_add(0, owner, of_mask.to(like.dtype))
+    """Sums the features (P, C, h, w) of each picture's instances: (B, C, h, w), 0 for a picture without any.
+
+    Sums in float32 at least, whatever the features' type.
+    """
+    zeros = torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))  # (B, C, h, w)
+    return zeros.index_add(0, owner, of_mask.to(zeros.dtype)).to(like.dtype)

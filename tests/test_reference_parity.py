@@ -25,30 +25,21 @@ from instagan.discriminators import SetDiscriminator
 from instagan.generators import SetGenerator
 from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.sequential import sequential_mini_batches
+from instagan.stack import Execution, execute
+from instagan.translation.published import from_published
 from models.insta_gan_model import InstaGanModel
 
 FOLDERS = [Path(__file__).parent / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
 TRACES = sorted(path for folder in FOLDERS for path in folder.glob("*.npz"))
 WAYS = [("A", "B"), ("B", "A")]
 PERTURBED_RUNS = 3
-
-LEGACY_KEYS = {
-    "G": {
-        "encoder_img.": "image_encoder.",
-        "encoder_seg.": "mask_encoder.",
-        "decoder_img.": "image_decoder.",
-        "decoder_seg.": "mask_decoder.",
-        ".conv_block.": ".layers.",
-    },
-    "D": {
-        "feature_img.": "image_features.",
-        "feature_seg.": "mask_features.",
-        ".module.bias": ".bias",
-        ".module.weight_bar": ".parametrizations.weight.original",
-        ".module.weight_u": ".parametrizations.weight.0._u",
-        ".module.weight_v": ".parametrizations.weight.0._v",
-    },
+HOW = {
+    "plain": (torch.contiguous_format, Execution()),
+    "channels_last": (torch.channels_last, Execution()),
+    "recompute": (torch.channels_last, Execution(recompute=True)),
+    "compiled": (torch.channels_last, Execution(compiled=True)),
 }
+"""Memory layout and execution: all of them give the same numbers."""
 
 
 class Trace:
@@ -67,20 +58,21 @@ class Trace:
 
     def weights(self, when: str, network: str) -> dict[str, Tensor]:
         """State of one network under our names."""
-        found = {}
-        for name in self.arrays:
-            if name.startswith(f"{when}/{network}/"):
-                ours = name.split("/", 2)[2]
-                for legacy, replacement in LEGACY_KEYS[network[0]].items():
-                    ours = ours.replace(legacy, replacement)
-                found[ours] = self.tensor(name)
-        return found
+        return from_published(self.published_weights(when, network), network)
+
+    def published_weights(self, when: str, network: str) -> dict[str, Tensor]:
+        """State of one network as the published system names its parameters."""
+        prefix = f"{when}/{network}/"
+        return {name.removeprefix(prefix): self.tensor(name) for name in self.arrays if name.startswith(prefix)}
 
     def batch(self, domain: str) -> InstanceBatch:
         return InstanceBatch.from_masks(self.tensor(f"input/{domain}"), self.tensor(f"input/{domain}_segs"))
 
-    def model(self, perturbation: int = 0) -> InstaGanModel:
-        """Our model with the recorded initial weights, perturbed within rounding if ``perturbation`` is not 0."""
+    def model(self, how: str = "plain", perturbation: int = 0) -> InstaGanModel:
+        """Our model with the recorded initial weights, perturbed within rounding if ``perturbation`` is not 0.
+
+        how: the switches that it runs with, see ``HOW``.
+        """
         meta = self.meta
         model = InstaGanModel(
             {name: SetGenerator(meta["ngf"]) for name in "AB"},
@@ -103,7 +95,9 @@ class Trace:
             with torch.no_grad():
                 for weight in model.parameters():
                     weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=random))
-        return model
+        layout, execution = HOW[how]
+        execute(model, execution)
+        return model.to(memory_format=layout)
 
 
 @dataclass
@@ -121,9 +115,9 @@ def trace_of(path: Path) -> Trace:
 
 
 @cache
-def training_of(path: Path, perturbation: int) -> Training:
+def training_of(path: Path, how: str, perturbation: int = 0) -> Training:
     trace, done = trace_of(path), Training()
-    model = trace.model(perturbation)
+    model = trace.model(how, perturbation)
     pair = UnpairedBatch(trace.batch("A"), trace.batch("B"), ("a",), ("b",))
     for step in range(trace.meta["steps"]):
         for iteration, played in enumerate(model.mini_batch_steps(pair)):
@@ -141,8 +135,20 @@ def path(request) -> Path:
     return request.param
 
 
-def close(ours: Tensor, golden: Tensor, tolerance: float = 1e-5) -> None:
-    # 1e-5 is the rounding of a few dozen layers; a trace's own rounding is as large as ours
+@pytest.fixture(params=[pytest.param(how, marks=[pytest.mark.slow] if how == "compiled" else []) for how in HOW])
+def how(request) -> str:
+    return request.param
+
+
+def perturbed(path: Path) -> list[Training]:
+    """Runs of the plain model from weights that differ by rounding."""
+    return [training_of(path, "plain", seed) for seed in range(1, PERTURBED_RUNS + 1)]
+
+
+def close(ours: Tensor, golden: Tensor, how: str = "plain") -> None:
+    # 1e-5 is the rounding of a few dozen layers; a trace's own rounding is as large as ours. The compiler's instance
+    # norm adds up pixel after pixel
+    tolerance = 1e-4 if how == "compiled" else 1e-5
     assert (ours - golden).abs().max().item() <= 2 * tolerance
 
 
@@ -152,31 +158,31 @@ def test_there_are_traces():
 
 
 @torch.no_grad()
-def test_generators_and_discriminators_in_one_pass(path):
+def test_generators_and_discriminators_in_one_pass(path, how):
     trace = trace_of(path)
-    model = trace.model().eval()
+    model = trace.model(how).eval()
     for source, target in WAYS:
         chosen = trace.batch(source).largest(trace.meta["ins_max"])
         out = model.networks[f"G_{source}"](chosen)
-        close(torch.cat([out.image, out.masks], dim=1), trace.tensor(f"forward/G_{source}(real_{source})"))
+        close(torch.cat([out.image, out.masks], dim=1), trace.tensor(f"forward/G_{source}(real_{source})"), how)
         judged = trace.batch(target).largest(trace.meta["ins_max"])
-        close(model.networks[f"D_{source}"](judged), trace.tensor(f"forward/D_{source}(real_{target})"))
+        close(model.networks[f"D_{source}"](judged), trace.tensor(f"forward/D_{source}(real_{target})"), how)
 
 
 @torch.no_grad()
-def test_sequential_translation(path):
+def test_sequential_translation(path, how):
     trace = trace_of(path)
-    model = trace.model()
+    model = trace.model(how)
     for source, target in WAYS:
         real = trace.batch(source)
         chosen = real.largest(trace.meta["ins_max"])
-        close(chosen.union(), trace.tensor(f"test/real_{source}_seg"))
+        close(chosen.union(), trace.tensor(f"test/real_{source}_seg"), how)
         fake = model.translate(real, target.lower())
-        close(fake.image, trace.tensor(f"test/fake_{target}_img"))
-        close(fake.union(), trace.tensor(f"test/fake_{target}_seg"))
+        close(fake.image, trace.tensor(f"test/fake_{target}_img"), how)
+        close(fake.union(), trace.tensor(f"test/fake_{target}_seg"), how)
         first = next(sequential_mini_batches(model.networks[f"G_{source}"], chosen, trace.meta["ins_per"]))
         rec = model.networks[f"G_{target}"](first.translated)
-        close(rec.image, trace.tensor(f"test/rec_{source}_img"))
+        close(rec.image, trace.tensor(f"test/rec_{source}_img"), how)
 
 
 def recorded_losses(trace: Trace) -> dict[tuple[int, int, str], float]:
@@ -189,10 +195,10 @@ def recorded_losses(trace: Trace) -> dict[tuple[int, int, str], float]:
     return found
 
 
-def test_losses_of_every_mini_batch(path):
+def test_losses_of_every_mini_batch(path, how):
     trace = trace_of(path)
-    ours = training_of(path, 0).losses
-    others = [training_of(path, seed).losses for seed in range(1, PERTURBED_RUNS + 1)]
+    ours = training_of(path, how).losses
+    others = [other.losses for other in perturbed(path)]
     for place, golden in recorded_losses(trace).items():
         step, iteration, name = place
         if place not in ours:  # a direction that has run out: no generator term, the last D repeated
@@ -207,13 +213,11 @@ def test_losses_of_every_mini_batch(path):
     assert set(ours) <= set(recorded_losses(trace))
 
 
-def test_pictures_after_the_last_step(path):
+def test_pictures_after_the_last_step(path, how):
     trace = trace_of(path)
-    ours = training_of(path, 0).pictures
+    ours = training_of(path, how).pictures
     for name, image in ours.items():
-        spread = max(
-            (training_of(path, s).pictures[name] - image).abs().max().item() for s in range(1, PERTURBED_RUNS + 1)
-        )
+        spread = max((other.pictures[name] - image).abs().max().item() for other in perturbed(path))
         difference = (image - trace.tensor(f"train/visual_{name}_img")).abs().max().item()
         assert difference <= 1e-3 + 3 * spread, (name, difference, spread)
 
@@ -230,10 +234,10 @@ def has_no_effect(name: str) -> bool:
     return name.endswith(".bias") and name.split("/")[1] not in last_of
 
 
-def test_weights_after_the_last_step(path):
+def test_weights_after_the_last_step(path, how):
     trace = trace_of(path)
-    ours = training_of(path, 0).weights
-    others = [training_of(path, seed).weights for seed in range(1, PERTURBED_RUNS + 1)]
+    ours = training_of(path, how).weights
+    others = [other.weights for other in perturbed(path)]
     off, moved = 0.0, 0.0
     for network in trace.model().networks:
         start, end = trace.weights("init", network), trace.weights("final", network)

@@ -1,0 +1,222 @@
+"""How networks run changes what they cost and not what they compute."""
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+
+import pytest
+import torch
+from torch import nn
+
+from instagan.blocks import decoder
+from instagan.convolution import Conv2d, ConvTranspose2d, InstanceNorm2d, ReflectionPad2d
+from instagan.discriminators import SET_CHUNK, SetDiscriminator
+from instagan.errors import InputError
+from instagan.generators import SetGenerator
+from instagan.stack import Chain, Execution, execute
+from options.execution import build_model
+from options.parse import parse_training
+from tests.batches import random_batch, random_pair
+
+LAST = torch.channels_last
+TINY = ("--dataroot", ".", "--device", "cpu", "--ngf", "4", "--ndf", "4", "--load_size", "32", "--fine_size", "32")
+
+
+def options(*flags: str) -> Namespace:
+    return parse_training([*TINY, *flags]).values
+
+
+def agree(made: torch.Tensor, reference: torch.Tensor, tolerance: float) -> None:
+    """Within a part of the reference, as vectors: near the kink of a ReLU rounding decides about single gradients."""
+    assert (made - reference).norm().item() <= tolerance * reference.norm().item()
+
+
+LAYERS = {
+    "residual": (8, [ReflectionPad2d(1), Conv2d(8, 8, 3), InstanceNorm2d(8), nn.ReLU(True), ReflectionPad2d(1),
+                     Conv2d(8, 8, 3), InstanceNorm2d(8)]),
+    "stride": (8, [Conv2d(8, 6, 3, stride=2, padding=1), InstanceNorm2d(6), nn.LeakyReLU(0.2, True),
+                   Conv2d(6, 5, 4, stride=2, padding=1)]),
+    "up": (8, [ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1), InstanceNorm2d(6), nn.ReLU(True),
+               ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1)]),
+    "few": (8, [Conv2d(8, 4, 3, padding=1), InstanceNorm2d(4), nn.ReLU(True), ReflectionPad2d(3), Conv2d(4, 3, 7)]),
+    "one channel": (1, [ReflectionPad2d(3), Conv2d(1, 4, 7), InstanceNorm2d(4), nn.ReLU(True), Conv2d(4, 1, 3)]),
+    "many": (4, [Conv2d(4, 512, 4, padding=1), InstanceNorm2d(512), nn.LeakyReLU(0.2, True),
+                 Conv2d(512, 1, 4, padding=1)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_layers_in_channels_last_are_torch_s_own(name, rows):
+    """Results and all gradients against the plain layers of torch in float64."""
+    channels, layers = LAYERS[name]
+    torch.manual_seed(0)
+    chain = Chain(*layers)
+    plain = nn.Sequential(*(PLAIN.get(type(layer), lambda layer: layer)(layer) for layer in chain)).double()
+    plain.load_state_dict(chain.state_dict())
+    features = torch.randn(rows, channels, 13, 16) + 2
+    reference = features.double().requires_grad_()
+    expected = plain(reference)
+    weights = torch.randn(expected.shape, dtype=torch.double)
+    (expected * weights).sum().backward()
+    for layout in (torch.contiguous_format, LAST):
+        chain.zero_grad(set_to_none=True)
+        seen = features.clone().requires_grad_()
+        made = chain.to(memory_format=layout)(seen)
+        (made * weights).sum().backward()
+        agree(made, expected, 1e-5)
+        agree(seen.grad, reference.grad, 1e-2)
+        for own, other in zip(chain.parameters(), plain.parameters(), strict=True):
+            if other.ndim > 1:  # gradients of biases before a normalisation are rounding
+                agree(own.grad, other.grad, 1e-2)
+
+
+PLAIN = {
+    Conv2d: lambda layer: nn.Conv2d(
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding
+    ),
+    ConvTranspose2d: lambda layer: nn.ConvTranspose2d(
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding
+    ),
+    InstanceNorm2d: lambda layer: nn.InstanceNorm2d(layer.num_features),
+    ReflectionPad2d: lambda layer: nn.ReflectionPad2d(layer.padding),
+}
+
+
+def test_statistics_of_even_areas_are_exact():
+    """Masks are constant over large areas: a plain running sum of them loses a hundred times the digits."""
+    features = torch.full((1, 4, 200, 200), 0.1).contiguous(memory_format=LAST)
+    features[..., :9, :9] = torch.rand(1, 4, 9, 9)
+    made = InstanceNorm2d(4)(features)
+    agree(made, nn.functional.instance_norm(features.double()), 2e-5)
+
+
+def test_what_precedes_a_convolution_is_not_kept():
+    def kept(layout: torch.memory_format) -> int:
+        sizes = {}
+        part = decoder(16, 3).to(memory_format=layout)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: sizes.setdefault(t.untyped_storage().data_ptr(), (t.untyped_storage().nbytes(), t))[1],
+            lambda t: t,
+        ):
+            part(torch.randn(1, 16, 16, 16))
+        return sum(size for size, _ in sizes.values())
+
+    assert kept(LAST) < 0.7 * kept(torch.contiguous_format)
+
+
+@pytest.mark.parametrize("network", [SetGenerator(4), SetDiscriminator(4)])
+def test_recomputing_changes_no_result_and_no_gradient(network):
+    batch, found = random_batch([3, 1]), []
+    network.eval()  # in training every forward of the discriminator makes a power step
+    for recompute in (False, True):
+        execute(network, Execution(recompute=recompute))
+        network.zero_grad(set_to_none=True)
+        out = network(batch)
+        out = out if isinstance(out, torch.Tensor) else torch.cat([out.image, out.masks], 1)
+        out.square().mean().backward()
+        found.append([out.detach().flatten(), torch.cat([weight.grad.flatten() for weight in network.parameters()])])
+    for one, other in zip(*found, strict=True):
+        agree(other, one, 1e-5)
+
+
+def test_a_large_set_is_looked_at_in_lots():
+    network = SetDiscriminator(4).eval()
+    batch = random_batch([SET_CHUNK * 3, 1], seed=1)
+    assert batch.present.sum() > SET_CHUNK * len(batch)
+    lots = []
+    stack, run = network.mask_features, network.mask_features._lot
+    stack._lot = lambda layers, weights, features, recompute: (
+        lots.append((len(features), recompute)) or run(layers, weights, features, recompute)
+    )
+    scores = network(batch)
+    assert [rows for rows, _ in lots] == [8, 5] and all(recompute for _, recompute in lots)
+    alone = torch.cat([network(batch[[row]]) for row in range(2)])
+    agree(scores, alone, 1e-5)
+
+
+def test_bfloat16_stays_close_and_hands_out_float32():
+    network, batch = SetGenerator(8), random_batch([2, 1])
+    with torch.no_grad():
+        full = network(batch)
+        for layout in (torch.contiguous_format, LAST):
+            execute(network.to(memory_format=layout), Execution(torch.bfloat16))
+            half = network(batch)
+            assert half.image.dtype == half.masks.dtype == torch.float32
+            assert 0 < (half.image - full.image).abs().max() < 0.2
+            execute(network, Execution())
+
+
+def test_a_step_from_options():
+    pair, losses = random_pair([2, 1], [1, 3]), {}
+    for name, flags in {
+        "default": (), "contiguous": ("--memory_format", "contiguous"), "recompute": ("--checkpoint_activations",),
+        "bf16": ("--precision", "bf16"),
+    }.items():  # fmt: skip
+        torch.manual_seed(0)
+        losses[name] = build_model(options(*flags), torch.device("cpu")).training_step(pair)[0]
+    for name, tolerance in (("contiguous", 1e-3), ("recompute", 1e-3), ("bf16", 0.1)):
+        for loss, value in losses["default"].items():
+            assert losses[name][loss].item() == pytest.approx(value.item(), rel=tolerance), (name, loss)
+
+
+def test_half_precision_needs_a_gpu():
+    with pytest.raises(InputError, match="--precision fp16 needs a CUDA GPU.*bf16"):
+        build_model(options("--precision", "fp16"), torch.device("cpu"))
+
+
+def test_moments_follow_the_layout_of_their_weights():
+    """Adam's kernel walks through weights and moments side by side, so their layouts must be one."""
+    device, pair = torch.device("cpu"), random_pair([2], [1])
+    kept = build_model(options("--memory_format", "contiguous"), device)
+    kept.training_step(pair)
+    other = build_model(options(), device)
+    other.load_state(kept.state())
+    for optimizer in other.optimizers().values():
+        for weight, state in optimizer.state.items():
+            assert state["exp_avg"].stride() == weight.stride() == state["exp_avg_sq"].stride()
+    for model in (kept, other):
+        model.training_step(pair)
+    weights = [dict(model.named_parameters())["networks.G_A.image_encoder.1.weight"] for model in (kept, other)]
+    agree(weights[1], weights[0], 2e-2)
+
+
+ALLOCATING = """
+import resource, torch
+from options.allocator import keep_memory
+kept = keep_memory()
+for _ in range(30):
+    torch.ones(2**24)  # 64 MiB
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+@pytest.mark.parametrize("settings", [{}, {"MALLOC_ARENA_MAX": "4"}])
+def test_freed_memory_is_kept_unless_the_user_configures_malloc(settings):
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATING], capture_output=True, text=True, env=os.environ | settings, check=True
+    )
+    kept, faults = done.stdout.split()
+    assert (kept == "True") == (not settings)
+    if kept == "True":
+        assert int(faults) < 30 * 2**24 * 4 / 4096 / 2  # each page would be asked for anew
+
+
+@pytest.mark.slow
+def test_compiled_stacks_are_not_compiled_for_every_number_of_instances():
+    from torch._dynamo.utils import counters
+
+    model = build_model(options("--compile"), torch.device("cpu"))
+    eager = build_model(options(), torch.device("cpu"))
+    eager.load_state(model.state())
+    first = random_pair([3], [2])
+    compiled_losses, eager_losses = model.training_step(first)[0], eager.training_step(first)[0]
+    for name, loss in eager_losses.items():
+        assert compiled_losses[name].item() == pytest.approx(loss.item(), rel=1e-2)
+    graphs = []
+    for step in range(40):
+        model.training_step(random_pair([1 + step % 4, step % 3], [1 + step % 3, 4 - step % 4], seed=step))
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[-1] == graphs[len(graphs) // 2] <= 4 * 2 * 2 * 3  # stacks, networks, with and without gradients
