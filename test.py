@@ -12,9 +12,9 @@ from data.loading import testing_loader
 from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.errors import InputError
-from models import MODELS
 from options.build import checkpoint_tag, domains_of, framing
 from options.device import choose_device, prepare, wait_for, workers
+from options.execution import build_model
 from options.parse import Resolved, parse_testing
 from options.run_folder import RunFolder, restore_networks
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
@@ -24,10 +24,10 @@ def test(resolved: Resolved) -> int:
     """Writes the translations of every picture and a gallery of them; returns the exit code."""
     options = resolved.values
     device = choose_device(options)
-    prepare(device, options.seed, options.deterministic)
+    prepare(device, options)
     tag = checkpoint_tag(options)
     state = RunFolder(Path(options.checkpoints_dir), options.name).load(tag)
-    model = MODELS[options.model].from_options(options).to(device)
+    model = build_model(options, device)
     restore_networks(state, model)
     letters = {"AtoB": ["AB"], "BtoA": ["BA"], "both": ["AB", "BA"]}[options.direction]
     domains = domains_of(options, "".join(source for source, _ in letters))

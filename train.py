@@ -6,78 +6,79 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import ExitStack
 
-from data.loading import TrainingLoader
 from instagan.errors import InputError
-from models import MODELS
-from models.schedule import Progress, due, set_learning_rates
-from options.build import learning_rates, open_run, training_dataset
-from options.device import choose_device, prepare, workers
-from options.parse import Resolved, parse_training
-from options.run_folder import LATEST, RunFolder, restore
+from models.finite import FiniteCheck, NotFiniteError
+from models.schedule import due, set_learning_rates
+from options.build import learning_rates
+from options.endings import ENDINGS, ending
+from options.launch import by_torchrun, joined
+from options.ready_run import ReadyRun, make_ready
+from options.run_folder import LATEST
 from options.stop_request import StopRequest
 from trackers.watch import Watch
 
 
-def train(resolved: Resolved) -> int:
-    """Trains to the last epoch, --max_steps or a signal; returns the exit code."""
-    options = resolved.values
-    device = choose_device(options)
-    prepare(device, options.seed, options.deterministic)
-    dataset, summaries = training_dataset(options)
-    loader = TrainingLoader(dataset, options.batch_size, workers(options), pin_memory=device.type == "cuda")
-    model = MODELS[options.model].from_options(options).to(device)
-    run = RunFolder(Path(options.checkpoints_dir), options.name)
-    state = open_run(run, resolved)
-    progress = restore(state, model) if state else Progress(epoch=options.epoch_count)
-    if state and "epoch_count" in resolved.changed:
-        progress = Progress(options.epoch_count, 0, progress.steps, progress.pictures)
-    print(resolved.table(), *summaries, *([model] if options.verbose else []), sep="\n")
+def train(run: ReadyRun) -> int:
+    """Trains to the last epoch, --max_steps or a signal; returns the exit code. Every rank calls it."""
+    options, world, model, progress = run.resolved.values, run.world, run.model, run.start
     last_epoch, last_step = options.niter + options.niter_decay, options.max_steps or math.inf
-    with (
-        StopRequest() as stop,
-        Watch.from_options(options, resolved.changed, run.path, progress, len(dataset)) as watch,
-    ):
+    with ExitStack() as stack:
+        stop, watch = stack.enter_context(StopRequest(by_torchrun())), None
+        with world.unison():
+            if world.leads:
+                print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
+                about = run.resolved.changed, run.folder.path, progress, run.loader.pictures, world.size
+                watch = stack.enter_context(Watch.from_options(options, *about))
+        check = FiniteCheck(model, world, options.on_nan, watch.message if watch else None)
         try:
-            while progress.epoch <= last_epoch and progress.steps < last_step and not stop.signal:
+            while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
                 rates = learning_rates(options, progress.epoch)
                 set_learning_rates(model.optimizers(), **rates)
                 waiting_since = time.perf_counter()
-                for pair in loader.epoch(progress.epoch, progress.batches):
+                for pairs, joint in run.rounds(progress, stop.wish):
+                    if stop.agree(joint.stop):
+                        break
                     data_wait = time.perf_counter() - waiting_since
-                    losses, pictures = model.training_step(pair.to(device, non_blocking=True))
-                    before, progress = progress, progress.after_batch(len(pair))
-                    watch.step(before, progress, pair, losses, pictures, rates, data_wait)
-                    if due(options.save_latest_freq, before, progress):
-                        kept = [f"iter_{progress.pictures}"] if options.save_by_iter else []
-                        run.save([LATEST, *kept], model, progress)
-                    if progress.steps >= last_step or stop.signal:
+                    moved = [pair.to(run.device, non_blocking=True) for pair in pairs]
+                    losses, pictures = model.training_step(*moved, joint=joint)
+                    before, progress = progress, progress.after_batch(joint.pictures)
+                    saves = due(options.save_latest_freq, before, progress)
+                    check.step(progress.steps, losses, pairs, now=saves or progress.in_epoch >= run.loader.pictures)
+                    if watch:
+                        watch.step(before, progress, pairs[0], losses, pictures, rates, data_wait)
+                    if saves:
+                        run.save(progress, LATEST, *([f"iter_{progress.pictures}"] if options.save_by_iter else []))
+                    if progress.steps >= last_step:
                         break
                     waiting_since = time.perf_counter()
-                if progress.batches == len(loader):
+                if progress.in_epoch >= run.loader.pictures:
                     epoch, progress = progress.epoch, progress.next_epoch()
                     if options.save_epoch_freq and epoch % options.save_epoch_freq == 0:
-                        run.save([LATEST, str(epoch)], model, progress)
-        except InputError:  # a picture cannot be read: raised between two steps, and those so far are not lost
-            run.save([LATEST], model, progress)
+                        run.save(progress, LATEST, str(epoch))
+            check.finish()
+        except (InputError, NotFiniteError):  # raised between two steps, and those so far are not lost
+            run.save_if_finite(progress, LATEST)
             raise
-        run.save([LATEST], model, progress)
-        where = f"step {progress.steps}, epoch {min(progress.epoch, last_epoch)} of {last_epoch}"
-        why = f"stopped by {stop.signal.name}" if stop.signal else "done"
-        watch.message(f"{why} at {where} ({watch.newest_losses() or 'no losses'}); saved {run.checkpoint(LATEST)}")
+        run.save(progress, LATEST)
+        if watch:
+            where = f"step {progress.steps}, epoch {min(progress.epoch, last_epoch)} of {last_epoch}{check.summary()}"
+            why = f"stopped by {stop.agreed.name}" if stop.agreed else "done"
+            saved = run.folder.checkpoint(LATEST)
+            watch.message(f"{why} at {where} ({watch.newest_losses() or 'no losses'}); saved {saved}")
     return stop.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     try:
-        return train(parse_training(argv))
-    except InputError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # a second signal, or one before the first step
-        print("train.py: interrupted at once; what was saved before is there", file=sys.stderr)
-        return 130
+        with joined() as world:
+            return train(make_ready(argv, world))
+    except ENDINGS as error:
+        code, sentence = ending(error)
+        if sentence:
+            print(f"train.py: {sentence}", file=sys.stderr)
+        return code
 
 
 if __name__ == "__main__":

@@ -38,12 +38,21 @@ class ImagePool:
         shown, self.rows[place] = self.rows[place], row
         return shown
 
+    def forget_not_finite(self) -> None:
+        """Lets rows go that hold a value which is not finite. Waits for their device, as ``query`` never does."""
+        self.rows = [row for row in self.rows if _is_finite(row)]
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next query depends on, as tensors and plain containers."""
-        rows = [{name: getattr(row, name) for name in ("image", "masks", "present", "labels")} for row in self.rows]
+        """Everything that the next query depends on, as tensors and plain containers; only rows that are finite."""
+        kept = [row for row in self.rows if _is_finite(row)]
+        rows = [{name: getattr(row, name) for name in ("image", "masks", "present", "labels")} for row in kept]
         return {"rows": rows, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
         """Restores what ``state_dict`` returned; rows beyond this pool's size are forgotten."""
         self.rows = [InstanceBatch(**row).to(device) for row in state["rows"]][: self.size]
         self.generator.set_state(state["generator"].cpu())
+
+
+def _is_finite(row: InstanceBatch) -> bool:
+    return bool(row.image.isfinite().all() & row.masks.isfinite().all())

@@ -6,7 +6,7 @@ Pictures only, or with ``--with_masks`` the union of a picture's masks as a four
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +18,19 @@ from instagan.generators import ResnetGenerator
 from instagan.image_pool import ImagePool
 from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.losses import lsgan, set_l1, vanilla
-from models.base_model import Losses, Pictures, TranslationModel, descend, frozen
+from models.base_model import (
+    Losses,
+    Pictures,
+    TranslationModel,
+    backpropagate,
+    descend,
+    frozen,
+    mean_losses,
+    weighted,
+)
 from models.flag_types import finite
+from models.global_batch import GlobalBatch
+from models.optimizer import GuardedAdam
 
 BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
 
@@ -36,6 +47,18 @@ class Direction:
     pool: ImagePool
     lambda_cyc: float
     lambda_idt: float
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one batch of one direction gave: its share in all rows, detached losses and pictures, what D holds real."""
+
+    direction: Direction
+    batch: int  # its number among those of the update
+    share: float
+    losses: Losses
+    pictures: dict[str, InstanceBatch]
+    real: InstanceBatch
 
 
 class CycleGanModel(TranslationModel):
@@ -76,48 +99,75 @@ class CycleGanModel(TranslationModel):
             for source, target in ("AB", "BA")
         ]  # fmt: skip
         self.optimizer_G, self.optimizer_D = (
-            torch.optim.Adam([p for net in nets.values() for p in net.parameters()], rate, betas=(beta1, 0.999))
+            GuardedAdam([p for net in nets.values() for p in net.parameters()], rate, beta1)
             for nets, rate in ((generators, lr), (discriminators, lr if lr_D is None else lr_D))
         )
 
-    def training_step(self, pair: UnpairedBatch) -> tuple[Losses, Pictures]:
-        real = {"A": self._seen(pair.a), "B": self._seen(pair.b)}
-        losses, pictures = Losses(), Pictures()
+    def training_step(self, *pairs: UnpairedBatch, joint: GlobalBatch | None = None) -> tuple[Losses, Pictures]:
+        joint = joint or GlobalBatch.of(pairs)
+        played: list[Played] = []
         with frozen(*(way.D for way in self.directions)):
-            descend(self.optimizer_G, self._generator_objectives(real, losses, pictures))
-        descend(self.optimizer_D, self._discriminator_objectives(real, losses, pictures))
-        return {name: loss.detach() for name, loss in losses.items()}, pictures
+            backpropagate(self.optimizer_G, self._generator_objectives(pairs, played, joint))
+        judged = [(way, *self._judged(way, played, joint)) for way in self.directions]
+        gradients_G = joint.world.add_gradients(way.G for way in self.directions)
+        backpropagate(self.optimizer_D, self._discriminator_objectives(judged))
+        gradients_D = joint.world.add_gradients(way.D for way in self.directions)
+        descend(self.optimizer_G, gradients_G)
+        descend(self.optimizer_D, gradients_D)
+        names = [name for way in self.directions for name in self._loss_names(way)]
+        losses = mean_losses(
+            [(one.share, one.losses) for one in played],
+            dict.fromkeys(names, 1),
+            joint.world,
+            next(self.parameters()),
+        )
+        return losses, {one.direction.source: one.pictures for one in played if one.batch == 0}
+
+    def _loss_names(self, way: Direction) -> list[str]:
+        content = [f"cyc_{way.source}"] + ([f"idt_{way.target}"] if way.lambda_idt > 0 else [])
+        return [f"G_{way.source}", *content, f"D_{way.source}"]
 
     def _generator_objectives(
-        self, real: dict[str, InstanceBatch], losses: Losses, pictures: Pictures
+        self, pairs: Sequence[UnpairedBatch], played: list[Played], joint: GlobalBatch
     ) -> Iterator[Tensor]:
-        """GAN and cycle loss, then identity loss, of each direction; notes losses and pictures on the way."""
-        for way in self.directions:
-            source = real[way.source]
-            fake = way.G(source)
-            reconstructed = way.F(fake)
-            losses[f"G_{way.source}"] = self.gan_loss(way.D(fake), True)
-            losses[f"cyc_{way.source}"] = way.lambda_cyc * set_l1(reconstructed, source)
-            yield losses[f"G_{way.source}"] + losses[f"cyc_{way.source}"]
-            if way.lambda_idt > 0:
-                losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(way.F(source), source)
-                yield losses[f"idt_{way.target}"]
-            pictures[way.source] = {
-                f"real_{way.source}": source,
-                f"fake_{way.target}": fake.detach(),
-                f"rec_{way.source}": reconstructed.detach(),
-            }
+        """GAN and cycle loss, then identity loss, of each direction of each batch; notes on the way what was played."""
+        for batch, pair in enumerate(pairs):
+            real = {"A": self._seen(pair.a), "B": self._seen(pair.b)}
+            for way in self.directions:
+                source, losses, share = real[way.source], Losses(), joint.share(way.source, batch)
+                fake = way.G(source)
+                reconstructed = way.F(fake)
+                losses[f"G_{way.source}"] = self.gan_loss(way.D(fake), True)
+                losses[f"cyc_{way.source}"] = way.lambda_cyc * set_l1(reconstructed, source)
+                yield weighted(losses[f"G_{way.source}"] + losses[f"cyc_{way.source}"], share)
+                if way.lambda_idt > 0:
+                    losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(way.F(source), source)
+                    yield weighted(losses[f"idt_{way.target}"], share)
+                pictures = {
+                    f"real_{way.source}": source,
+                    f"fake_{way.target}": fake.detach(),
+                    f"rec_{way.source}": reconstructed.detach(),
+                }
+                detached = {name: loss.detach() for name, loss in losses.items()}
+                played.append(Played(way, batch, share, detached, pictures, real[way.target]))
+
+    def _judged(
+        self, way: Direction, played: list[Played], joint: GlobalBatch
+    ) -> tuple[list[Played], list[InstanceBatch]]:
+        """What D of a direction is to judge: this rank's batches, and for each a batch of (pooled) fakes."""
+        batches = [one for one in played if one.direction is way]
+        fakes = [one.pictures[f"fake_{way.target}"] for one in batches]
+        return batches, joint.shown(way.pool, fakes, next(way.G.parameters()), way.source, int(self.with_masks))
 
     def _discriminator_objectives(
-        self, real: dict[str, InstanceBatch], losses: Losses, pictures: Pictures
+        self, judged: list[tuple[Direction, list[Played], list[InstanceBatch]]]
     ) -> Iterator[Tensor]:
-        for way in self.directions:
-            fake = way.pool.query(pictures[way.source][f"fake_{way.target}"])
-            on_real, on_fake = (
-                self.gan_loss(way.D(real[way.target]), True), self.gan_loss(way.D(fake), False)
-            )  # fmt: skip
-            losses[f"D_{way.source}"] = (on_real + on_fake) / 2
-            yield losses[f"D_{way.source}"]
+        for way, batches, shown in judged:
+            for one, fake in zip(batches, shown, strict=True):
+                on_real, on_fake = self.gan_loss(way.D(one.real), True), self.gan_loss(way.D(fake), False)
+                loss = (on_real + on_fake) / 2
+                one.losses[f"D_{way.source}"] = loss.detach()
+                yield weighted(loss, one.share)
 
     def _seen(self, source: InstanceBatch) -> InstanceBatch:
         """What the networks see of a batch: no slots, or one that holds the union of the masks."""

@@ -7,7 +7,8 @@ direction and played for (A -> B) and (B -> A). x, a: picture and masks of the s
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -21,8 +22,21 @@ from instagan.image_pool import ImagePool
 from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.losses import context_l1, lsgan, set_l1, vanilla
 from instagan.sequential import MiniBatch, sequential_mini_batches
-from models.base_model import Losses, Pictures, TranslationModel, average, descend, frozen
+from models.base_model import (
+    Losses,
+    Pictures,
+    TranslationModel,
+    backpropagate,
+    descend,
+    frozen,
+    mean_losses,
+    settled,
+    step_state,
+    weighted,
+)
 from models.flag_types import finite, whole
+from models.global_batch import GlobalBatch
+from models.optimizer import GuardedAdam
 
 SET_ORDERS = ("decreasing", "random")
 
@@ -47,6 +61,7 @@ class Play:
     """A direction on one batch: its lazy mini-batches, and the real pictures of its target domain, row by row."""
 
     direction: Direction
+    batch: int  # its number among those of the update
     mini_batches: Iterator[MiniBatch]
     real: InstanceBatch
 
@@ -56,9 +71,19 @@ class PlayedStep:
     """What one mini-batch of one direction gave: detached losses, the translation, the reconstruction F(y_m, b_m)."""
 
     play: Play
+    share: float  # in the rows in play, of all batches and ranks
     losses: Losses
     mini_batch: MiniBatch
     reconstructed: InstanceBatch
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one mini-batch shows one discriminator: the steps of a direction, and for each a batch of (pooled) fakes."""
+
+    direction: Direction
+    steps: Sequence[PlayedStep]
+    shown: Sequence[InstanceBatch]
 
 
 class InstaGanModel(TranslationModel):
@@ -106,65 +131,113 @@ class InstaGanModel(TranslationModel):
             for source, target in ("AB", "BA")
         ]  # fmt: skip
         self.optimizer_G, self.optimizer_D = (
-            torch.optim.Adam([p for net in nets.values() for p in net.parameters()], rate, betas=(beta1, 0.999))
+            GuardedAdam([p for net in nets.values() for p in net.parameters()], rate, beta1)
             for nets, rate in ((generators, lr), (discriminators, lr if lr_D is None else lr_D))
         )
 
-    def training_step(self, pair: UnpairedBatch) -> tuple[Losses, Pictures]:
-        """One step on B pairs; losses are means over the mini-batches that each direction took part in."""
-        played = list(self.mini_batch_steps(pair))
-        return average([step.losses for steps in played for step in steps]), self._pictures(pair, played)
-
-    def mini_batch_steps(self, pair: UnpairedBatch) -> Iterator[list[PlayedStep]]:
-        """The paper's training loop on B pairs: G, then D is stepped after every mini-batch.
-
-        Yields the directions in play at each mini-batch: one that has run out of instances is simply not there.
-        """
-        chosen = {"A": self._choose(pair.a), "B": self._choose(pair.b)}
-        plays = [
-            Play(way, sequential_mini_batches(way.G, chosen[way.source], self.ins_per), chosen[way.target])
+    def training_step(self, *pairs: UnpairedBatch, joint: GlobalBatch | None = None) -> tuple[Losses, Pictures]:
+        """One step on batches of B pairs; losses are means over the mini-batches that each direction took part in."""
+        joint = joint or GlobalBatch.of(pairs)
+        reported: list[tuple[float, Losses]] = []
+        ends: dict[str, list[PlayedStep]] = {}  # of the first batch: all others would grow with the instances
+        for played in self.mini_batch_steps(*pairs, joint=joint):
+            for step in played:
+                reported.append((step.share, step.losses))
+                if step.play.batch == 0:
+                    ends.setdefault(step.play.direction.source, [])[1:] = [step]
+        updates = {
+            name: len(range(0, self._most_taken(joint, way), self.ins_per))
             for way in self.directions
-        ]
-        discriminators = [way.D for way in self.directions]
-        while True:
+            for name in self._loss_names(way)
+        }
+        updates = {name: count for name, count in updates.items() if count}
+        losses = mean_losses(reported, updates, joint.world, next(self.parameters()))
+        return losses, self._pictures(pairs[0], ends) if pairs else Pictures()
+
+    def mini_batch_steps(self, *pairs: UnpairedBatch, joint: GlobalBatch | None = None) -> Iterator[list[PlayedStep]]:
+        """The paper's training loop on batches of B pairs: G, then D is stepped after every mini-batch.
+
+        Yields the directions in play at each mini-batch, batch by batch: one that has run out of instances is simply
+        not there. It is G that waits until D's gradients are computed, which do not depend on it: meanwhile G's travel.
+        """
+        joint = joint or GlobalBatch.of(pairs)
+        world, plays = joint.world, [play for batch, pair in enumerate(pairs) for play in self._plays(batch, pair)]
+        generators, discriminators = [way.G for way in self.directions], [way.D for way in self.directions]
+        for taken in range(0, max(self._most_taken(joint, way) for way in self.directions), self.ins_per):
+            ways = [way for way in self.directions if taken < self._most_taken(joint, way)]
             played: list[PlayedStep] = []
             with frozen(*discriminators):
-                descend(self.optimizer_G, self._generator_objectives(plays, played))
-            if not played:
-                return
-            descend(self.optimizer_D, self._discriminator_objectives(played))
+                backpropagate(self.optimizer_G, self._generator_objectives(plays, played, joint, taken))
+            judged = [self._judged(way, played, joint, taken) for way in ways]
+            gradients_G = world.add_gradients(generators)
+            backpropagate(self.optimizer_D, self._discriminator_objectives(judged))
+            gradients_D = world.add_gradients(way.D for way in ways)
+            descend(self.optimizer_G, gradients_G)
+            descend(self.optimizer_D, gradients_D)
             yield played
 
-    def _generator_objectives(self, plays: list[Play], played: list[PlayedStep]) -> Iterator[Tensor]:
+    def _plays(self, batch: int, pair: UnpairedBatch) -> list[Play]:
+        chosen = {"A": self._choose(pair.a), "B": self._choose(pair.b)}
+        return [
+            Play(way, batch, sequential_mini_batches(way.G, chosen[way.source], self.ins_per), chosen[way.target])
+            for way in self.directions
+        ]
+
+    def _most_taken(self, joint: GlobalBatch, way: Direction) -> int:
+        """Most instances of any picture that this direction translates, on any rank."""
+        most = joint.most_instances(way.source)
+        return most if self.ins_max is None else min(most, self.ins_max)
+
+    def _loss_names(self, way: Direction) -> list[str]:
+        """The losses of a direction in play, in the order in which they are computed."""
+        content = [f"cyc_{way.source}"]
+        content += [f"ctx_{way.source}"] if way.lambda_ctx > 0 else []
+        content += [f"idt_{way.target}"] if way.lambda_idt > 0 else []
+        return [f"G_{way.source}", *content, f"D_{way.source}"]
+
+    def _generator_objectives(
+        self, plays: list[Play], played: list[PlayedStep], joint: GlobalBatch, taken: int
+    ) -> Iterator[Tensor]:
         """L_lsgan + L_cyc + L_ctx, then L_idt, of each direction still in play: graphs that share nothing."""
         for play in plays:
             step = next(play.mini_batches, None)
             if step is None:
                 continue
             way, losses = play.direction, Losses()
+            share = joint.share(way.source, play.batch, beyond=taken)
             losses[f"G_{way.source}"] = self.gan_loss(way.D(step.aggregate), True)
             reconstructed = way.F(step.translated)
             losses[f"cyc_{way.source}"] = way.lambda_cyc * set_l1(reconstructed, step.source)
             if way.lambda_ctx > 0:
                 losses[f"ctx_{way.source}"] = way.lambda_ctx * context_l1(step.source, step.translated)
-            yield torch.stack(list(losses.values())).sum()
+            yield weighted(torch.stack(list(losses.values())).sum(), share)
             if way.lambda_idt > 0:
                 losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(way.F(step.source), step.source)
-                yield losses[f"idt_{way.target}"]
+                yield weighted(losses[f"idt_{way.target}"], share)
             detached = {name: loss.detach() for name, loss in losses.items()}
-            played.append(PlayedStep(play, detached, step, reconstructed.detach()))
+            played.append(PlayedStep(play, share, detached, step, reconstructed.detach()))
 
-    def _discriminator_objectives(self, played: list[PlayedStep]) -> Iterator[Tensor]:
+    def _judged(self, way: Direction, played: list[PlayedStep], joint: GlobalBatch, taken: int) -> Judged:
+        """What D of a direction in play is to judge of this rank's batches, which may be nothing."""
+        steps = [step for step in played if step.play.direction is way]
+        aggregates, slots = [step.mini_batch.aggregate for step in steps], taken + self.ins_per
+        shown = joint.shown(way.pool, aggregates, next(way.G.parameters()), way.source, slots, beyond=taken)
+        return Judged(way, steps, shown)
+
+    def _discriminator_objectives(self, judged: list[Judged]) -> Iterator[Tensor]:
         """L_lsgan of each discriminator in play: real pictures with all their masks against (pooled) aggregates."""
-        for step in played:
-            way, rows = step.play.direction, step.mini_batch.rows
-            fake = way.pool.query(step.mini_batch.aggregate)
-            with cached():  # spectral norm: one power step and one division per update
-                on_real = self.gan_loss(way.D(step.play.real[rows]), True)
-                on_fake = self.gan_loss(way.D(fake), False)
-            loss = (on_real + on_fake) / 2
-            step.losses[f"D_{way.source}"] = loss.detach()
-            yield loss
+        for each in judged:
+            way = each.direction
+            if not each.steps:
+                step_state(way.D)
+            for number, (step, fake) in enumerate(zip(each.steps, each.shown, strict=True)):
+                # spectral norm: one power step per update, and one division per batch of it
+                with cached(), settled(way.D) if number else nullcontext():
+                    on_real = self.gan_loss(way.D(step.play.real[step.mini_batch.rows]), True)
+                    on_fake = self.gan_loss(way.D(fake), False)
+                loss = (on_real + on_fake) / 2
+                step.losses[f"D_{way.source}"] = loss.detach()
+                yield weighted(loss, step.share)
 
     def _order(self, source: InstanceBatch) -> Tensor:
         """Slots (B, N) in the order in which they are taken, absent ones last."""
@@ -174,15 +247,17 @@ class InstaGanModel(TranslationModel):
         """The instances to translate, at most ``ins_max`` of each row, in the order in which they are taken."""
         return source.select(self._order(source)[:, : self.ins_max])
 
-    def _pictures(self, pair: UnpairedBatch, played: list[list[PlayedStep]]) -> Pictures:
-        """Real, translated (all mini-batches) and reconstructed pictures (of the first mini-batch: x_1 is real)."""
+    def _pictures(self, pair: UnpairedBatch, ends: dict[str, list[PlayedStep]]) -> Pictures:
+        """Real, translated (all mini-batches) and reconstructed pictures (of the first mini-batch: x_1 is real).
+
+        ends: by source domain, the first step of the pair and the last.
+        """
         pictures: Pictures = {}
         for way, source in zip(self.directions, (pair.a, pair.b), strict=True):
             real = self._choose(source)
             fake = reconstructed = real
-            steps = [step for steps in played for step in steps if step.play.direction is way]
-            if steps:
-                first, last = steps[0], steps[-1]
+            if way.source in ends:
+                first, last = ends[way.source][0], ends[way.source][-1]
                 fake = last.mini_batch.result
                 rest = real[first.mini_batch.rows].slots(self.ins_per, max(real.slot_count, self.ins_per))
                 whole = first.reconstructed.with_slots_of(rest).slots(0, real.slot_count)

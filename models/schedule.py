@@ -16,15 +16,15 @@ class Progress:
 
     epoch: int = 1
     """The epoch in progress, counted from 1."""
-    batches: int = 0
-    """Batches of this epoch that are done."""
+    in_epoch: int = 0
+    """Pictures (pairs) of this epoch that are done."""
     steps: int = 0
-    """Batches done in all epochs: training steps."""
+    """Training steps done in all epochs."""
     pictures: int = 0
     """Pictures (pairs) seen in all epochs; the published flags that end in _freq count these."""
 
     def after_batch(self, pictures: int) -> Progress:
-        return Progress(self.epoch, self.batches + 1, self.steps + 1, self.pictures + pictures)
+        return Progress(self.epoch, self.in_epoch + pictures, self.steps + 1, self.pictures + pictures)
 
     def next_epoch(self) -> Progress:
         return Progress(self.epoch + 1, 0, self.steps, self.pictures)

@@ -16,6 +16,7 @@ from instagan.discriminators import smallest_side
 from instagan.errors import InputError
 from models import MODELS
 from models.schedule import learning_rate_factor
+from options.launch import launch_name, restarted
 from options.parse import Resolved
 from options.run_folder import LATEST, RunFolder
 
@@ -84,12 +85,20 @@ def checkpoint_tag(options: Namespace) -> str:
 def open_run(run: RunFolder, resolved: Resolved) -> dict[str, Any] | None:
     """Makes or continues a run's folder; returns the state to go on from, None to start from the beginning.
 
-    Raises ``InputError`` rather than start anew over the checkpoints of an earlier run, unless ``--overwrite``.
+    A process that torchrun started again goes on from what it saved before, whatever else the flags say. Raises
+    ``InputError`` rather than start anew over the checkpoints of an earlier run, unless ``--overwrite``.
     """
-    options, state = resolved.values, None
-    there = run.tags()
+    options, there = resolved.values, run.tags()
+    state = run.load(LATEST) if restarted() and LATEST in there else None
+    if state and state.get("launch") == launch_name():
+        return state
+    state = None
     if options.continue_train and (there or checkpoint_tag(options) != LATEST):
         state = run.load(checkpoint_tag(options))
+        if "batches" in state["progress"]:  # of a single process, before there were several
+            state["progress"]["in_epoch"] = state["progress"].pop("batches") * options.batch_size
+        if "epoch_count" in resolved.changed:
+            state["progress"] |= {"epoch": options.epoch_count, "in_epoch": 0}
     elif there and not options.overwrite:
         raise InputError(
             f"{run.path} holds a run already (checkpoints: {', '.join(there)}); go on with --continue_train, "

@@ -8,10 +8,15 @@ from argparse import Namespace
 import torch
 
 from instagan.errors import InputError
+from options.allocator import keep_memory
+from options.launch import place_here, ranks_here
 
 
 def choose_device(options: Namespace) -> torch.device:
-    """``--device``, or the published ``--gpu_ids``. Raises ``InputError`` if there is no such device."""
+    """``--device``, or the published ``--gpu_ids``; under torchrun each rank's own GPU.
+
+    Raises ``InputError`` if there is no such device.
+    """
     name, flag = options.device, f"--device {options.device}"
     if options.gpu_ids is not None:
         flag = f"--gpu_ids {options.gpu_ids}"
@@ -21,8 +26,14 @@ def choose_device(options: Namespace) -> torch.device:
         if name not in ("auto", published, published.partition(":")[0]):
             raise InputError(f"{flag} and --device {name} contradict each other; drop one of them")
         name = published
+    place = place_here()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        single = "mps" if torch.backends.mps.is_available() and place is None else "cpu"
+        name = "cuda" if torch.cuda.is_available() else single
+    if place is not None and name != "cpu":
+        if name != "cuda":
+            raise InputError(f"{flag}: torchrun gives each process a GPU of its own; pass --device cuda or cpu")
+        name, flag = f"cuda:{place}", f"torchrun --nproc_per_node {ranks_here()} with --device cuda"
     try:
         device = torch.device(name)
         there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[
@@ -35,9 +46,13 @@ def choose_device(options: Namespace) -> torch.device:
     return device
 
 
-def prepare(device: torch.device, seed: int, deterministic: bool) -> None:
-    """Seeds torch and sets how convolutions are chosen on a GPU."""
-    torch.manual_seed(seed)
+def prepare(device: torch.device, options: Namespace) -> None:
+    """Seeds torch and sets how it computes and keeps memory."""
+    deterministic = options.deterministic
+    torch.manual_seed(options.seed)
+    if device.type == "cpu" and not getattr(options, "checkpoint_activations", False):  # which is asked for little
+        keep_memory()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not options.no_tf32
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -53,5 +68,5 @@ def wait_for(device: torch.device) -> None:
 
 
 def workers(options: Namespace) -> int:
-    """Processes that read pictures: ``--num_threads``, but no more than there are processors. Changes no result."""
-    return min(options.num_threads, os.cpu_count() or 1)
+    """Processes that read pictures: ``--num_threads``, but no more than each rank has processors. Changes no result."""
+    return min(options.num_threads, max((os.cpu_count() or 1) // ranks_here(), 1))

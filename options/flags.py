@@ -12,10 +12,13 @@ from data.cache import KINDS
 from data.placement import MODES
 from instagan.blocks import INITIALISERS, NORMS
 from models import MODELS
+from models.finite import ON_NAN
 from models.flag_types import finite, real, whole
 from models.schedule import POLICIES
 
 SIZES = ("load_size_w", "load_size_h", "fine_size_w", "fine_size_h")
+PRECISIONS = ("fp32", "bf16", "fp16")
+MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 ARCHITECTURE = ("model", "ngf", "ndf", "netG", "netD", "n_layers_D", "norm", "input_nc", "output_nc")
 """Flags that shape the networks of every method: a trained run's values cannot be changed."""
 
@@ -24,6 +27,7 @@ def add_common(parser: ArgumentParser) -> None:
     _add_run(parser.add_argument_group("run"))
     _add_data(parser.add_argument_group("data"))
     _add_networks(parser.add_argument_group("networks"))
+    _add_execution(parser.add_argument_group("execution"))
 
 
 def _add_run(group: _ArgumentGroup) -> None:
@@ -53,7 +57,7 @@ def _add_data(group: _ArgumentGroup) -> None:
         choices=tuple(DATASETS),
         help="where the data come from, with flags of its own (default: the method's)",
     )
-    group.add_argument("--batch_size", type=whole(1), default=1, help="pictures of each domain in a batch")
+    group.add_argument("--batch_size", type=whole(1), default=1, help="pictures of each domain in a batch of a process")
     group.add_argument("--num_threads", type=whole(0), default=4, help="worker processes that read pictures")
     group.add_argument("--serial_batches", action="store_true", help="take pictures in order, pair them in order")
     group.add_argument("--max_dataset_size", type=real(0, above=True), default=float("inf"), help="most pictures used")
@@ -79,6 +83,15 @@ def _add_networks(group: _ArgumentGroup) -> None:
     group.add_argument("--no_dropout", action="store_true", help="accepted: the networks have no dropout")
 
 
+def _add_execution(group: _ArgumentGroup) -> None:
+    group.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the networks; losses are in fp32")
+    group.add_argument("--compile", action="store_true", help="torch.compile: a slow start, then faster on a GPU")
+    group.add_argument(
+        "--memory_format", choices=MEMORY_FORMATS, default="auto", help="auto: channels_last where it is faster"
+    )
+    group.add_argument("--no_tf32", action="store_true", help="exact float32 products on a GPU (slower)")
+
+
 def add_training(parser: ArgumentParser) -> None:
     _add_cache(parser.add_argument_group("cache"))
     _add_schedule(parser.add_argument_group("training"))
@@ -92,6 +105,18 @@ def _add_schedule(group: _ArgumentGroup) -> None:
     group.add_argument("--niter", type=whole(0), default=100, help="epochs at the full learning rate")
     group.add_argument("--niter_decay", type=whole(0), default=100, help="epochs in which it falls to zero")
     group.add_argument("--max_steps", type=whole(1), help="stop after so many steps, counted from the run's beginning")
+    group.add_argument(
+        "--accumulate", type=whole(1), default=1, help="batches whose gradients are added up for an update, one by one"
+    )
+    group.add_argument(
+        "--checkpoint_activations", action="store_true", help="keep less for the gradients, compute it again"
+    )
+    group.add_argument(
+        "--on_nan",
+        choices=ON_NAN,
+        default="stop",
+        help="losses or gradients not finite change no weight; stop saves, and names the pictures, skip goes on",
+    )
     group.add_argument("--lr", type=finite(above=True), default=2e-4, help="learning rate")
     group.add_argument("--lr_D", type=finite(above=True), help="learning rate of the discriminators (default: --lr)")
     group.add_argument("--beta1", type=real(0, 0.999999), default=0.5, help="Adam's first momentum")

@@ -130,8 +130,13 @@ def _inherited(trained: dict[str, Any], method: str, mode: str) -> dict[str, Any
 
 
 def _trained(peeked: Namespace) -> dict[str, Any]:
-    """The saved options of the run that the command line names."""
-    return RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked)).read_options()
+    """The saved options of the run that the command line names; defaults where published weights tell nothing."""
+    saved = RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked)).read_options()
+    if "dataset_mode" in saved:
+        return saved
+    fresh = vars(_parser(saved["model"], "", training=True).parse_args([]))
+    told = Namespace(**{**fresh, **saved})
+    return {**vars(told), "dataset_mode": MODELS[told.model].dataset_mode(told)}
 
 
 def _peek(argv: Sequence[str] | None, training: bool) -> Namespace:

@@ -2,6 +2,8 @@
 
 options.yaml      the options, usable as ``--config``     latest.pth, 5.pth, iter_20000.pth   checkpoints
 loss_log.jsonl    one line per logged step                web/index.html                      the page
+
+For translating, a folder may hold published weights instead: latest_net_G_A.pth, latest_net_G_B.pth.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ import torch
 import yaml
 
 from instagan.errors import InputError
+from instagan.translation.trained import published_networks, published_options, read_options
 from models.base_model import TranslationModel
 from models.schedule import Progress
+from options.launch import launch_name
 
 FORMAT = 1
 LATEST = "latest"
@@ -65,10 +69,15 @@ class RunFolder:
         _write(self.path / "options.yaml", lambda path: path.write_text(text))
 
     def read_options(self) -> dict[str, Any]:
-        """What ``save_options`` wrote. Raises ``InputError`` naming the runs there are, if there is no such run."""
+        """What ``save_options`` wrote, or what can be seen of published weights: less than all options.
+
+        Raises ``InputError`` naming the runs there are, if there is no such run.
+        """
         try:
             saved = yaml.safe_load((self.path / "options.yaml").read_text())
         except FileNotFoundError:
+            if published := published_options(self.path):
+                return published
             folder = self.path.parent
             runs = sorted(path.parent.name for path in folder.glob("*/options.yaml"))
             there = f"there are: {', '.join(runs)}" if runs else f"there is none in {folder}"
@@ -84,10 +93,15 @@ class RunFolder:
         return saved
 
     def save(self, tags: list[str], model: TranslationModel, progress: Progress) -> None:
-        """Writes one checkpoint under all of its names, each complete or not there at all."""
+        """Writes one checkpoint under all of its names, each complete or not there at all.
+
+        It keeps those of the run's options that say how to translate, so that the file alone suffices for that.
+        """
         state = {
             "format": FORMAT,
+            "options": read_options(self.path / "options.yaml"),
             "progress": asdict(progress),
+            "launch": launch_name(),
             "random": {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
             **model.state(),
         }
@@ -99,6 +113,8 @@ class RunFolder:
     def load(self, tag: str) -> dict[str, Any]:
         """A checkpoint's state on the CPU; never runs code from the file. Raises ``InputError`` naming the file."""
         path = self.checkpoint(tag)
+        if not path.exists() and (published := published_networks(self.path, tag)):
+            return {"format": FORMAT, "networks": published, "progress": {"steps": "not told"}}
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
@@ -118,6 +134,10 @@ class RunFolder:
 
 def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
     """Puts a loaded checkpoint into a model that is on its device, restores torch's random state, returns progress."""
+    if "optimizers" not in state:
+        raise InputError(
+            "published weights alone cannot be trained on; make a run of them first with scripts/convert_checkpoint.py"
+        )
     _fit(model.load_state, state)
     torch.set_rng_state(state["random"]["torch"])
     if len(state["random"]["cuda"]) == torch.cuda.device_count():
@@ -126,8 +146,17 @@ def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
 
 
 def restore_networks(state: dict[str, Any], model: TranslationModel) -> None:
-    """Puts the weights of a loaded checkpoint, and nothing else, into a model: what translating needs."""
-    _fit(model.load_networks, state)
+    """Puts the weights of a loaded checkpoint, and nothing else, into a model: what translating needs.
+
+    Discriminators may be missing: published weights often come without, and translating needs none.
+    """
+    own = {name: network.state_dict() for name, network in model.networks.items() if name.startswith("D")}
+    given = state["networks"]
+    if missing := [name for name in model.networks if name not in {**own, **given}]:
+        raise InputError(
+            f"the weights of {missing[0]} are missing; put the file *_net_{missing[0]}.pth beside the other"
+        )
+    _fit(model.load_networks, {**state, "networks": {**own, **given}})
 
 
 def _fit(load: Callable[[dict[str, Any]], None], state: dict[str, Any]) -> None:

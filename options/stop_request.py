@@ -8,10 +8,16 @@ from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """Within it the first SIGINT or SIGTERM is only noted; a second one ends the program at once."""
+    """Within it the first SIGINT or SIGTERM is only noted; a second one ends the program at once.
 
-    def __init__(self) -> None:
+    ``signal`` is what this process was sent, ``agreed`` what all ranks grant at the same step. launched: by torchrun,
+    which passes signals on that a rank may have been sent already: then only torchrun's SIGKILL ends it at once.
+    """
+
+    def __init__(self, launched: bool = False) -> None:
+        self.launched = launched
         self.signal: signal.Signals | None = None
+        self.agreed: signal.Signals | None = None
         self._earlier: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -27,12 +33,24 @@ class StopRequest:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    def wish(self) -> int:
+        """Number of the signal that this process was sent, 0 for none."""
+        return self.signal or 0
+
+    def agree(self, number: int) -> bool:
+        """Takes over what some rank was sent; whether it is time to end."""
+        self.agreed = signal.Signals(number) if number else None
+        return bool(number)
+
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a program that a signal ended; 0 when none came."""
-        return 128 + self.signal if self.signal else 0
+        """What a shell expects of a program that a signal ended; 0 when none came.
+
+        Also 0 under torchrun, which would take anything else for a failure and start the program again.
+        """
+        return 128 + self.agreed if self.agreed and not self.launched else 0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is not None and not self.launched:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)

@@ -51,7 +51,7 @@ def test_a_broken_picture_ends_training_with_its_name_and_keeps_the_steps_before
     assert code == 2
     assert "a4.png cannot be read as a picture" in error.splitlines()[-1]
     assert RunFolder(tmp_path, "run").load("latest")["progress"] == {
-        "epoch": 1, "batches": 4, "steps": 4, "pictures": 4
+        "epoch": 1, "in_epoch": 4, "steps": 4, "pictures": 4
     }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 def test_the_run_is_what_this_file_assumes(straight):
     state = torch.load(straight / "latest.pth", weights_only=True)
-    assert state["progress"] == {"epoch": 5, "batches": 0, "steps": 8, "pictures": 16}
+    assert state["progress"] == {"epoch": 5, "in_epoch": 0, "steps": 8, "pictures": 16}
     assert all(len(pool["rows"]) == 3 for pool in state["pools"].values())  # full, so that draws matter
     rates = [json.loads(line)["lr"] for line in (straight / "loss_log.jsonl").read_text().splitlines()]
     assert rates[:4] == [2e-4] * 4 and rates[4] > rates[6] > 0  # the last four steps decay
@@ -110,7 +110,7 @@ def test_epoch_count_begins_an_epoch_anew_from_its_checkpoint(data, tmp_path):
     flags = ("--continue_train", "--epoch", "2", "--epoch_count", "4")
     assert train(data, tmp_path, "--name", "run", *RUN, *flags) == 0
     progress = torch.load(tmp_path / "run" / "latest.pth", weights_only=True)["progress"]
-    assert progress == {"epoch": 5, "batches": 0, "steps": 6, "pictures": 12}
+    assert progress == {"epoch": 5, "in_epoch": 0, "steps": 6, "pictures": 12}
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

@@ -224,7 +224,7 @@ def test_saves_come_as_often_as_asked_under_the_published_names(tmp_path, dataro
     assert train(dataroot, tmp_path, *flags, "--save_epoch_freq", "2", "--save_latest_freq", "2", "--save_by_iter") == 0
     run = RunFolder(tmp_path, "run")
     assert run.tags() == ["2", "4", "iter_2", "iter_4", "latest"]
-    assert run.load("2")["progress"] == {"epoch": 3, "batches": 0, "steps": 2, "pictures": 2}
+    assert run.load("2")["progress"] == {"epoch": 3, "in_epoch": 0, "steps": 2, "pictures": 2}
     assert run.load("latest")["progress"]["steps"] == 5
 
 

@@ -41,7 +41,7 @@ def test_due_once_per_multiple_whatever_the_batch_size(batch):
 
 def test_progress_counts():
     progress = Progress().after_batch(4).after_batch(3).next_epoch().after_batch(4)
-    assert progress == Progress(epoch=2, batches=1, steps=3, pictures=11)
+    assert progress == Progress(epoch=2, in_epoch=4, steps=3, pictures=11)
 
 
 def test_discriminators_have_their_own_rate():

@@ -22,7 +22,7 @@ from trackers.web_page import WebPage
 
 
 def at(step: int) -> Progress:
-    return Progress(epoch=1 + step // 10, batches=step % 10, steps=step, pictures=3 * step)
+    return Progress(epoch=1 + step // 10, in_epoch=3 * (step % 10), steps=step, pictures=3 * step)
 
 
 def batch(rows: int, slots: int = 2, size: int = 8) -> InstanceBatch:

@@ -36,13 +36,14 @@ class Watch:
 
     @classmethod
     def from_options(
-        cls, options: Namespace, changed: Collection[str], folder: Path, start: Progress, size: int
+        cls, options: Namespace, changed: Collection[str], folder: Path, start: Progress, size: int, ranks: int = 1
     ) -> Watch:
         """Opens the trackers that the options ask for. size: pairs of an epoch. Raises ``InputError``."""
         epochs = options.niter + options.niter_decay
-        total = start.pictures + size * (epochs - start.epoch + 1) - start.batches * options.batch_size
+        total = start.pictures + size * (epochs - start.epoch + 1) - start.in_epoch
         if options.max_steps:
-            total = min(total, start.pictures + (options.max_steps - start.steps) * options.batch_size)
+            steps = options.max_steps - start.steps
+            total = min(total, start.pictures + steps * ranks * options.accumulate * options.batch_size)
         console = Console(max(total, 0), start.pictures, epochs)
         log = folder / "loss_log.jsonl"
         loss_log.drop_after(log, start.steps)

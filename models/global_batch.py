@@ -1,0 +1,168 @@
+"""What all ranks, and all batches of an update, hold together: by it losses are weighted and fakes are exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from instagan.errors import InputError
+from instagan.image_pool import ImagePool
+from instagan.instances import InstanceBatch, UnpairedBatch
+from models.parallel import ALONE, World
+
+NO_ROW = -1
+Shape = tuple[int, int, int, int]
+"""Rows, slots, height and width of a batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalBatch:
+    """The rows of one training step on W ranks with K batches of at most R rows each; the same on every rank.
+
+    facts (W, K, R, 2, 3) long on the CPU: of each row, in domain A and in B, the number of instances (``NO_ROW`` where
+    there is no such row), height and width. An update of W x K batches is that of one batch with all of their rows:
+    losses are means over the rows in play, so each batch's are weighted by its ``share`` in those rows and their
+    gradients are added. Rows have an order: that of rank, then batch, then row.
+    """
+
+    world: World
+    facts: Tensor
+    stop: int = 0
+    """Number of the signal that some rank was sent, 0 for none."""
+
+    @classmethod
+    def of(cls, pairs: Sequence[UnpairedBatch]) -> GlobalBatch:
+        """The batches of a single process."""
+        return cls(ALONE, _facts(pairs, len(pairs), max(map(len, pairs), default=0))[None])
+
+    @property
+    def pictures(self) -> int:
+        """Pairs of pictures on all ranks."""
+        return int(self.rows("A").sum())
+
+    def most_instances(self, domain: str) -> int:
+        """Of any picture; 0 where there is no picture."""
+        return max([0, *self._of(domain)[..., 0].flatten().tolist()])
+
+    def rows(self, domain: str, beyond: int = NO_ROW) -> Tensor:
+        """(W, K) long: how many rows there are; with ``beyond``, how many with more instances than that."""
+        return (self._of(domain)[..., 0] > beyond).sum(-1)
+
+    def share(self, domain: str, batch: int, beyond: int = NO_ROW) -> float:
+        """The part in [0, 1] that this rank's batch has in those rows."""
+        rows = self.rows(domain, beyond)
+        return int(rows[self.world.rank, batch]) / int(rows.sum())
+
+    def shown(
+        self,
+        pool: ImagePool,
+        fakes: Sequence[InstanceBatch],
+        like: Tensor,
+        domain: str,
+        slots: int,
+        beyond: int = NO_ROW,
+    ) -> list[InstanceBatch]:
+        """What the discriminator is shown for the fakes of those rows: one batch for each of this rank's that has some.
+
+        Every rank's pool is shown the fakes of all ranks in the order of their rows, and draws alike: it is the pool of
+        the single process. slots: of every fake; like: a tensor of the device and type in which they travel.
+        """
+        if self.world.size == 1:
+            return [pool.query(fake) for fake in fakes]
+        if pool.size == 0:
+            return [fake.detach() for fake in fakes]
+        shapes = self._shapes(domain, slots, beyond)
+        values = self.world.gather(_packed(fakes, like), [sum(map(_length, of_rank)) for of_rank in shapes])
+        shown = [
+            [pool.query(fake) for fake in _unpacked(of_rank, ranks_shapes)]
+            for of_rank, ranks_shapes in zip(values, shapes, strict=True)
+        ]
+        return shown[self.world.rank]
+
+    def _of(self, domain: str) -> Tensor:
+        return self.facts[..., "AB".index(domain), :]  # (W, K, R, 3)
+
+    def _shapes(self, domain: str, slots: int, beyond: int) -> list[list[Shape]]:
+        """Of the fakes of every rank."""
+        rows, sizes = (
+            self.rows(domain, beyond).tolist(),
+            self._of(domain)[:, :, 0, 1:].tolist(),
+        )  # rows of a batch agree
+        return [
+            [(count, slots, *size) for count, size in zip(*of_rank, strict=True) if count]
+            for of_rank in zip(rows, sizes, strict=True)
+        ]
+
+
+def rounds(
+    world: World, steps: Iterable[Sequence[UnpairedBatch]], batches: int, rows: int, wish: Callable[[], int]
+) -> Iterator[tuple[Sequence[UnpairedBatch], GlobalBatch]]:
+    """This rank's batches of each step, on the CPU, with what all ranks have, agreed upon in one small collective.
+
+    steps: as many on every rank, each of at most so many batches of at most so many rows, or none. wish: the number of
+    a signal that asks for an end, or 0. Raises on all ranks the ``InputError`` that one meets on reading.
+    """
+    remaining = iter(steps)
+    while True:
+        problem: InputError | None = None
+        pairs: Sequence[UnpairedBatch] | None = ()
+        try:
+            pairs = next(remaining, None)
+        except InputError as error:
+            problem = error
+        if pairs is None:
+            return
+        facts = _facts(pairs, batches, rows)
+        mine = torch.cat((torch.tensor([wish(), problem is not None]), facts.flatten()))
+        all_ranks = world.everyone(mine)  # (W, 2 + K R 2 3)
+        with world.unison() if all_ranks[:, 1].any() else nullcontext():
+            if problem:
+                raise problem
+        yield pairs, GlobalBatch(world, all_ranks[:, 2:].view(-1, *facts.shape), int(all_ranks[:, 0].max()))
+
+
+def _facts(pairs: Sequence[UnpairedBatch], batches: int, rows: int) -> Tensor:
+    """(K, R, 2, 3) long, see ``GlobalBatch``."""
+    facts = torch.full((batches, rows, 2, 3), NO_ROW)
+    for batch, pair in enumerate(pairs):
+        for domain, side in enumerate((pair.a, pair.b)):
+            facts[batch, : len(side), domain, 0] = side.present.sum(1).cpu()
+            facts[batch, : len(side), domain, 1:] = torch.tensor(side.image.shape[2:])
+    return facts
+
+
+def _length(shape: Shape) -> int:
+    rows, slots, height, width = shape
+    return rows * ((3 + slots) * height * width + 2 * slots)
+
+
+def _packed(fakes: Sequence[InstanceBatch], like: Tensor) -> Tensor:
+    """All that the batches hold as flat values. Labels are small whole numbers, which every float type can hold."""
+    parts = [
+        tensor.detach().to(like).flatten()
+        for fake in fakes
+        for tensor in (fake.image, fake.masks, fake.present, fake.labels)
+    ]
+    return torch.cat([like.new_empty(0), *parts])
+
+
+def _unpacked(values: Tensor, shapes: Sequence[Shape]) -> list[InstanceBatch]:
+    fakes = []
+    for shape, part in zip(shapes, values.split([_length(shape) for shape in shapes]), strict=True):
+        rows, slots, height, width = shape
+        image, masks, present, labels = part.split(
+            [rows * size for size in (3 * height * width, slots * height * width, slots, slots)]
+        )
+        fakes.append(
+            InstanceBatch(
+                image.view(rows, 3, height, width),
+                masks.view(rows, slots, height, width),
+                present.view(rows, slots) > 0,
+                labels.view(rows, slots).long(),
+            )
+        )
+    return fakes

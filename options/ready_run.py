@@ -1,0 +1,81 @@
+"""From a command line to a run that is ready to train, on every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from data.loading import TrainingLoader
+from instagan.instances import UnpairedBatch
+from models.base_model import TranslationModel
+from models.global_batch import GlobalBatch, rounds
+from models.parallel import World
+from models.schedule import Progress
+from options.build import open_run, training_dataset
+from options.device import choose_device, prepare, workers
+from options.execution import build_model
+from options.parse import Resolved, parse_training
+from options.run_folder import RunFolder, restore
+
+
+@dataclass(frozen=True)
+class ReadyRun:
+    """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on."""
+
+    world: World
+    resolved: Resolved
+    device: torch.device
+    model: TranslationModel
+    loader: TrainingLoader
+    folder: RunFolder
+    summaries: list[str]
+    start: Progress
+
+    def rounds(
+        self, progress: Progress, wish: Callable[[], int]
+    ) -> Iterator[tuple[Sequence[UnpairedBatch], GlobalBatch]]:
+        """What the steps still to come in an epoch work on, see ``models.global_batch.rounds``."""
+        options, steps = self.resolved.values, self.loader.steps(progress.epoch, progress.in_epoch)
+        return rounds(self.world, steps, options.accumulate, options.batch_size, wish)
+
+    def save(self, progress: Progress, *tags: str) -> None:
+        """A checkpoint under all the tags, by rank 0; the others wait for it, and fail if it fails."""
+        with self.world.unison():
+            if self.world.leads:
+                self.folder.save(list(tags), self.model, progress)
+
+    def save_if_finite(self, progress: Progress, *tags: str) -> None:
+        """As ``save``, but leaves what was saved before where the weights, the same on all ranks, are not finite."""
+        if self.model.is_finite():
+            self.save(progress, *tags)
+
+
+def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
+    """Rank 0 reads the command line, the run's folder and its checkpoint for all; pictures are read by every rank.
+
+    Raises ``InputError`` on all ranks where one of them cannot go on.
+    """
+    resolved = world.from_leader(lambda: parse_training(argv))
+    options = resolved.values
+    with world.unison():
+        device = choose_device(options)
+        prepare(device, options)
+        dataset, summaries = training_dataset(options)
+        model = build_model(options, device)
+    loader = TrainingLoader(
+        dataset,
+        options.batch_size,
+        workers(options),
+        pin_memory=device.type == "cuda",
+        accumulate=options.accumulate,
+        rank=world.rank,
+        ranks=world.size,
+    )
+    folder = RunFolder(Path(options.checkpoints_dir), options.name)
+    state = world.from_leader(lambda: open_run(folder, resolved))
+    start = restore(state, model) if state else Progress(epoch=options.epoch_count)
+    world.share(model)
+    return ReadyRun(world, resolved, device, model, loader, folder, summaries, start)
