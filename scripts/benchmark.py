@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Measures how fast the project works beside what it is compared with; variants take turns in one process.
 
+    python scripts/benchmark.py step --precision fp32 bf16
     python scripts/benchmark.py loader --dataroot datasets/shp2gir --phase val --workers 0 1 2
 
 Prints a table of medians with their range; --json FILE keeps the figures. How the published figures were taken is
@@ -18,10 +19,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from instagan.errors import InputError  # noqa: E402
-from scripts.benchmarks import loader  # noqa: E402
-from scripts.benchmarks.measuring import described, machine  # noqa: E402
+from scripts.benchmarks import batches, loader, memory, scaling, step, translate  # noqa: E402
+from scripts.benchmarks.measuring import described, load, machine  # noqa: E402
 
-COMMANDS = {"loader": loader}
+COMMANDS = {
+    "step": step,
+    "memory": memory,
+    "translate": translate,
+    "loader": loader,
+    "scaling": scaling,
+    "batches": batches,
+}
 """Subcommand -> a module with ``add_options(parser)``, and ``measure(options) -> figures for --json, table``. Its
 docstring is the help."""
 
@@ -30,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
     options = _parser().parse_args(argv)
     try:
+        before = load()
         figures, table = COMMANDS[options.command].measure(options)
-        facts = machine()
+        facts = machine(figures.get("device", "cpu")) | {"load_before": before}
         print(f"{options.command}: {described(facts)}", table, sep="\n")
         if options.json:
             try:

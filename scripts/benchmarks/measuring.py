@@ -26,11 +26,16 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Spread:
         return cls(statistics.median(values), min(values), max(values))
 
+    @classmethod
+    def from_figures(cls, figures: Mapping[str, float]) -> Spread:
+        return cls(figures["median"], figures["min"], figures["max"])
+
     def figures(self) -> dict[str, float]:
         return {"median": self.median, "min": self.low, "max": self.high}
 
     def __str__(self) -> str:
-        digits = 1 if self.median >= 10 else 2
+        """At least three digits of the median."""
+        digits = 1 if self.median >= 10 else 2 if self.median >= 1 else 3 if self.median >= 0.1 else 4
         return f"{self.median:.{digits}f} ({self.low:.{digits}f} ... {self.high:.{digits}f})"
 
 
@@ -53,10 +58,10 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> Spread:
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """What the measurements ran on."""
-    names = {"cpu": _processor, "cuda": lambda: torch.cuda.get_device_name(device)}
+    cuda = torch.device(device).type == "cuda"
     return {
         "device": device,
-        "name": names[torch.device(device).type](),
+        "name": torch.cuda.get_device_name(device) if cuda else _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -64,11 +69,17 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     }
 
 
+def load() -> float | None:
+    """How many programs this machine has had to run at a time, in the last minute; None where it is not told."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def described(facts: Mapping[str, Any]) -> str:
     """``machine`` in one line."""
     return (
         f"{facts['device']}: {facts['name']}, {facts['cores']} cores, {facts['threads']} threads; "
         f"Python {facts['python']}, torch {facts['torch']}"
+        + (f"; load {facts['load_before']:.1f} before" if facts.get("load_before") is not None else "")
     )
 
 

@@ -1,0 +1,140 @@
+"""The benchmarks of step and translation: variants as asked for, the same work for all, figures that add up."""
+
+import json
+from argparse import ArgumentParser, ArgumentTypeError
+
+import pytest
+import torch
+
+from scripts import benchmark
+from scripts.benchmarks import ceiling, variants
+from scripts.benchmarks.runs import first_runs
+from scripts.benchmarks.variants import PUBLISHED, Variant, Workload, add_variants, build, variants_of
+from tests.programs import sentence
+
+TINY = ("--size", "32", "--ngf", "4", "--ndf", "4", "--device", "cpu", "--repeats", "2", "--warm_ups", "0")
+WORKLOAD = Workload(32, 4, 4, (2, 2), ins_max=4, ins_per=2, batch_size=1, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch):
+    monkeypatch.setattr(ceiling, "SECONDS", 1e-4)
+    monkeypatch.setattr(ceiling, "TRIES", 1)
+
+
+def names(*argv: str) -> list[str]:
+    parser = ArgumentParser()
+    add_variants(parser, ("published", "ours"))
+    return [variant.name for variant in variants_of(parser.parse_args(argv))]
+
+
+def test_steps_are_timed_beside_each_other(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    code = benchmark.main(["step", *TINY, "--instances", "2", "1", "--batch_size", "1", "2", "--json", str(file)])
+    assert code == 0
+    figures = json.loads(file.read_text())
+    assert figures["command"] == "step" and figures["instances"] == [2, 1] and figures["missing"] == {}
+    assert figures["ceilings"]["float32"]["conv_forward_backward"] > 0
+    flops = {}
+    for batch, found in figures["batches"].items():
+        assert set(found["variants"]) == {"published", "ours"}
+        counted = found["flops_counted"]
+        assert counted["ours"] == pytest.approx(counted["published"], rel=0.1)  # however it is scheduled and computed
+        assert found["flops"] == counted["published"]
+        flops[batch] = found["flops"]
+        for name, of in found["variants"].items():
+            step, rate = of["seconds_per_step"], of["pictures_per_second"]
+            assert 0 < step["min"] <= step["median"] <= step["max"]
+            assert rate["max"] == pytest.approx(int(batch) / step["min"])
+            assert of["flops_per_second"] == pytest.approx(found["flops"] / step["median"])
+            assert (of["published/it"]["median"] == 1) == (name == PUBLISHED)
+    assert flops["2"] == 2 * flops["1"] > 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("step: cpu") and "1 threads" in shown.splitlines()[0]
+    assert shown.count("\npublished ") == shown.count("\nours ") == 2
+
+
+def test_translations_are_timed_beside_each_other(tmp_path):
+    file = tmp_path / "figures.json"
+    assert benchmark.main(["translate", *TINY, "--variant", "published", "ours", "--json", str(file)]) == 0
+    found = json.loads(file.read_text())["batches"]["1"]
+    assert set(found) == {"published", "ours"}
+    for figures in found.values():
+        assert 0 < figures["seconds"]["min"] <= figures["seconds"]["median"] == figures["seconds_per_picture"]["median"]
+
+
+def test_names_of_variants():
+    assert names() == ["published", "ours"]
+    assert names("--precision", "fp32", "bf16") == ["published", "ours", "ours-fp32", "ours-bf16"]
+    assert names("--variant", "ours", "--precision", "bf16", "--compile", "--checkpoint_activations") == [
+        "ours",
+        "ours-bf16",
+        "ours-compile-checkpoint",
+        "ours-bf16-compile-checkpoint",
+    ]
+    assert names("--variant", "ours-compile", "published", "ours-compile") == ["ours-compile", "published"]
+    assert Variant.named("ours-bf16-channels_last").flags == ["--precision", "bf16", "--memory_format", "channels_last"]
+    for wrong in ("theirs", "published-bf16", "ours-fast", ""):
+        with pytest.raises(ArgumentTypeError):
+            Variant.named(wrong)
+
+
+def test_a_switch_that_train_does_not_know_leaves_its_variant_out(monkeypatch, capsys):
+    monkeypatch.setitem(variants.SWITCHES, "bf16", ("--no_such_flag",))
+    assert benchmark.main(["translate", *TINY, "--variant", "ours", "ours-bf16"]) == 0
+    assert "ours-bf16 is left out: unknown flag --no_such_flag" in capsys.readouterr().out
+    said = sentence(capsys, benchmark.main, "step", *TINY, "--variant", "ours-bf16")
+    assert "nothing to measure" in said and "--no_such_flag" in said
+
+
+def test_a_variant_that_fails_leaves_the_others_alone():
+    def use(system, pair):
+        seen.append(system)
+        if len(seen) == 1:
+            raise RuntimeError("no kernel\nsecond line")
+        return system.translate(pair)
+
+    seen = []
+
+    runs = first_runs([Variant("published"), Variant("ours")], WORKLOAD, use)
+    assert set(runs.calls) == {"ours"} and runs.missing == {"published": "RuntimeError: no kernel"}
+
+
+def test_wrong_input_is_one_sentence(capsys):
+    assert "--instances" in sentence(capsys, benchmark.main, "step", *TINY, "--instances", "1", "2", "3")
+    assert "--fine_size" in sentence(capsys, benchmark.main, "step", *TINY, "--size", "34")
+    assert "--device" in sentence(capsys, benchmark.main, "step", *TINY, "--device", "warp")
+
+
+def test_all_variants_begin_with_the_same_weights_and_see_the_same_pictures():
+    pair = WORKLOAD.pair()
+    published = build(Variant("published"), WORKLOAD).training_step(pair)
+    ours, _ = build(Variant("ours"), WORKLOAD).training_step(WORKLOAD.pair())
+    for name in ("cyc_A", "cyc_B", "idt_A", "idt_B", "ctx_A", "ctx_B"):  # the spectral norm has no part in these
+        assert published[name].item() == pytest.approx(ours[name].item(), rel=1e-4), name
+
+
+def test_random_pictures_hold_the_instances_asked_for():
+    workload = Workload(64, 4, 4, (5, 2), ins_max=4, ins_per=2, batch_size=3, device="cpu")
+    pair = workload.pair()
+    assert pair.a.present.shape == (3, 5) and pair.b.present.shape == (3, 2)
+    assert pair.a.present.all() and pair.b.present.all()
+    share = (pair.a.masks > 0).float().mean((2, 3))
+    assert share.min() > 0.02 and share.max() < 0.3 and share.std() > 0.01
+    assert pair.a.image.abs().max() <= 1 and torch.equal(pair.a.masks, workload.pair().a.masks)
+    boxes = pair.a.boxes()
+    assert (boxes[..., :2] >= 0).all() and (boxes[..., 2:] <= 64).all()
+
+
+def test_flops_are_those_of_the_convolutions_forward_and_backward():
+    convolution, x = torch.nn.Conv2d(3, 5, 3), torch.randn(2, 3, 8, 8, requires_grad=True)
+    forward = 2 * 2 * 5 * 3 * 9 * 36
+    assert ceiling.counted(lambda: convolution(x)) == forward
+    assert ceiling.counted(lambda: convolution(x).sum().backward()) == 3 * forward
+
+
+def test_the_ceiling_is_a_rate(monkeypatch):
+    monkeypatch.setattr(ceiling, "CHANNELS", 8)
+    found = ceiling.ceiling(torch.device("cpu"), torch.float32)
+    assert found.forward > 0 and found.both > 0 and found.matmul is None
+    assert "TFLOP/s" in str(found) and set(found.figures()) == {"conv_forward", "conv_forward_backward", "matmul"}
