@@ -1,9 +1,10 @@
-"""Installs the library package ``instagan``; the framework around it (train.py, test.py) runs from the checkout."""
+"""Installs the package ``instagan``: the library, ``Translator`` and ``python -m instagan``. What trains and tests runs
+from the checkout."""
 
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 
@@ -23,7 +24,8 @@ setup(
     long_description=(HERE / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=["instagan"],
+    packages=find_packages(include=["instagan*"]),
+    package_data={"instagan.command.web": ["*.html", "*.css", "*.js"]},
     python_requires=">=3.10",
     install_requires=["torch>=2.6", "numpy>=1.24", "pillow>=9.4"],
     extras_require={
@@ -32,6 +34,9 @@ setup(
         "tensorboard": ["tensorboard>=2.14"],
         "coco": ["pycocotools>=2.0.7", "tqdm>=4.64"],
         "ccp": ["scipy>=1.10", "tqdm>=4.64"],
+        "export": ["safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.2", "onnxruntime>=1.20"],
+        "app": ["gradio>=6.30,<7"],
+        "video": ["av>=14", "tqdm>=4.64"],
         "detector": ["torchvision>=0.21", "tqdm>=4.64"],
         "dev": [
             "pytest>=8",

@@ -1,0 +1,8 @@
+"""python -m instagan COMMAND; see --help."""
+
+import sys
+
+from instagan.command.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

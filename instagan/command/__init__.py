@@ -1,0 +1,1 @@
+"""The command line of the installed package: the only place in it that prints."""

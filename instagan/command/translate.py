@@ -1,0 +1,126 @@
+"""Translates pictures with a trained model: one, a folder, those of a COCO json, or with masks that a detector finds.
+
+    python -m instagan translate --model M --image x.jpg --masks m0.png m1.png --output y.png
+    python -m instagan translate --model M --images DIR --masks_dir DIR --output_dir OUT
+    python -m instagan translate --model M --images DIR --annotations coco.json --category sheep --output_dir OUT
+    python -m instagan translate --model M --image x.jpg --detector --category sheep --output y.png
+    python -m instagan translate --model M --video in.mp4 --masks_dir DIR --output out.mp4
+
+The translated masks are written beside each picture: y_mask_0.png, y_mask_1.png, ... (not those of a video)
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass, field
+
+from instagan.command.jobs import Job, list_jobs
+from instagan.command.progress import progress
+from instagan.command.translate_flags import add_options, check
+from instagan.command.video import translate_video
+from instagan.errors import InputError
+from instagan.pictures.pasting import FEATHER, Seam, paste_background
+from instagan.pictures.reading import read_picture
+from instagan.pictures.writing import picture_writer, write_together
+from instagan.translation.inputs import prepare
+from instagan.translation.result import belonging
+from instagan.translation.translator import Translator
+
+__all__ = ["add_options", "run"]
+
+
+@dataclass
+class Tally:
+    """What has been done so far."""
+
+    pictures: int = 0
+    instances: int = 0
+    unchanged: int = 0
+    seconds: float = 0.0
+    notes: set[str] = field(default_factory=set)
+    seams: list[Seam] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def run(options: Namespace) -> int:
+    check(options)
+    translator = Translator.load(options.model, options.to, options.device, options.precision, options.epoch)
+    if options.video:
+        print(translate_video(translator, options))
+        return 0
+    jobs = list_jobs(options, needs_masks=translator.network.knows_instances)
+    folder = options.output_dir or options.output.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); pass another place") from None
+    tally = Tally()
+    for job in progress(jobs, len(jobs)):
+        try:
+            _translate(translator, job, options, tally)
+        except InputError as error:
+            if not options.skip_bad:
+                raise
+            tally.skipped.append(str(error))
+    if not tally.pictures:
+        raise InputError(tally.skipped[0])
+    _tell(tally, options, translator)
+    return 0
+
+
+def _translate(translator: Translator, job: Job, options: Namespace, tally: Tally) -> None:
+    """One picture, from its files to the files of its translation."""
+    picture = read_picture(job.picture)
+    try:
+        source = prepare(picture, list(job.find(picture)))
+    except InputError as error:
+        named = str(job.picture) in str(error) or any(str(path) in str(error) for path in job.inputs)
+        raise error if named else InputError(f"{job.picture}: {error}") from None
+    started = time.perf_counter()
+    manner = translator.manner(options.max_side, options.crop_instances, options.feather)
+    (made,) = translator.translate([source], options.ins_per, options.ins_max, manner=manner)
+    tally.seconds += time.perf_counter() - started
+    image = made.picture
+    if made.seam and not made.unchanged:
+        tally.seams.append(made.seam)
+    elif options.paste_background and not made.unchanged:
+        if not source.inside.any():
+            raise InputError(
+                f"{job.picture}: without masks nothing is background; drop --paste_background or pass masks"
+            )
+        feather = FEATHER if options.feather is None else options.feather
+        image, seam = paste_background(picture, image, belonging(source, made), feather)
+        tally.seams.append(seam)
+    files = {job.output: picture_writer(image, job.output)}
+    for place, mask in enumerate(made.masks):
+        file = job.mask_file(place)
+        files[file] = picture_writer(mask, file)
+    write_together(files)
+    tally.pictures += 1
+    tally.instances += sum(made.present)
+    tally.unchanged += made.unchanged
+    tally.notes |= {made.note} if made.note else set()
+
+
+def _tell(tally: Tally, options: Namespace, translator: Translator) -> None:
+    """Skipped pictures on stderr; seam and summary, a line each, on stdout."""
+    for reason in tally.skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if tally.seams:
+        print(Seam.mean(tally.seams))
+    where = f"{translator.network.device} ({translator.network.precision})"
+    parts = [
+        f"{_counted(tally.pictures, 'picture')}, {_counted(tally.instances, 'instance')} translated to {options.to} in "
+        f"{tally.seconds / tally.pictures:.3f} s a picture on {where}"
+    ]
+    if tally.unchanged:
+        parts.append(f"{tally.unchanged} unchanged, without an instance to translate")
+    parts += sorted(note for note in tally.notes if "unchanged" not in note)
+    parts += [f"{len(tally.skipped)} skipped"] if tally.skipped else []
+    print("; ".join([*parts, str(options.output or options.output_dir)]))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

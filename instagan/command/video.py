@@ -1,0 +1,127 @@
+"""A video translated frame by frame, each instance known by the number of its masks."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from instagan.command.frame_masks import FrameMasks, list_frame_masks
+from instagan.command.progress import progress
+from instagan.errors import InputError
+from instagan.pictures.flicker import Flicker, Shown, blended, still_background
+from instagan.pictures.pasting import FEATHER, paste_background
+from instagan.pictures.video_files import Facts, container_of, look_through, rewrite
+from instagan.pictures.writing import write_whole
+from instagan.translation.inputs import Source
+from instagan.translation.result import Translation, belonging
+from instagan.translation.translator import Translator
+
+Translate = Callable[[int, np.ndarray], tuple[Source, Translation, np.ndarray]]
+"""Number and pixels of a frame -> what is translated, its translation, and the pixels (H, W, 3) uint8 to show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A frame: of the source, translated, and blended with what came before (the same, without a blend)."""
+
+    source: Shown
+    translated: Shown
+    blended: Shown
+
+
+@dataclass
+class Steadiness:
+    """What is compared from frame to frame; the last frame is all that is kept."""
+
+    share: float
+    exact: bool
+    source: Flicker = field(default_factory=Flicker)
+    translated: Flicker = field(default_factory=Flicker)
+    blended: Flicker = field(default_factory=Flicker)
+    last: Step | None = None
+
+    def follow(self, source: Shown, translated: Shown) -> np.ndarray:
+        """The next frame: measures, blends, and gives the pixels to write. exact: background is not blended."""
+        step = Step(source, translated, translated)
+        if self.last is not None:
+            before = self.last
+            occupied = [shown.occupied for shown in (before.source, before.translated, source, translated)]
+            still = still_background(before.source.pixels, source.pixels, occupied)
+            if self.share:
+                mixed = blended(before.blended, translated, None if self.exact else still, self.share)
+                step = Step(source, translated, Shown(mixed, translated.inside))
+            self.source.add(before.source, source, still)
+            self.translated.add(before.translated, translated, still)
+            self.blended.add(before.blended, step.blended, still)
+        self.last = step
+        return step.blended.pixels
+
+    def __str__(self) -> str:
+        streams = [("in the source", self.source), ("translated", self.translated)]
+        streams += [("blended", self.blended)] if self.share else []
+        background = ", ".join(f"{flicker.background:.2f} {name}" for name, flicker in streams)
+        instances = ", ".join(f"{flicker.instances:.2f} {name}" for name, flicker in streams)
+        return f"flicker, levels from frame to frame: unchanged background {background}; instances {instances}"
+
+
+def translate_video(translator: Translator, options: Namespace) -> str:
+    """Writes --output, whole or not at all; returns what to tell. Raises ``InputError``."""
+    container_of(options.output.suffix)
+    if options.video.resolve() == options.output.resolve():
+        raise InputError(f"--output {options.output} would be written over --video; pass another place")
+    facts = look_through(options.video)
+    masks = list_frame_masks(options.masks_dir, facts.frames, facts.size)
+    if not masks.identities and translator.network.knows_instances:
+        raise InputError(f"--masks_dir {options.masks_dir} shows nobody in any frame; pass masks of instances")
+    exact = options.paste_background or options.crop_instances or _shrinks(options.max_side, facts)
+    steadiness = Steadiness(options.temporal_blend or 0.0, exact)
+    translate = _translating(translator, masks, options)
+    numbers = iter(progress(range(facts.frames), facts.frames, "frame"))
+
+    def change(number: int, pixels: np.ndarray) -> np.ndarray:
+        next(numbers, None)
+        source, made, image = translate(number, pixels)
+        inside = made.inside if len(made.masks) == len(source.inside) else source.inside
+        return steadiness.follow(Shown(pixels, source.inside), Shown(image, inside))
+
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{options.output.parent} cannot be made ({error.strerror}); pass another place") from None
+    started = time.perf_counter()
+    ending = options.output.suffix
+    write_whole(options.output, lambda scratch: rewrite(options.video, facts, scratch, ending, change))
+    each = (time.perf_counter() - started) / facts.frames
+    who = ", ".join(str(number) for number in masks.identities)
+    sound = f"sound copied ({', '.join(facts.sound)})" if facts.sound else "no sound"
+    return (
+        f"{steadiness}\n{facts.frames} frames at {facts.rate:g} a second, instances {who} translated to {options.to} "
+        f"in {each:.3f} s a frame on {translator.network.device} ({translator.network.precision}); {sound}; "
+        f"{options.output}"
+    )
+
+
+def _translating(translator: Translator, masks: FrameMasks, options: Namespace) -> Translate:
+    """Instances are translated in the same order, and in the same lots, in every frame."""
+    manner = translator.manner(options.max_side, options.crop_instances, options.feather)
+    feather = FEATHER if options.feather is None else options.feather
+
+    def translate(number: int, pixels: np.ndarray) -> tuple[Source, Translation, np.ndarray]:
+        inside = masks.read(number)
+        source = Source(pixels, inside, (0,) * len(inside))
+        (made,) = translator.translate([source], options.ins_per, options.ins_max, manner=manner, in_order=True)
+        image = made.picture
+        if options.paste_background and made.seam is None:
+            image, _ = paste_background(Image.fromarray(pixels), image, belonging(source, made), feather)
+        return source, made, np.asarray(image)
+
+    return translate
+
+
+def _shrinks(max_side: int | None, facts: Facts) -> bool:
+    return max_side is not None and max(facts.size) > max_side

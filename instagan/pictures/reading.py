@@ -1,0 +1,69 @@
+"""Picture and mask files of any common kind -> upright PIL images and arrays. Every failure names the file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from instagan.errors import InputError
+
+LOSSY = (".jpg", ".jpeg")
+
+_EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
+"""Where PIL looks for an orientation; most pictures have none of them, which is quickly seen."""
+
+
+def read_picture(path: Path) -> Image.Image:
+    """RGB, turned as its EXIF orientation says; 16-bit grey is scaled to 8 bits; transparency is dropped."""
+    return as_rgb(open_upright(path))
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode as RGB of 8 bits."""
+    if image.mode.startswith("I"):  # 16 or 32 bit grey; PIL would clip it
+        image = Image.fromarray((np.asarray(image).astype(np.float32).clip(0, 65535) / 257).round().astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def read_mask(path: Path) -> Image.Image:
+    """``read_inside`` as a picture: mode L, 0 outside and 255 inside."""
+    return Image.fromarray(read_inside(path).astype(np.uint8) * 255)
+
+
+def read_inside(path: Path) -> np.ndarray:
+    """Which pixels are inside of the instance, (H, W) bool, turned as its EXIF orientation says; see ``inside_of``."""
+    return inside_of(open_upright(path), lossy=path.suffix.lower() in LOSSY)
+
+
+def inside_of(image: Image.Image, lossy: bool = False) -> np.ndarray:
+    """Which pixels of a mask are inside, (H, W) bool.
+
+    Inside is what is brighter than half of the brightest pixel, so that masks drawn in 0 and 1, in 0 and 255, in a
+    palette's colours and in 16 bits all work; where a mask has transparency, inside is what is opaque. Where
+    compression is ``lossy`` what is darker than mid grey is noise.
+    """
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
+        image = image.convert("RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+        if alpha.min() < 255:
+            return alpha > 127
+    values = np.asarray(image if image.mode[0] in "1LIF" else image.convert("RGB"))
+    brightness = values.max(axis=2) if values.ndim == 3 else values  # (H, W)
+    limit = max(float(brightness.max()) / 2, 127.5 if lossy else 0.0)
+    return brightness > (math.floor(limit) if brightness.dtype.kind in "bu" else limit)  # the same, and no floats
+
+
+def open_upright(path: Path) -> Image.Image:
+    """The file's picture, decoded, turned as its EXIF orientation says. Raises ``InputError``."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            upright = image.format in ("PNG", "JPEG", "BMP", "WEBP") and not _EXIF & image.info.keys()
+            return image if upright else ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is gone; put it back or start again without it") from None
+    except Exception as error:  # decoding a damaged file can raise anything
+        raise InputError(f"{path} cannot be read as a picture ({error}); mend or remove the file") from None

@@ -1,0 +1,112 @@
+"""torchvision, also where its compiled part does not fit the installed torch.
+
+That happens easily: the usual wheel is built for CUDA and fails beside a CPU-only torch while it is being imported,
+with "operator torchvision::nms does not exist". Everything in Python works once the operators' schemas are known; the
+two operators that Mask R-CNN calls get stand-ins in plain torch here.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from instagan.errors import InputError
+
+SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width,"
+    " int sampling_ratio, bool aligned) -> Tensor",
+)
+_registered: list[torch.library.Library] = []
+"""Registrations hold as long as their library object lives."""
+
+
+def import_torchvision() -> ModuleType:
+    """The package. Raises ``InputError`` with the pip command where it is not installed."""
+    try:
+        import torchvision
+    except ModuleNotFoundError:
+        raise InputError("--detector needs torchvision, which is not installed; run: pip install torchvision") from None
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        return _import_without_compiled_part()
+    return torchvision
+
+
+def _import_without_compiled_part() -> ModuleType:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what the failed import has left half done
+    library = torch.library.Library("torchvision", "DEF")
+    for schema in SCHEMAS:
+        library.define(schema)
+    library.impl("nms", nms, "CompositeExplicitAutograd")
+    library.impl("roi_align", roi_align, "CompositeExplicitAutograd")
+    _registered.append(library)
+    import torchvision
+    from torchvision.ops import roi_align as _  # noqa: F401  (loads the module below)
+
+    for module in ("torchvision.extension", "torchvision.ops.roi_align"):
+        sys.modules[module]._has_ops = lambda: True  # type: ignore[attr-defined]
+    return torchvision
+
+
+def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """Non-maximum suppression: indices of the boxes (K, 4) that overlap no better one by more than ``threshold``."""
+    order = scores.argsort(descending=True, stable=True)
+    left, top, right, bottom = boxes[order].unbind(1)
+    area = (right - left) * (bottom - top)
+    width = torch.minimum(right[:, None], right) - torch.maximum(left[:, None], left)
+    height = torch.minimum(bottom[:, None], bottom) - torch.maximum(top[:, None], top)
+    common = width.clamp(min=0) * height.clamp(min=0)  # (K, K)
+    overlaps = (common > threshold * (area[:, None] + area - common)).cpu().numpy()
+    suppressed = [False] * len(order)
+    kept = []
+    for rank in range(len(order)):
+        if not suppressed[rank]:
+            kept.append(rank)
+            for other in overlaps[rank].nonzero()[0]:
+                suppressed[other] = True
+    return order[torch.tensor(kept, dtype=torch.long, device=boxes.device)]
+
+
+def roi_align(
+    features: Tensor, rois: Tensor, scale: float, height: int, width: int, samples: int, aligned: bool
+) -> Tensor:
+    """Regions of features (B, C, h, w) as (K, C, height, width), each cell the mean of samples x samples points.
+
+    rois (K, 5): row of the batch, left, top, right, bottom before scaling. He et al., Mask R-CNN, 2017.
+    """
+    samples = samples if samples > 0 else 2
+    shift = 0.5 if aligned else 0.0
+    left, top, right, bottom = (rois[:, 1:] * scale - shift).unbind(1)
+    span_x, span_y = right - left, bottom - top
+    if not aligned:
+        span_x, span_y = span_x.clamp(min=1.0), span_y.clamp(min=1.0)
+    steps_x = (torch.arange(width * samples, device=rois.device) + 0.5) / (width * samples)
+    steps_y = (torch.arange(height * samples, device=rois.device) + 0.5) / (height * samples)
+    x = left[:, None] + span_x[:, None] * steps_x  # (K, width * samples)
+    y = top[:, None] + span_y[:, None] * steps_y  # (K, height * samples)
+    pooled = features.new_zeros((len(rois), features.shape[1], height, width))  # (K, C, height, width)
+    for row in range(len(features)):
+        mine = (rois[:, 0] == row).nonzero()[:, 0]
+        if len(mine):
+            points = _sample(features[row], x[mine], y[mine])  # (C, k, height * samples, width * samples)
+            pooled[mine] = functional.avg_pool2d(points.transpose(0, 1), samples)
+    return pooled
+
+
+def _sample(features: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Bilinear values of (C, h, w) at the grids x (k, n) by y (k, m): (C, k, m, n). Nothing a pixel outside or more."""
+    h, w = features.shape[1:]
+    grid_x = (x / max(w - 1, 1) * 2 - 1)[:, None, :].expand(-1, y.shape[1], -1)  # (k, m, n)
+    grid_y = (y / max(h - 1, 1) * 2 - 1)[:, :, None].expand(-1, -1, x.shape[1])
+    grid = torch.stack((grid_x, grid_y), dim=-1).flatten(0, 1)[None]  # (1, k * m, n, 2)
+    values = functional.grid_sample(features[None], grid, padding_mode="border", align_corners=True)
+    within = ((x >= -1) & (x <= w))[:, None, :] & ((y >= -1) & (y <= h))[:, :, None]  # (k, m, n)
+    return values[0].unflatten(1, (len(x), y.shape[1])) * within

@@ -1,0 +1,51 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from instagan.errors import InputError
+
+Write = Callable[[Path], object]
+"""Writes a file of the name that it is given."""
+
+
+def write_whole(path: Path, write: Write) -> None:
+    """Writes beside the place and renames. Raises ``InputError`` naming the file if it cannot be written."""
+    write_together({path: write})
+
+
+def write_together(files: Mapping[Path, Write]) -> None:
+    """Writes all of the files beside their places and renames them once they all are complete."""
+    scratches = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    path = next(iter(files), Path())
+    try:
+        for path, write in files.items():
+            write(scratches[path])
+        for path, scratch in scratches.items():
+            os.replace(scratch, path)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be written ({reason}); make room or pass another place") from None
+    finally:
+        for scratch in scratches.values():
+            scratch.unlink(missing_ok=True)
+
+
+def picture_writer(picture: Image.Image, path: Path) -> Write:
+    """Writes the picture in the format that the ending of ``path`` names, jpeg at a quality that is hard to see."""
+    kind = format_of(path)
+    quality = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
+    return lambda scratch: picture.save(scratch, format=kind, **quality)
+
+
+def format_of(path: Path) -> str:
+    """PIL's name of the format that an ending stands for. Raises ``InputError`` for an ending that nobody can write."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise InputError(f"{path}: pictures cannot be written with this ending; use .png")
+    return kind

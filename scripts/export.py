@@ -1,0 +1,87 @@
+#!/usr/bin/env python
+"""Writes a trained model as a file with a model card beside it, for other people and programs.
+
+    python scripts/export.py --model checkpoints/NAME --output NAME.safetensors [--figures results.json ...]
+    python scripts/export.py --model checkpoints/NAME --output NAME.onnx --format onnx [--to b]
+    python scripts/export.py --model checkpoints/NAME --output NAME.pt2 --format torch_export [--to b]
+
+The card, NAME.json, tells the options, sizes, data and figures of the model. The file holds the generators alone,
+or one of them: onnx and torch_export write a file for each direction, NAME_to_a and NAME_to_b.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from instagan.errors import InputError  # noqa: E402
+from instagan.pictures.writing import write_whole  # noqa: E402
+from instagan.translation.trained import read_trained  # noqa: E402
+from scripts.exporting import onnx_format, safetensors_format, torch_export_format  # noqa: E402
+from scripts.exporting.card import model_card  # noqa: E402
+
+FORMATS = {"safetensors": safetensors_format, "onnx": onnx_format, "torch_export": torch_export_format}
+"""--format -> a module with ``ENDING``, and ``export(directions, card, output, options)`` -> the files, and a few words
+on each. Its docstring is the help."""
+
+
+def export(options: argparse.Namespace) -> str:
+    """Writes the model and its card; returns what was done, a line each file."""
+    module = FORMATS[options.format]
+    output: Path = options.output
+    if output.suffix != module.ENDING:
+        raise InputError(f"--output {output}: a file of --format {options.format} ends in {module.ENDING}")
+    directions = {
+        to: read_trained(options.model, to, options.epoch) for to in ("ba" if options.to == "both" else options.to)
+    }
+    folder = options.model if options.model.is_dir() else options.model.parent
+    card = model_card(options.name or output.stem, folder, directions, options.figures)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{output.parent} cannot be made ({error.strerror}); pass another --output") from None
+    files = module.export(directions, card, output, options)
+    card["sizes"]["bytes"] = {file.name: file.stat().st_size for file in files}
+    beside = output.with_suffix(".json")
+    write_whole(beside, lambda scratch: scratch.write_text(json.dumps(card, indent=2) + "\n"))
+    told = [f"{file}: {file.stat().st_size / 1e6:.1f} MB, {about}" for file, about in files.items()]
+    return "\n".join([*told, f"{beside}: model card"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    about = "; ".join(f"{name}: {(module.__doc__ or '').splitlines()[0]}" for name, module in FORMATS.items())
+    add("--model", type=Path, required=True, help="run folder, checkpoint, exported model or published weights")
+    add("--output", type=Path, required=True, metavar="FILE", help="file to write; the card goes beside it")
+    add("--format", choices=tuple(FORMATS), default="safetensors", help=about)
+    add("--to", choices=("a", "b", "both"), default="both", help="domain to translate to")
+    add("--epoch", default="latest", help="checkpoint of a run folder: an epoch's number, or latest")
+    add("--name", help="name of the model in its card (default: of the file)")
+    add(
+        "--figures",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="json files of measured figures, for the card",
+    )
+    options = parser.parse_args(argv)
+    try:
+        print(export(options))
+    except InputError as error:
+        print(f"export.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
