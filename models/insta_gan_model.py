@@ -22,6 +22,7 @@ from instagan.image_pool import ImagePool
 from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.losses import context_l1, lsgan, set_l1, vanilla
 from instagan.sequential import MiniBatch, sequential_mini_batches
+from models.allocator import return_free_pages
 from models.base_model import (
     Losses,
     Pictures,
@@ -39,6 +40,8 @@ from models.global_batch import GlobalBatch
 from models.optimizer import GuardedAdam
 
 SET_ORDERS = ("decreasing", "random")
+FEW_MINI_BATCHES = 2
+"""Mini-batches after which a step takes care that its memory does not grow with the instances; it costs a little."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,8 @@ class InstaGanModel(TranslationModel):
             descend(self.optimizer_G, gradients_G)
             descend(self.optimizer_D, gradients_D)
             yield played
+            if taken >= FEW_MINI_BATCHES * self.ins_per and next(self.parameters()).device.type == "cpu":
+                return_free_pages()
 
     def _plays(self, batch: int, pair: UnpairedBatch) -> list[Play]:
         chosen = {"A": self._choose(pair.a), "B": self._choose(pair.b)}

@@ -8,7 +8,7 @@ from argparse import Namespace
 import torch
 
 from instagan.errors import InputError
-from options.allocator import keep_memory
+from models.allocator import keep_memory
 from options.launch import place_here, ranks_here
 
 

@@ -184,7 +184,7 @@ def test_moments_follow_the_layout_of_their_weights():
 
 ALLOCATING = """
 import resource, torch
-from options.allocator import keep_memory
+from models.allocator import keep_memory
 kept = keep_memory()
 for _ in range(30):
     torch.ones(2**24)  # 64 MiB

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from contextlib import suppress
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -2, -3, -4, -8
 """Parameters of mallopt(3)."""
@@ -23,6 +24,13 @@ def keep_memory() -> bool:
 def give_memory_back() -> bool:
     """What glibc arrives at by itself in a program that uses large blocks; for comparing."""
     return _set({MMAP_MAX: 65536, MMAP_THRESHOLD: 32 * MEGABYTE, TRIM_THRESHOLD: 64 * MEGABYTE, TOP_PAD: 131072})
+
+
+def return_free_pages() -> None:
+    """Once, what is free now: holes between blocks that add up over a step of many mini-batches."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set(settings: dict[int, int]) -> bool:
