@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from instagan.convolution import Conv2d, ConvTranspose2d, InstanceNorm2d, ReflectionPad2d
+from instagan.convolution import Conv2d, ConvTranspose2d
+from instagan.normalisation import InstanceNorm2d, ReflectionPad2d
 from instagan.stack import Block, Chain, Stack
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {

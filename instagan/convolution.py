@@ -9,18 +9,16 @@ on other devices, and with contiguous weights, these modules are torch's own. do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LAST, KEPT = torch.channels_last, torch.contiguous_format
+from instagan.normalisation import LAST, Activation
+
 FEW = 4
 """Output channels below which a convolution is cut into columns."""
-CACHED = 2**19
-"""Numbers that are squared at a time."""
 MANY = 512
 """Output channels from which the gradient of the weight is computed in the contiguous layout."""
 
@@ -41,70 +39,6 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         if output_size is not None or not by_hand(input, self.weight):
             return super().forward(input, output_size)
         return convolve(input, self, self.weight)
-
-
-class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's InstanceNorm2d without parameters and running statistics, by the fastest kernels."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or torch.compiler.is_compiling() or input.numel() == 0:
-            return super().forward(input)
-        with torch.autocast("cpu", enabled=False):
-            return _InstanceNorm.apply(input, self.eps)
-
-
-class ReflectionPad2d(nn.ReflectionPad2d):
-    """torch's ReflectionPad2d, which keeps nothing for the gradient: torch's own keeps its input, for its shape."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            return super().forward(input)
-        with torch.autocast(input.device.type, enabled=False):
-            return _ReflectionPad.apply(input, self.padding)
-
-
-@dataclass(frozen=True)
-class Activation:
-    """What precedes a convolution: instance norm, ReLU (leaky with a slope above 0), reflection padding."""
-
-    eps: float
-    slope: float
-    padding: tuple[int, int, int, int]
-
-    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, C, H, W) channels-last -> what the convolution sees; mean and scale (B, C) of the normalisation."""
-        if features.dtype != torch.bfloat16:
-            return self._in_place(features)
-        normalised, mean, scale = _normalise(features, self.eps)
-        padded = functional.pad(normalised, self.padding, mode="reflect") if any(self.padding) else normalised
-        return functional.leaky_relu_(padded, self.slope), mean, scale
-
-    def _in_place(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Written once, into the middle of where the padding is then mirrored."""
-        left, right, top, bottom = self.padding
-        rows, channels, height, width = features.shape
-        size = rows, channels, height + top + bottom, width + left + right
-        seen = torch.empty(size, dtype=features.dtype, memory_format=LAST)
-        middle = seen[..., top : top + height, left : left + width]
-        mean, scale = _statistics(features, self.eps)
-        for row in range(rows):
-            _scale(features[row : row + 1], mean[row], scale[row], middle[row : row + 1])
-        functional.leaky_relu_(middle, self.slope)
-        for side in range(left):
-            seen[..., left - 1 - side] = seen[..., left + 1 + side]
-        for side in range(right):
-            seen[..., left + width + side] = seen[..., left + width - 2 - side]
-        for side in range(top):
-            seen[..., top - 1 - side, :] = seen[..., top + 1 + side, :]
-        for side in range(bottom):
-            seen[..., top + height + side, :] = seen[..., top + height - 2 - side, :]
-        return seen, mean, scale
-
-    def backward(self, gradient: Tensor, result: Tensor, features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        gradient = torch.ops.aten.leaky_relu_backward(gradient, result, self.slope, True)
-        if any(self.padding):
-            gradient = _pad_backward(gradient, self.padding)
-        return _normalise_backward(gradient, features, mean, scale, self.eps)
 
 
 def by_hand(features: Tensor, weight: Tensor) -> bool:
@@ -251,101 +185,3 @@ def _columns_backward(
     if to_tall is not None:
         to_weight = to_tall.reshape(width, few, channels, height).permute(1, 2, 3, 0)  # (few, C, k, l)
     return to_features, to_weight, gradient.sum((0, 2, 3)) if wanted[2] else None
-
-
-class _InstanceNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, eps: float) -> Tensor:
-        normalised, mean, scale = _normalise(features, eps)
-        ctx.save_for_backward(features, mean, scale)
-        ctx.eps = eps
-        return normalised
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        features, mean, scale = ctx.saved_tensors
-        return _normalise_backward(gradient, features, mean, scale, ctx.eps), None
-
-
-def _normalise(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Instance norm of (B, C, H, W); mean and scale (B, C) in float32 at least."""
-    rows, channels, height, width = features.shape
-    if _layout(features) is KEPT:  # a group norm with groups of one channel
-        sizes = rows, channels, height * width, channels
-        return torch.ops.aten.native_group_norm(features, _ones(features), None, *sizes, eps)
-    normalised = torch.empty_like(features)
-    if features.dtype == torch.bfloat16:  # whose own rounding is far coarser than what is said below of the kernel
-        ones = _ones(features)
-        mean, scale = ones.new_empty((rows, channels)), ones.new_empty((rows, channels))
-        for row in range(rows):
-            arguments = features[row : row + 1], ones, None, None, None, True, 0.0, eps
-            torch.native_batch_norm(*arguments, out=(normalised[row : row + 1], mean[row], scale[row]))
-        return normalised, mean, scale
-    mean, scale = _statistics(features, eps)
-    for row in range(rows):
-        _scale(features[row : row + 1], mean[row], scale[row], normalised[row : row + 1])
-    return normalised, mean, scale
-
-
-def _statistics(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Mean and 1 / standard deviation of every row and channel, channels-last: (B, C) each.
-
-    The kernels of batch and group norm add all pixels up one after the other here, which for the large even areas of
-    masks is up to a hundred times less exact than torch's sum.
-    """
-    rows, channels, height, width = features.shape
-    mean = features.mean((2, 3))  # (B, C)
-    squares = torch.zeros_like(mean)
-    lines = max(1, CACHED // (channels * width))
-    for row in range(rows):
-        for some in features[row].split(lines, dim=1):
-            squares[row] += some.square().sum((1, 2))
-    variance = (squares / (height * width) - mean.square()).clamp(min=0)
-    return mean, (variance + eps).rsqrt()
-
-
-def _scale(features: Tensor, mean: Tensor, scale: Tensor, out: Tensor) -> None:
-    """(features - mean) * scale of one row into ``out``."""
-    torch.addcmul((-mean * scale)[None, :, None, None], features, scale[None, :, None, None], out=out)
-
-
-def _normalise_backward(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """Row by row with the kernel of batch norm: that of group norm takes ten times as long in channels-last."""
-    gradient = gradient.contiguous(memory_format=_layout(features))
-    ones = _ones(features)
-    backward = torch.ops.aten.native_batch_norm_backward
-    rows = [
-        backward(
-            gradient[row : row + 1], features[row : row + 1], ones, None, None, mean[row], scale[row], True, eps,
-            [True, False, False],
-        )[0]
-        for row in range(len(features))
-    ]  # fmt: skip
-    return rows[0] if len(rows) == 1 else torch.cat(rows)
-
-
-def _ones(features: Tensor) -> Tensor:
-    """A weight of ones: with one in float32, kernels take statistics of bfloat16 in float32."""
-    return torch.ones(features.shape[1], dtype=torch.promote_types(features.dtype, torch.float32))
-
-
-class _ReflectionPad(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-        ctx.padding = padding
-        return functional.pad(features, padding, mode="reflect")
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _pad_backward(gradient, ctx.padding), None
-
-
-def _pad_backward(gradient: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-    left, right, top, bottom = padding
-    inner = gradient[..., top : gradient.shape[2] - bottom, left : gradient.shape[3] - right]
-    like = torch.empty_like(inner, memory_format=_layout(gradient))  # never touched: its shape is what is asked for
-    return torch.ops.aten.reflection_pad2d_backward(gradient, like, padding)
-
-
-def _layout(features: Tensor) -> torch.memory_format:
-    return LAST if features.is_contiguous(memory_format=LAST) else KEPT

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.checkpoint import checkpoint
 
-from instagan.convolution import Activation, Conv2d, ConvTranspose2d, InstanceNorm2d, ReflectionPad2d, by_hand, convolve
+from instagan.convolution import Conv2d, ConvTranspose2d, by_hand, convolve
+from instagan.normalisation import Activation, InstanceNorm2d, ReflectionPad2d
 
 GRAPHS = 256
 """Most graphs that are compiled; beyond that, stacks run uncompiled."""

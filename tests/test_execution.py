@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from instagan.blocks import decoder
-from instagan.convolution import Conv2d, ConvTranspose2d, InstanceNorm2d, ReflectionPad2d
+from instagan.convolution import Conv2d, ConvTranspose2d
 from instagan.discriminators import SET_CHUNK, SetDiscriminator
 from instagan.errors import InputError
 from instagan.generators import SetGenerator
+from instagan.normalisation import InstanceNorm2d, ReflectionPad2d
 from instagan.stack import Chain, Execution, execute
 from options.execution import build_model
 from options.parse import parse_training

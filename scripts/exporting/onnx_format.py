@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instagan.convolution import InstanceNorm2d
+from instagan.normalisation import InstanceNorm2d
 from instagan.pictures.optional import need
 from instagan.translation.tensor_files import CARD
 from instagan.translation.trained import Trained
