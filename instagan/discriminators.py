@@ -30,7 +30,7 @@ class SetDiscriminator(nn.Module):
         self.classifier = patch_classifier(2 * width, 2 * patch_width(ndf, layers), norm, spectral_norm)  # g_DX
 
     def forward(self, x: InstanceBatch) -> Tensor:
-        owner, slot = x.present.nonzero(as_tuple=True)  # (P,), (P,)
+        owner, slot = x.instances()  # (P,), (P,)
         of_image = self.image_features(x.image)  # (B, C, h, w)
         of_mask = self.mask_features(x.masks[owner, slot][:, None], chunk=SET_CHUNK * len(x))  # (P, C, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, C, h, w)

@@ -27,7 +27,7 @@ class SetGenerator(nn.Module):
         self.mask_decoder = decoder(12 * ngf, 1, norm)  # g_GA
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
-        owner, slot = x.present.nonzero(as_tuple=True)  # (P,), (P,)
+        owner, slot = x.instances()  # (P,), (P,)
         of_image = self.image_encoder(x.image)  # (B, 4 ngf, h, w)
         of_mask = self.mask_encoder(x.masks[owner, slot][:, None])  # (P, 4 ngf, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, 4 ngf, h, w)
@@ -60,8 +60,9 @@ class ResnetGenerator(nn.Module):
             return InstanceBatch.from_images(self.decoder(self.encoder(x.image)).to(x.image))
         made = self.decoder(self.encoder(torch.cat([x.image, x.union()], dim=1))).to(x.image)  # (B, 4, H, W)
         present = x.present.any(1, keepdim=True)  # (B, 1)
-        masks = torch.where(present[:, :, None, None], made[:, 3:], OUTSIDE)  # (B, 1, H, W)
-        return InstanceBatch(made[:, :3], masks, present, torch.zeros_like(present, dtype=torch.long))
+        there = present.to(made.device, non_blocking=True)[:, :, None, None]
+        masks = torch.where(there, made[:, 3:], OUTSIDE)  # (B, 1, H, W)
+        return InstanceBatch(made[:, :3], masks, present, torch.zeros_like(masks[:, :, 0, 0], dtype=torch.long))
 
 
 def sum_by_owner(of_mask: Tensor, owner: Tensor, like: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class ImagePool:
         """As many rows as came in, detached; N may grow to that of an older row."""
         if self.size == 0:
             return batch.detach()
-        return InstanceBatch.cat([self._exchange(batch[[row]].detach()) for row in range(len(batch))])
+        return InstanceBatch.cat([self._exchange(batch[row : row + 1].detach()) for row in range(len(batch))])
 
     def _exchange(self, row: InstanceBatch) -> InstanceBatch:
         if len(self.rows) < self.size:

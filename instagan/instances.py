@@ -21,12 +21,13 @@ class InstanceBatch:
 
     image   (B, 3, H, W) float in [-1, 1]
     masks   (B, N, H, W) float, -1 outside and +1 inside
-    present (B, N) bool: which slots hold an instance; an absent slot is -1 everywhere
+    present (B, N) bool on the CPU: which slots hold an instance; an absent slot is -1 everywhere
     labels  (B, N) long: category index, 0 where the data has one category
 
-    ``present`` is the only truth about existence. Slot order has no meaning to a network. N may be 0: a plain picture.
-    Every operation returns a new batch. Raises ``ValueError`` when shapes, types or devices do not fit together; values
-    are not looked at, so construction never waits for a device.
+    ``present`` is the only truth about existence. It decides which work there is to do, so it stays on the CPU whatever
+    the device of the others: the host then never waits for the device to plan the next step. Slot order has no meaning
+    to a network. N may be 0: a plain picture. Every operation returns a new batch. Raises ``ValueError`` when shapes,
+    types or devices do not fit together; values are not looked at.
     """
 
     image: Tensor
@@ -47,22 +48,24 @@ class InstanceBatch:
                 raise ValueError(
                     f"{name} must be {dtype} {tuple(self.masks.shape[:2])}, not {tensor.dtype} {tuple(tensor.shape)}"
                 )
-        if len({tensor.device for tensor in self._tensors()}) > 1:
-            raise ValueError("image, masks, present and labels must be on one device")
+        if not self.image.device == self.masks.device == self.labels.device:
+            raise ValueError("image, masks and labels must be on one device")
+        if self.present.device.type != "cpu":
+            raise ValueError(f"present must be on the CPU, not on {self.present.device}")
 
     @classmethod
     def from_masks(cls, image: Tensor, masks: Tensor, labels: Tensor | None = None) -> InstanceBatch:
         """Pictures (B, 3, H, W) and masks (B, N, H, W) whose empty slots show no pixel inside; derives ``present``."""
         present = (masks > 0).flatten(2).any(2)  # (B, N)
         labels = torch.zeros_like(present, dtype=torch.long) if labels is None else labels
-        return cls(image, torch.where(present[:, :, None, None], masks, OUTSIDE), present, labels)
+        return cls(image, torch.where(present[:, :, None, None], masks, OUTSIDE), present.cpu(), labels)
 
     @classmethod
     def from_images(cls, image: Tensor) -> InstanceBatch:
         """Pictures (B, 3, H, W) without instances: N = 0."""
         rows, _, height, width = image.shape
-        none = image.new_zeros((rows, 0), dtype=torch.long)  # (B, 0)
-        return cls(image, image.new_zeros((rows, 0, height, width)), none.bool(), none)
+        labels = image.new_zeros((rows, 0), dtype=torch.long)
+        return cls(image, image.new_zeros((rows, 0, height, width)), torch.zeros((rows, 0), dtype=torch.bool), labels)
 
     @classmethod
     def cat(cls, batches: Sequence[InstanceBatch]) -> InstanceBatch:
@@ -80,8 +83,12 @@ class InstanceBatch:
         return self.image.shape[0]
 
     def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> InstanceBatch:
-        """Chosen rows: a slice, a list of indices, or an index tensor. R rows, all slots."""
-        return InstanceBatch(*(tensor[rows] for tensor in self._tensors()))
+        """Chosen rows: a slice, a list of indices, or an index tensor on the CPU. R rows, all slots."""
+        if isinstance(rows, slice):
+            return InstanceBatch(*(tensor[rows] for tensor in self._tensors()))
+        index = torch.as_tensor(rows)
+        there = _sent(index, self.image.device)
+        return InstanceBatch(self.image[there], self.masks[there], self.present[index], self.labels[there])
 
     def slots(self, start: int, stop: int) -> InstanceBatch:
         """Slots start ... stop - 1 of every row: always stop - start of them, absent beyond N."""
@@ -95,27 +102,46 @@ class InstanceBatch:
             ]
         return InstanceBatch(self.image, *kept)
 
+    def instances(self) -> tuple[Tensor, Tensor]:
+        """The P present instances of the whole batch: row and slot of each, (P,) long, on the device of the masks."""
+        owner, slot = self.present.nonzero(as_tuple=True)
+        return _sent(owner, self.masks.device), _sent(slot, self.masks.device)
+
     def select(self, order: Tensor) -> InstanceBatch:
-        """Slots in a new order, row by row. order (B, M) long, each entry a slot of its row."""
-        rows = torch.arange(len(self), device=order.device)[:, None]  # (B, 1)
-        return InstanceBatch(self.image, self.masks[rows, order], self.present[rows, order], self.labels[rows, order])
+        """Slots in a new order, row by row. order (B, M) long, each entry a slot of its row.
+
+        Waits for the device if the order is on one; ``largest`` and ``first`` never do.
+        """
+        masks, labels = self._gather(_sent(order, self.masks.device))
+        return InstanceBatch(self.image, masks, self.present.gather(1, order.cpu()), labels)
 
     def order_by_area(self) -> Tensor:
         """Slots of every row from the largest instance to the smallest, absent ones last. Returns (B, N) long."""
-        area = (self.masks + 1).sum((2, 3)) + self.present  # (B, N); a present instance always precedes an absent slot
+        # a present instance always precedes an absent slot
+        area = (self.masks + 1).sum((2, 3)) + _sent(self.present, self.masks.device)  # (B, N)
         return area.argsort(dim=1, descending=True, stable=True)
 
     def order_of_slots(self) -> Tensor:
-        """Slots of every row in their own order, absent ones last. Returns (B, N) long."""
+        """Slots of every row in their own order, absent ones last. Returns (B, N) long, on the CPU."""
         return self.present.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
 
-    def largest(self, count: int) -> InstanceBatch:
-        """The ``count`` largest instances of every row (all, if there are fewer), largest first."""
-        return self.select(self.order_by_area()[:, :count])
+    def largest(self, count: int | None = None) -> InstanceBatch:
+        """The ``count`` largest instances of every row (all, if there are fewer or it is None), largest first."""
+        return self._present_first(self.order_by_area(), count)
 
-    def first(self, count: int) -> InstanceBatch:
-        """The first ``count`` instances of every row (all, if there are fewer), in slot order."""
-        return self.select(self.order_of_slots()[:, :count])
+    def first(self, count: int | None = None) -> InstanceBatch:
+        """The first ``count`` instances of every row (all, if there are fewer or it is None), in slot order."""
+        return self._present_first(self.order_of_slots(), count)
+
+    def _present_first(self, order: Tensor, count: int | None) -> InstanceBatch:
+        """Slots in an order (B, N) that has absent ones last; what is present then, the host knows without it."""
+        masks, labels = self._gather(_sent(order[:, :count], self.masks.device))
+        taken = torch.arange(masks.shape[1])  # (M,)
+        return InstanceBatch(self.image, masks, taken < self.present.sum(1, keepdim=True), labels)
+
+    def _gather(self, order: Tensor) -> tuple[Tensor, Tensor]:
+        rows = torch.arange(len(self), device=order.device)[:, None]  # (B, 1)
+        return self.masks[rows, order], self.labels[rows, order]
 
     def with_slots_of(self, other: InstanceBatch) -> InstanceBatch:
         """The slots of this batch followed by those of another batch with the same rows; the image is this one's."""
@@ -126,9 +152,16 @@ class InstanceBatch:
         return InstanceBatch(self.image, masks, present, labels)
 
     def paste(self, rows: Tensor, other: InstanceBatch) -> InstanceBatch:
-        """Replaces the rows (R,) of this batch by those of ``other``, R rows with the same N. Differentiable."""
+        """Replaces the rows (R,) of this batch by those of ``other``, R rows with the same N. Differentiable.
+
+        rows: on the CPU.
+        """
+        there = _sent(rows, self.image.device)
         return InstanceBatch(
-            *(mine.index_copy(0, rows, theirs) for mine, theirs in zip(self._tensors(), other._tensors(), strict=True))
+            self.image.index_copy(0, there, other.image),
+            self.masks.index_copy(0, there, other.masks),
+            self.present.index_copy(0, rows, other.present),
+            self.labels.index_copy(0, there, other.labels),
         )
 
     def union(self) -> Tensor:
@@ -157,7 +190,11 @@ class InstanceBatch:
         return replace(self, image=image)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> InstanceBatch:
-        return InstanceBatch(*(tensor.to(device, non_blocking=non_blocking) for tensor in self._tensors()))
+        """Everything but ``present``, which stays on the CPU."""
+        image, masks, labels = (
+            tensor.to(device, non_blocking=non_blocking) for tensor in (self.image, self.masks, self.labels)
+        )
+        return InstanceBatch(image, masks, self.present, labels)
 
     def pin_memory(self) -> InstanceBatch:
         return InstanceBatch(*(tensor.pin_memory() for tensor in self._tensors()))
@@ -167,6 +204,11 @@ class InstanceBatch:
 
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.image, self.masks, self.present, self.labels
+
+
+def _sent(index: Tensor, device: torch.device) -> Tensor:
+    """A small tensor on its way to a device; the host goes on at once."""
+    return index.to(device, non_blocking=index.device.type == "cpu")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ enough, for the layout at hand. docs/performance.md has the figures.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,8 @@ class ReflectionPad2d(nn.ReflectionPad2d):
     def forward(self, input: Tensor) -> Tensor:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return super().forward(input)
-        with torch.autocast(input.device.type, enabled=False):
+        kind = input.device.type
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             return _ReflectionPad.apply(input, self.padding)
 
 

@@ -14,7 +14,7 @@ from instagan.instances import InstanceBatch
 class MiniBatch:
     """One step m of a sequential translation; R rows of the batch are in play.
 
-    rows        (R,) long: which rows of the batch
+    rows        (R,) long on the CPU: which rows of the batch
     source      (x_m, a_m): R rows, ins_per slots
     translated  (y_m, b_m) = G(x_m, a_m): R rows, ins_per slots; carries gradients of this step only
     aggregate   (y_m, b_1 ... b_m): R rows, earlier masks detached; what the discriminator sees
@@ -45,8 +45,8 @@ def sequential_mini_batches(
         if len(rows) == 0:
             continue
         start, stop = step * ins_per, (step + 1) * ins_per
-        x_m = source.with_image(result.image)[rows].slots(start, stop)
+        x_m = source.slots(start, stop).with_image(result.image)[rows]
         y_m = translate(x_m)
-        aggregate = result[rows].slots(0, start).with_image(y_m.image).with_slots_of(y_m)
+        aggregate = result.slots(0, start)[rows].with_image(y_m.image).with_slots_of(y_m)
         result = result.paste(rows, aggregate.detach().slots(0, slots))
         yield MiniBatch(rows, x_m, y_m, aggregate, result)

@@ -157,7 +157,7 @@ class CycleGanModel(TranslationModel):
         """What D of a direction is to judge: this rank's batches, and for each a batch of (pooled) fakes."""
         batches = [one for one in played if one.direction is way]
         fakes = [one.pictures[f"fake_{way.target}"] for one in batches]
-        return batches, joint.shown(way.pool, fakes, next(way.G.parameters()), way.source, int(self.with_masks))
+        return batches, joint.shown(way.pool, fakes, next(way.G.parameters()), way.source, int(self.with_masks), 1)
 
     def _discriminator_objectives(
         self, judged: list[tuple[Direction, list[Played], list[InstanceBatch]]]
@@ -173,8 +173,9 @@ class CycleGanModel(TranslationModel):
         """What the networks see of a batch: no slots, or one that holds the union of the masks."""
         if not self.with_masks:
             return source.slots(0, 0)
-        present = source.present.any(1, keepdim=True)  # (B, 1)
-        return InstanceBatch(source.image, source.union(), present, torch.zeros_like(present, dtype=torch.long))
+        union = source.union()  # (B, 1, H, W)
+        labels = torch.zeros_like(union[:, :, 0, 0], dtype=torch.long)
+        return InstanceBatch(source.image, union, source.present.any(1, keepdim=True), labels)
 
     @torch.no_grad()
     def translate(self, source: InstanceBatch, to: str = "b") -> InstanceBatch:

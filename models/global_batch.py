@@ -64,12 +64,14 @@ class GlobalBatch:
         like: Tensor,
         domain: str,
         slots: int,
+        most: int,
         beyond: int = NO_ROW,
     ) -> list[InstanceBatch]:
         """What the discriminator is shown for the fakes of those rows: one batch for each of this rank's that has some.
 
         Every rank's pool is shown the fakes of all ranks in the order of their rows, and draws alike: it is the pool of
-        the single process. slots: of every fake; like: a tensor of the device and type in which they travel.
+        the single process. slots: of every fake, of which the first hold the row's instances, at most ``most`` of them;
+        like: a tensor of the device and type in which fakes travel.
         """
         if self.world.size == 1:
             return [pool.query(fake) for fake in fakes]
@@ -77,14 +79,23 @@ class GlobalBatch:
             return [fake.detach() for fake in fakes]
         shapes = self._shapes(domain, slots, beyond)
         values = self.world.gather(_packed(fakes, like), [sum(map(_length, of_rank)) for of_rank in shapes])
+        present = self._present(domain, slots, most, beyond)
         shown = [
-            [pool.query(fake) for fake in _unpacked(of_rank, ranks_shapes)]
-            for of_rank, ranks_shapes in zip(values, shapes, strict=True)
+            [pool.query(fake) for fake in _unpacked(*of_rank)] for of_rank in zip(values, shapes, present, strict=True)
         ]
         return shown[self.world.rank]
 
     def _of(self, domain: str) -> Tensor:
         return self.facts[..., "AB".index(domain), :]  # (W, K, R, 3)
+
+    def _present(self, domain: str, slots: int, most: int, beyond: int) -> list[list[Tensor]]:
+        """Of the fakes of every rank, (rows, slots) bool each: no rank need be told, or wait for a device to tell."""
+        counts = self._of(domain)[..., 0]  # (W, K, R)
+        there = torch.arange(slots) < counts.clamp(max=most)[..., None]  # (W, K, R, slots)
+        return [
+            [batch[rows > beyond] for batch, rows in zip(*of_rank, strict=True) if (rows > beyond).any()]
+            for of_rank in zip(there, counts, strict=True)
+        ]
 
     def _shapes(self, domain: str, slots: int, beyond: int) -> list[list[Shape]]:
         """Of the fakes of every rank."""
@@ -137,31 +148,26 @@ def _facts(pairs: Sequence[UnpairedBatch], batches: int, rows: int) -> Tensor:
 
 def _length(shape: Shape) -> int:
     rows, slots, height, width = shape
-    return rows * ((3 + slots) * height * width + 2 * slots)
+    return rows * ((3 + slots) * height * width + slots)
 
 
 def _packed(fakes: Sequence[InstanceBatch], like: Tensor) -> Tensor:
-    """All that the batches hold as flat values. Labels are small whole numbers, which every float type can hold."""
-    parts = [
-        tensor.detach().to(like).flatten()
-        for fake in fakes
-        for tensor in (fake.image, fake.masks, fake.present, fake.labels)
-    ]
+    """What the batches hold on their device, as flat values. Every float type can hold labels."""
+    parts = [tensor.detach().to(like).flatten() for fake in fakes for tensor in (fake.image, fake.masks, fake.labels)]
     return torch.cat([like.new_empty(0), *parts])
 
 
-def _unpacked(values: Tensor, shapes: Sequence[Shape]) -> list[InstanceBatch]:
+def _unpacked(values: Tensor, shapes: Sequence[Shape], present: Sequence[Tensor]) -> list[InstanceBatch]:
     fakes = []
-    for shape, part in zip(shapes, values.split([_length(shape) for shape in shapes]), strict=True):
+    parts = values.split([_length(shape) for shape in shapes])
+    for shape, part, there in zip(shapes, parts, present, strict=True):
         rows, slots, height, width = shape
-        image, masks, present, labels = part.split(
-            [rows * size for size in (3 * height * width, slots * height * width, slots, slots)]
-        )
+        image, masks, labels = part.split([rows * size for size in (3 * height * width, slots * height * width, slots)])
         fakes.append(
             InstanceBatch(
                 image.view(rows, 3, height, width),
                 masks.view(rows, slots, height, width),
-                present.view(rows, slots) > 0,
+                there,
                 labels.view(rows, slots).long(),
             )
         )

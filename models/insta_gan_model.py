@@ -226,7 +226,8 @@ class InstaGanModel(TranslationModel):
         """What D of a direction in play is to judge of this rank's batches, which may be nothing."""
         steps = [step for step in played if step.play.direction is way]
         aggregates, slots = [step.mini_batch.aggregate for step in steps], taken + self.ins_per
-        shown = joint.shown(way.pool, aggregates, next(way.G.parameters()), way.source, slots, beyond=taken)
+        most = self._most_taken(joint, way)
+        shown = joint.shown(way.pool, aggregates, next(way.G.parameters()), way.source, slots, most, beyond=taken)
         return Judged(way, steps, shown)
 
     def _discriminator_objectives(self, judged: list[Judged]) -> Iterator[Tensor]:
@@ -250,7 +251,7 @@ class InstaGanModel(TranslationModel):
 
     def _choose(self, source: InstanceBatch) -> InstanceBatch:
         """The instances to translate, at most ``ins_max`` of each row, in the order in which they are taken."""
-        return source.select(self._order(source)[:, : self.ins_max])
+        return source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
 
     def _pictures(self, pair: UnpairedBatch, ends: dict[str, list[PlayedStep]]) -> Pictures:
         """Real, translated (all mini-batches) and reconstructed pictures (of the first mini-batch: x_1 is real).
