@@ -50,3 +50,22 @@ def sequential_mini_batches(
         aggregate = result.slots(0, start)[rows].with_image(y_m.image).with_slots_of(y_m)
         result = result.paste(rows, aggregate.detach().slots(0, slots))
         yield MiniBatch(rows, x_m, y_m, aggregate, result)
+
+
+def translate_in_order(
+    translate: Callable[[InstanceBatch], InstanceBatch],
+    source: InstanceBatch,
+    order: Tensor,
+    ins_per: int,
+    ins_max: int | None = None,
+) -> InstanceBatch:
+    """The pictures with their instances translated, slots as they are in ``source``.
+
+    order (B, N) long: the slots of each row as they are taken; after the first ``ins_max`` (None: all) the rest come
+    out absent. A picture without instances comes out unchanged.
+    """
+    taken = source.select(order[:, :ins_max])
+    result = taken.slots(0, 0).slots(0, taken.slot_count)  # the picture; no instance translated yet
+    for mini_batch in sequential_mini_batches(translate, taken, ins_per):
+        result = mini_batch.result
+    return result.slots(0, source.slot_count).select(order.argsort(dim=1))

@@ -205,9 +205,3 @@ def mean_losses(reported: list[tuple[float, Losses]], updates: dict[str, int], w
         found = [weighted(losses[name], share) for share, losses in reported if name in losses]
         sums.append(torch.stack(found).sum() / count if found else like.new_zeros(()))
     return dict(zip(updates, world.add(torch.stack(sums)).unbind() if sums else (), strict=True))
-
-
-def average(steps: list[Losses]) -> Losses:
-    """Mean of each loss over the steps that report it."""
-    names = dict.fromkeys(name for losses in steps for name in losses)
-    return {name: torch.stack([losses[name] for losses in steps if name in losses]).mean() for name in names}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from instagan.blocks import initialise
 from instagan.discriminators import PatchDiscriminator
+from instagan.flag_types import finite
 from instagan.generators import ResnetGenerator
 from instagan.image_pool import ImagePool
 from instagan.instances import InstanceBatch, UnpairedBatch
@@ -28,7 +29,6 @@ from models.base_model import (
     mean_losses,
     weighted,
 )
-from models.flag_types import finite
 from models.global_batch import GlobalBatch
 from models.optimizer import GuardedAdam
 

@@ -17,11 +17,12 @@ from torch.nn.utils.parametrize import cached
 
 from instagan.blocks import initialise
 from instagan.discriminators import SetDiscriminator
+from instagan.flag_types import finite, whole
 from instagan.generators import SetGenerator
 from instagan.image_pool import ImagePool
 from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.losses import context_l1, lsgan, set_l1, vanilla
-from instagan.sequential import MiniBatch, sequential_mini_batches
+from instagan.sequential import MiniBatch, sequential_mini_batches, translate_in_order
 from models.allocator import return_free_pages
 from models.base_model import (
     Losses,
@@ -35,7 +36,6 @@ from models.base_model import (
     step_state,
     weighted,
 )
-from models.flag_types import finite, whole
 from models.global_batch import GlobalBatch
 from models.optimizer import GuardedAdam
 
@@ -283,12 +283,7 @@ class InstaGanModel(TranslationModel):
         instances comes out unchanged.
         """
         (way,) = (way for way in self.directions if way.target.lower() == to)
-        order = self._order(source)
-        taken = source.select(order[:, : self.ins_max])
-        result = taken.slots(0, 0).slots(0, taken.slot_count)  # the picture; no instance translated yet
-        for mini_batch in sequential_mini_batches(way.G, taken, self.ins_per):
-            result = mini_batch.result
-        return result.slots(0, source.slot_count).select(order.argsort(dim=1))
+        return translate_in_order(way.G, source, self._order(source), self.ins_per, self.ins_max)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"G": self.optimizer_G, "D": self.optimizer_D}

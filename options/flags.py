@@ -11,9 +11,9 @@ from data import DATASETS
 from data.cache import KINDS
 from data.placement import MODES
 from instagan.blocks import INITIALISERS, NORMS
+from instagan.flag_types import finite, real, whole
 from models import MODELS
 from models.finite import ON_NAN
-from models.flag_types import finite, real, whole
 from models.schedule import POLICIES
 
 SIZES = ("load_size_w", "load_size_h", "fine_size_w", "fine_size_h")

@@ -30,6 +30,7 @@ from data.checking.files import Limits  # noqa: E402
 from data.checking.findings import ERROR, WARNING, Finding  # noqa: E402
 from data.preparing.parallel import cores  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
+from instagan.flag_types import real, whole  # noqa: E402
 from scripts.data_preview import write_preview  # noqa: E402
 from trackers.files import write_whole  # noqa: E402
 from trackers.page_text import plain, readable  # noqa: E402
@@ -73,15 +74,27 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--dataroot", type=Path, required=True, metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
     add("--phases", nargs="+", metavar="PHASE", help="phases that must be there (default: all that are)")
     add("--dataset_mode", choices=["unaligned_seg", "unaligned"], default="unaligned_seg", help="unaligned: no masks")
-    add("--tiny_area", type=_whole(0), default=limits.tiny_area, metavar="PIXELS", help="masks below this are tiny")
-    add("--overlap", type=_share, default=limits.overlap, metavar="IOU", help="masks that share this overlap heavily")
-    add("--imbalance", type=_ratio, default=limits.imbalance, metavar="N", help="domains may differ by less than this")
-    add("--workers", type=_whole(1), default=cores(), metavar="N", help="processes; the report is the same for any N")
-    add("--list", type=_whole(0), default=20, metavar="N", help="warnings named of each kind, 0: all; errors all are")
+    add("--tiny_area", type=whole(0), default=limits.tiny_area, metavar="PIXELS", help="masks below this are tiny")
+    add(
+        "--overlap",
+        type=real(0, 1, above=True),
+        default=limits.overlap,
+        metavar="IOU",
+        help="masks that share this overlap heavily",
+    )
+    add(
+        "--imbalance",
+        type=real(1, above=True),
+        default=limits.imbalance,
+        metavar="N",
+        help="domains may differ by less than this",
+    )
+    add("--workers", type=whole(1), default=cores(), metavar="N", help="processes; the report is the same for any N")
+    add("--list", type=whole(0), default=20, metavar="N", help="warnings named of each kind, 0: all; errors all are")
     add("--json", type=Path, metavar="FILE", help="write all findings there as well")
-    add("--preview", nargs="?", type=_whole(1), const=8, metavar="N", help="draw N (8) random pictures of each domain")
+    add("--preview", nargs="?", type=whole(1), const=8, metavar="N", help="draw N (8) random pictures of each domain")
     add("--preview_dir", type=Path, metavar="DIR", help=f"where to (default: {PREVIEWS}/NAME)")
-    add("--seed", type=_whole(0), default=0, help="of the pictures that the preview shows")
+    add("--seed", type=whole(0), default=0, help="of the pictures that the preview shows")
     args = parser.parse_args(argv)
     if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
         raise InputError(f"--json {args.json} cannot be written: it is a folder, or in none; pass a file")
@@ -140,37 +153,6 @@ def _line(finding: Finding) -> str:
 def _bar(found: Iterable[list[Finding]], total: int) -> Iterable[list[Finding]]:
     every = 0.5 if sys.stderr.isatty() else 30  # seconds; a log is not to be flooded
     return tqdm(found, "checking", total, leave=False, dynamic_ncols=True, unit="picture", mininterval=every, delay=1)
-
-
-def _whole(least: int):
-    """A flag's type: a whole number of ``least`` or more."""
-
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or not least <= int(text) < 2**31:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
-        return int(text)
-
-    return read
-
-
-def _share(text: str) -> float:
-    """A flag's type: above 0 and at most 1."""
-    return _number(text, lambda value: 0 < value <= 1, "a share above 0 and at most 1")
-
-
-def _ratio(text: str) -> float:
-    """A flag's type: above 1."""
-    return _number(text, lambda value: value > 1, "a ratio above 1")
-
-
-def _number(text: str, fits, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
-    return value
 
 
 if __name__ == "__main__":

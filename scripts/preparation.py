@@ -19,33 +19,12 @@ from data.preparing.parallel import cores
 from data.preparing.tasks import Plan, Task
 from data.preparing.writing import Writer
 from instagan.errors import InputError
+from instagan.flag_types import fraction, whole
 
 Item = TypeVar("Item")
 
 NAMED = 20
 """Bad files that are named at the end; all of them are in dataset.json."""
-
-
-def whole(least: int) -> Callable[[str], int]:
-    """A flag's type: a whole number of ``least`` or more."""
-
-    def read(text: str) -> int:
-        if not text.strip().lstrip("-").isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
-        return int(text)
-
-    return read
-
-
-def share(text: str) -> float:
-    """A flag's type: at least 0 and less than 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be a share of at least 0 and less than 1, not {text!r}")
-    return value
 
 
 def image_size(text: str) -> tuple[int, int]:
@@ -81,7 +60,7 @@ def parser_for(description: str | None, size: str, categories_needed: bool = Tru
 
 
 def add_split(parser: argparse.ArgumentParser, val_share: float) -> None:
-    parser.add_argument("--val_share", type=share, default=val_share, help="share of the pictures that validate")
+    parser.add_argument("--val_share", type=fraction, default=val_share, help="share of the pictures that validate")
     parser.add_argument("--seed", type=whole(0), default=0, help="of the split")
 
 

@@ -23,7 +23,8 @@ from data.preparing.digests import digest  # noqa: E402
 from data.preparing.own_masks import FORMATS, Reading, Side, plan_own  # noqa: E402
 from data.preparing.tasks import Plan, Task  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from scripts.preparation import add_split, bar, category_names, parser_for, run, share, whole  # noqa: E402
+from instagan.flag_types import fraction, whole  # noqa: E402
+from scripts.preparation import add_split, bar, category_names, parser_for, run  # noqa: E402
 
 
 def plan(args: argparse.Namespace) -> Plan | tuple[Plan, Callable[[Iterable[Task]], Iterable[Task]]]:
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--via_attribute", metavar="NAME", help="VIA: the region attribute that holds the category")
     add("--detector", action="store_true", help="find instances with torchvision's Mask R-CNN")
     add("--weights", type=Path, metavar="FILE", help="detector: its state dict (default: torchvision's, downloaded)")
-    add("--threshold", type=share, default=0.7, help="detector: least score")
+    add("--threshold", type=fraction, default=0.7, help="detector: least score")
     add("--detector_batch", type=whole(1), default=4, metavar="N", help="detector: pictures at a time")
     add("--detector_size", type=whole(32), default=800, metavar="N", help="detector: shorter side it looks at")
     add("--device", help="detector: cpu, cuda, cuda:1 (default: cuda if there is one)")

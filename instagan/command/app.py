@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from instagan.command.finding import detector_for
-from instagan.command.flag_types import names, share, whole
 from instagan.command.web.handling import Desk
 from instagan.command.web.layout import lay_out
 from instagan.command.web.serving import prepared, serve
 from instagan.errors import InputError
+from instagan.flag_types import names, share, whole
 from instagan.pictures.optional import need
 from instagan.translation.network import PRECISIONS
 from instagan.translation.translator import Translator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from instagan.command.flag_types import fraction, names, share, whole
 from instagan.errors import InputError
+from instagan.flag_types import fraction, names, share, whole
 from instagan.pictures.pasting import FEATHER
 from instagan.pictures.reading import LOSSY
 from instagan.translation.network import PRECISIONS

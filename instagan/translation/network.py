@@ -11,7 +11,7 @@ from torch import nn
 
 from instagan.errors import InputError
 from instagan.instances import InstanceBatch
-from instagan.sequential import sequential_mini_batches
+from instagan.sequential import translate_in_order
 from instagan.translation.architecture import Architecture
 from instagan.translation.memory import free_memory, needed, side_that_fits
 
@@ -95,11 +95,7 @@ class Network:
         else:
             decreasing = self.set_order == "decreasing"
             order = source.order_by_area() if decreasing else source.order_of_slots()  # (B, N)
-        taken = source.select(order[:, :ins_max])
-        result = taken.slots(0, 0).slots(0, taken.slot_count)  # the picture; no instance translated yet
-        for mini_batch in sequential_mini_batches(self._generate, taken, ins_per):
-            result = mini_batch.result
-        return result.slots(0, source.slot_count).select(order.argsort(dim=1))
+        return translate_in_order(self._generate, source, order, ins_per, ins_max)
 
     def _generate(self, x: InstanceBatch) -> InstanceBatch:
         """The generator in the asked precision; what goes in and comes out is float32."""

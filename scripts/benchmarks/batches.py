@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from models.flag_types import finite, whole
+from instagan.flag_types import finite, whole
 from options.device import choose_device
 from scripts.benchmarks.batch_runs import REACHED, Cell, Run, Study, as_list, finished, keep
 from scripts.benchmarks.demo_figures import worst

@@ -31,7 +31,7 @@ from data.folders import list_domain
 from data.loading import TrainingLoader
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
-from models.flag_types import whole
+from instagan.flag_types import whole
 from scripts.benchmarks.measuring import Spread, interleave, ratio, table
 from scripts.benchmarks.published_loader import PublishedPairs, Transform, published_transform
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from instagan.errors import InputError
-from models.flag_types import whole
+from instagan.flag_types import whole
 from scripts.benchmarks.measuring import table
 from scripts.benchmarks.peak import Peak, peak_of
 from scripts.benchmarks.variants import (

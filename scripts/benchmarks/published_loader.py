@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.torchvision_import import import_torchvision
 from instagan.errors import InputError
+from instagan.pictures.torchvision_import import import_torchvision
 
 MOST_MASKS = 20
 """Mask files that the published loader looks for."""

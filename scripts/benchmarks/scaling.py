@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from instagan.errors import InputError
-from models.flag_types import whole
+from instagan.flag_types import whole
 from scripts.benchmarks.measuring import Spread, table
 from scripts.benchmarks.variants import OURS, PUBLISHED, Variant, Workload, add_workload, workload_of
 from trackers import loss_log

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from models.flag_types import whole
+from instagan.flag_types import whole
 from scripts.benchmarks.ceiling import Ceiling, ceiling
 from scripts.benchmarks.measuring import Spread, interleave, ratio, table
 from scripts.benchmarks.runs import Runs, first_runs

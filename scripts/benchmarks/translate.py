@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from models.flag_types import whole
+from instagan.flag_types import whole
 from scripts.benchmarks.measuring import Spread, interleave, ratio, table
 from scripts.benchmarks.runs import first_runs
 from scripts.benchmarks.variants import OURS, PUBLISHED, add_variants, add_workload, variants_of, workload_of

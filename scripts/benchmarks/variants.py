@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.flag_types import whole
 from instagan.instances import InstanceBatch, UnpairedBatch
 from models.allocator import give_memory_back, keep_memory
 from models.base_model import TranslationModel
-from models.flag_types import whole
 from options.device import choose_device, prepare
 from options.execution import build_model
 from options.parse import parse_training

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from contextlib import suppress
 
 
 def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
     """A whole number of at least ``low`` (and at most ``high``)."""
 
     def parse(text: str) -> int:
-        try:
+        value: int | None = None
+        with suppress(ValueError):
             value = int(text)
-        except ValueError:
-            value = None
         if value is None or not low <= value <= high:
             limits = f"of at least {low}" if high == math.inf else f"from {low} to {int(high)}"
             raise ArgumentTypeError(f"{text!r} is not a whole number {limits}")
@@ -43,3 +43,20 @@ def real(low: float = 0.0, high: float = math.inf, *, above: bool = False) -> Ca
 def finite(low: float = 0.0, *, above: bool = False) -> Callable[[str], float]:
     """A finite number of at least (``above``: of more than) ``low``."""
     return real(low, 1e30, above=above)
+
+
+share = real(0, 1)
+"""From 0 to 1."""
+
+
+def fraction(text: str) -> float:
+    """From 0 to below 1."""
+    value = share(text)
+    if value == 1:
+        raise ArgumentTypeError(f"{text!r} is not below 1")
+    return value
+
+
+def names(text: str) -> list[str]:
+    """Separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
