@@ -80,9 +80,9 @@ def test_golden_weights_in_published_files_give_the_golden_pictures(path, zipped
             (real.image[0] + 1) / 2, real.masks[0],
             ins_per=trace.meta["ins_per"], ins_max=trace.meta["ins_max"], tensors=True,
         )  # fmt: skip
-        close(out.image, trace.tensor(f"test/fake_{target}_img")[0])
         union = ((out.soft_masks + 1) / 2).sum(0).clamp(0, 1) * 2 - 1
-        close(union, trace.tensor(f"test/fake_{target}_seg")[0, 0])
+        assert (out.image - trace.tensor(f"test/fake_{target}_img")[0]).abs().max() <= 1e-5
+        close(union, trace.tensor(f"test/fake_{target}_seg")[0, 0])  # a sum of masks, and of their rounding
 
 
 @pytest.mark.parametrize(("zipped", "prefix"), FORMS)

@@ -289,6 +289,18 @@ def test_a_checkpoint_alone_suffices_and_older_ones_lean_on_their_folder(tmp_pat
     assert (t.network.architecture, t.network.ins_per) == (Architecture("insta_gan", 4, 9), 2)
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_what_is_handed_over_may_be_read_only_and_is_not_written_to(t):
+    pixels, masks = noise(16, 12), squares(16, 12, 2)
+    floats = (pixels / np.float32(255)).transpose(2, 0, 1)
+    for image in (pixels, floats.transpose(1, 2, 0), pixels[..., :1], torch.from_numpy(np.array(floats))):
+        before = np.array(image)
+        if isinstance(image, np.ndarray):
+            image.flags.writeable = masks.flags.writeable = False
+        t(image, masks)
+        assert np.array_equal(np.asarray(image), before)
+
+
 def test_bad_input_is_one_sentence_that_names_it(t, run, tmp_path):
     (tmp_path / "page.jpg").write_text("<html><body>not found</body></html>")
     good = noise(16, 12)

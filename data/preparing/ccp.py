@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from data.placement import Size
-from data.preparing.categories import check_apart, check_names
+from data.preparing.categories import check_apart
 from data.preparing.parallel import in_order
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
+from instagan.pictures.categories import check_names
 from instagan.pictures.optional import need
 
 Scan = tuple[list[int], str]

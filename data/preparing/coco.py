@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from array import array
 from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from data.preparing.categories import check_apart, check_names
+from data.preparing.categories import check_apart
 from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.digests import digest
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Category, Draft, Plan
 from instagan.errors import InputError
-
-ADVICE = "pass a json with the lists images, annotations and categories, as COCO has it"
+from instagan.pictures.categories import check_names
+from instagan.pictures.coco import ADVICE, leads_out, read_json
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ def plan_coco(
     plan = Plan({"kind": "coco", "annotations": []}, {})
     with_instances: Counter[str] = Counter()
     for part in parts:
-        content = _read(part.annotations)
+        content = read_json(part.annotations)
         plan.source["annotations"].append({"file": part.annotations.name, "sha256": digest(part.annotations)})
         ids = _category_ids(content, {domain: names[domain] for domain in needed}, part.annotations)
         if not plan.categories:
@@ -142,7 +139,7 @@ def _pictures(content: dict[str, Any], part: CocoPart, plan: Plan) -> dict[int, 
     for record in content["images"]:
         try:
             name, width, height = str(record["file_name"]), int(record["width"]), int(record["height"])
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+            if leads_out(name):
                 raise ValueError(f"the file name {name!r} leads out of the folder of pictures")
             pictures[record["id"]] = (name, width, height)
         except (KeyError, TypeError, ValueError) as error:
@@ -166,28 +163,3 @@ def _category_ids(content: dict[str, Any], names: dict[str, list[str]], path: Pa
 
 def _one(ids: list[int]) -> int | list[int] | None:
     return ids[0] if len(ids) == 1 else ids or None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            content = json.load(file, object_hook=_compact)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; pass the json of the annotations") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {ADVICE}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a json file ({error}); {ADVICE}") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise InputError(f"{path} is not in COCO's format: it has no list {key!r}; {ADVICE}")
-    return content
-
-
-def _compact(record: dict[str, Any]) -> dict[str, Any]:
-    """Polygons as arrays of doubles as soon as they are read: a quarter of the memory of lists of numbers."""
-    polygons = record.get("segmentation")
-    if isinstance(polygons, list):
-        with suppress(TypeError, OverflowError):  # said later, and only if the annotation is wanted
-            record["segmentation"] = [array("d", polygon) for polygon in polygons]
-    return record

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from data.placement import Size
 from data.preparing.tasks import Found
-from instagan.errors import InputError
+from instagan.pictures.coco import naming
 from instagan.pictures.segmentations import check, decode
 
 
@@ -23,18 +22,11 @@ class CocoAnnotation:
 
     def find(self, size: Size) -> Iterator[Found]:
         for number, category, segmentation in self.instances:
-            with self._naming(number):
+            with naming(self.file, number):
                 yield Found(number, category, decode(segmentation, size))
 
     def check(self) -> None:
         """Raises the ``InputError`` that ``find`` would raise at a picture of ``size``, without decoding anything."""
         for number, _, segmentation in self.instances:
-            with self._naming(number):
+            with naming(self.file, number):
                 check(segmentation, self.size)
-
-    @contextmanager
-    def _naming(self, number: int) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as error:
-            raise InputError(f"{self.file}, annotation {number}: {error}; mend or remove this annotation") from None

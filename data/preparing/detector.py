@@ -16,11 +16,12 @@ from torch import Tensor
 
 from data.pictures import to_tensor
 from data.placement import Size
-from data.preparing.categories import check_apart, check_names
+from data.preparing.categories import check_apart
 from data.preparing.own_masks import add_split, categories_of, list_pictures
 from data.preparing.tasks import Annotation, Draft, Found, Plan, Task
 from data.reading import read_picture
 from instagan.errors import InputError
+from instagan.pictures.categories import check_names
 from instagan.pictures.detector import INSIDE, Detect
 
 

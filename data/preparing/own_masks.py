@@ -10,7 +10,7 @@ from typing import Any
 
 from data.folders import PICTURE_ENDINGS
 from data.placement import Size
-from data.preparing.categories import check_apart, check_names
+from data.preparing.categories import check_apart
 from data.preparing.digests import digest
 from data.preparing.label_maps import LabelMapAnnotation
 from data.preparing.parallel import in_order
@@ -19,6 +19,7 @@ from data.preparing.shapes import Shape, ShapesAnnotation
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Annotation, Category, Draft, Plan
 from instagan.errors import InputError
+from instagan.pictures.categories import check_names
 from instagan.pictures.reading import LOSSY
 
 FORMATS = ("label_maps", "labelme", "via", "yolo")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from instagan.errors import InputError
-from instagan.pictures.coco import check_categories
+from instagan.pictures.categories import check_names
 from instagan.pictures.detector import INSIDE, detector_classes, load_detector
 from instagan.pictures.pixels import pixels_to_tensor
 from instagan.translation.network import choose_device
@@ -19,7 +19,7 @@ from instagan.translation.network import choose_device
 def detector_for(options: Namespace) -> Callable[[Image.Image], list[np.ndarray]]:
     """Finds what ``--category`` names: a picture -> masks (H, W) bool, the surest first. Raises ``InputError``."""
     classes = _class_names(options.names) if options.names else detector_classes()
-    check_categories(options.category, classes[1:], "--category", "the detector")
+    check_names(options.category, classes[1:], "--category", "the detector")
     wanted = {classes.index(name) for name in options.category}
     detect, count = load_detector(
         options.weights, options.threshold, options.detector_size, choose_device(options.device)

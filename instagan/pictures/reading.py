@@ -65,5 +65,8 @@ def open_upright(path: Path) -> Image.Image:
             return image if upright else ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is gone; put it back or start again without it") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise InputError(f"{path} has more than {most:.0f} megapixels, which are not decoded; shrink it") from None
     except Exception as error:  # decoding a damaged file can raise anything
         raise InputError(f"{path} cannot be read as a picture ({error}); mend or remove the file") from None

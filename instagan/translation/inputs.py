@@ -45,7 +45,8 @@ class Source:
         """(3, H, W) float32 in [-1, 1], made anew."""
         if self.pixels.dtype == np.uint8:
             return pixels_to_tensor(self.pixels)
-        return torch.from_numpy(np.ascontiguousarray(self.pixels.transpose(2, 0, 1))) * 2 - 1
+        planes = np.array(self.pixels.transpose(2, 0, 1), order="C")  # its own: what is handed over may be read-only
+        return torch.from_numpy(planes).mul_(2).sub_(1)
 
     @property
     def levels(self) -> np.ndarray:

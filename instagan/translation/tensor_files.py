@@ -27,8 +27,8 @@ def read_tensors(path: Path) -> Any:
 
     Raises ``InputError``: for a file that is not there, that is no checkpoint, or that holds anything else.
     """
+    zipped = zipfile.is_zipfile(path)
     try:
-        zipped = zipfile.is_zipfile(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the old format is told in old types of storage
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
@@ -42,8 +42,8 @@ def read_tensors(path: Path) -> Any:
                 f"{path} holds more than tensors ({asked[1]}) and was not loaded, since that could run any program; "
                 "pass a file made by torch.save(network.state_dict(), file)"
             ) from None
-        reason = message.strip().partition("\n")[0][:100] or type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):
+        reason = message.strip().partition("\n")[0].partition(". ")[0][:100] or type(error).__name__
+        if not zipped and not isinstance(error, OSError):  # what is said of a first byte helps nobody
             reason = "torch did not save it, or it holds more than tensors"
         raise InputError(f"{path} is damaged or not a checkpoint ({reason}); pass another file") from None
 

@@ -10,6 +10,7 @@ from typing import Any, overload
 import torch
 from PIL import Image
 
+from instagan.convolution import WIDE
 from instagan.errors import InputError
 from instagan.instances import InstanceBatch
 from instagan.pictures.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture
@@ -84,7 +85,7 @@ class Translator:
         trained = read_trained(Path(path), to, str(epoch))
         architecture = Architecture.of(trained.weights, str(trained.options.get("norm", "instance")), trained.where)
         generator = architecture.build(trained.weights, trained.where).to(chosen)
-        if chosen.type == "cpu":  # as test.py has it: faster there
+        if chosen.type == "cpu" and architecture.ngf >= WIDE:  # as test.py has it: faster there
             generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = Network(
             generator,
@@ -96,19 +97,14 @@ class Translator:
         )
         return cls(network, {**trained.card, "options": dict(trained.options), "file": trained.where, "to": to})
 
-    @overload
+    @overload  # a list gives a list; the parameters that follow are those below
     def __call__(
         self,
         image: list[Picture],
         masks: Sequence[Masks] | None = None,
         labels: Sequence[Sequence[int] | None] | None = None,
-        ins_per: int | None = None,
-        ins_max: int | None = None,
-        *,
-        max_side: int | None = None,
-        crop_instances: bool = False,
-        feather: int | None = None,
-        tensors: bool = False,
+        *ins_per_and_ins_max: Any,
+        **how: Any,
     ) -> list[Translation]: ...
 
     @overload
@@ -117,13 +113,8 @@ class Translator:
         image: Picture,
         masks: Masks = None,
         labels: Sequence[int] | None = None,
-        ins_per: int | None = None,
-        ins_max: int | None = None,
-        *,
-        max_side: int | None = None,
-        crop_instances: bool = False,
-        feather: int | None = None,
-        tensors: bool = False,
+        *ins_per_and_ins_max: Any,
+        **how: Any,
     ) -> Translation: ...
 
     def __call__(
