@@ -7,6 +7,9 @@
    translated ones, as they are (not widened);
 3. share of instances whose mean colour, inside the translated mask, is one of the target domain's.
 An instance without a translated mask counts as failed in 1 and 3.
+
+On the hard level masks show what nothing else covers: where other instances are, before or after, a shape may go on
+unseen. There is a fourth figure, too: the background error on the distractors alone, as far as no mask covers them.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.shapes.hard import distractors_of  # noqa: E402
 from scripts.shapes.judging import (  # noqa: E402
     LEAST_OVERLAP,
     background_differences,
@@ -46,6 +50,8 @@ class Figures:
     shape_share: float
     background_error: float
     colour_share: float
+    distractor_error: float | None = None
+    """None where there are no distractors."""
 
     def good(self) -> bool:
         return (
@@ -68,6 +74,7 @@ def measure(
     shapes: list[bool] = []
     colours: list[bool] = []
     differences: list[np.ndarray] = []
+    on_distractors: list[np.ndarray] = []
     for key, picture in truth["pictures"].items():
         folder, stem = Path(key).parent.name, Path(key).stem
         fake_path = results / f"{stem}_fake_{target}.png"
@@ -79,18 +86,41 @@ def measure(
         covered = read_mask(results / f"{stem}_real_{source}_mask.png")
         covered = covered | read_mask(results / f"{stem}_fake_{target}_mask.png")
         differences.append(background_differences(real, fake, covered))
+        on_distractors += [
+            background_differences(real, fake, covered | ~one) for one in distractors_of(picture, truth["size"])
+        ]
+        before, after = [], []
         for slot in range(len(picture["instances"])):
-            was = read_mask(dataroot / f"{phase}{source}_seg" / f"{stem}_{slot}.png")
             path = results / f"{stem}_fake_{target}_mask_{slot}.png"
-            mask = read_mask(path) if path.exists() else np.zeros_like(was)
+            before.append(read_mask(dataroot / f"{phase}{source}_seg" / f"{stem}_{slot}.png"))
+            after.append(read_mask(path) if path.exists() else np.zeros_like(before[-1]))
+        for slot, (was, mask) in enumerate(zip(before, after, strict=True)):
             in_place = overlap(mask, was) >= LEAST_OVERLAP
-            shapes.append(in_place and shape_of(mask, outlines) == domains[target]["shape"])
+            unseen = others(before, after, slot) & ~mask if "level" in truth else None
+            shapes.append(in_place and shape_of(mask, outlines, unseen) == domains[target]["shape"])
             colours.append(has_colour(fake, mask, wanted, other))
     if not differences:
         return None
     outside = np.concatenate(differences)
     error = float(outside.mean()) if outside.size else 1.0  # masks everywhere: no background was kept
-    return Figures(len(differences), len(shapes), float(np.mean(shapes)), error, float(np.mean(colours)))
+    distracted = np.concatenate([*on_distractors, np.empty((0, 3))])
+    return Figures(
+        len(differences),
+        len(shapes),
+        float(np.mean(shapes)),
+        error,
+        float(np.mean(colours)),
+        float(distracted.mean()) if distracted.size else None,
+    )
+
+
+def others(before: Sequence[np.ndarray], after: Sequence[np.ndarray], slot: int) -> np.ndarray:
+    """Where all instances but one are, before or after: (H, W) bool. before, after: their masks, at least one."""
+    found = np.zeros_like(before[0])
+    for number, (was, mask) in enumerate(zip(before, after, strict=True)):
+        if number != slot:
+            found |= was | mask
+    return found
 
 
 def report(source: str, target: str, shape: str, figures: Figures | None) -> str:
@@ -104,6 +134,8 @@ def report(source: str, target: str, shape: str, figures: Figures | None) -> str
     )
     lines = [f"{source} -> {target}: {figures.pictures} pictures, {figures.instances} instances"]
     lines += [f"  {what:<40} {found:>7}   (good: {limit})" for what, found, limit in rows]
+    if figures.distractor_error is not None:
+        lines.append(f"  {'error on distractors':<40} {figures.distractor_error:>7.4f}")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scripts import make_shapes
+from scripts.shapes import drawing, hard
 
 TRAIN, VAL = 25, 6
 
@@ -81,7 +82,7 @@ def test_all_counts_and_backgrounds_occur_in_both_domains(truth):
     for domain in "AB":
         pictures = [picture for key, picture in truth["pictures"].items() if f"train{domain}/" in key]
         assert {len(picture["instances"]) for picture in pictures} == {1, 2, 3, 4}
-        assert {picture["background"] for picture in pictures} == set(make_shapes.BACKGROUNDS)
+        assert {picture["background"] for picture in pictures} == set(drawing.BACKGROUNDS)
 
 
 def test_instances_have_their_domains_colours(shapes, truth):
@@ -140,3 +141,81 @@ def test_impossible_values_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         make_shapes.main(["--save_root", str(tmp_path / "new"), "--size", "8"])
     assert "--size must be at least 32, not 8" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def hard_shapes(tmp_path_factory):
+    return draw(tmp_path_factory.mktemp("set") / "hard", "--level", "hard", "--val_instances", "2", "8")
+
+
+@pytest.fixture(scope="module")
+def hard_truth(hard_shapes):
+    return json.loads((hard_shapes / "shapes.json").read_text())
+
+
+def test_the_plain_level_is_the_default_and_tells_no_level(shapes, truth, tmp_path):
+    assert content(draw(tmp_path / "plain", "--level", "plain")) == content(shapes)
+    assert "level" not in truth and not any("distractors" in picture for picture in truth["pictures"].values())
+
+
+def test_the_hard_level_is_repeatable(hard_shapes, tmp_path):
+    assert content(draw(tmp_path / "again", "--level", "hard", "--val_instances", "2", "8")) == content(hard_shapes)
+
+
+def test_hard_masks_are_what_shows_of_their_instances(hard_shapes, hard_truth):
+    for key, picture in hard_truth["pictures"].items():
+        domain = drawing.DOMAINS["AB".index(key.split("/")[0][-1])]
+        masks = [mask > 0 for mask in masks_of(hard_shapes, key)]
+        assert np.sum(masks, axis=0).max() == 1
+        for mask, told in zip(masks, picture["instances"], strict=True):
+            whole = drawing.Instance(domain, told["centre"], told["size"], told["angle"], told["colour"])
+            inside = whole.coverage(64) >= 0.5
+            assert np.count_nonzero(mask & ~inside) <= 2  # the truth is rounded
+            assert told["visible"] == pytest.approx(mask.sum() / inside.sum(), abs=0.02)
+            assert told["visible"] >= hard.LEAST_VISIBLE - 0.001
+            assert told["shape"] == domain.shape
+
+
+def test_hard_pictures_hold_all_that_makes_them_hard(hard_truth):
+    pictures = {key: picture for key, picture in hard_truth["pictures"].items() if key.startswith("train")}
+    assert {len(picture["instances"]) for picture in pictures.values()} == set(range(1, 9))
+    instances = [one for picture in pictures.values() for one in picture["instances"]]
+    assert np.mean([one["visible"] < 0.999 for one in instances]) > 0.2  # partly covered
+    assert {one["texture"] for one in instances} == set(hard.TEXTURES)
+    assert {len(picture["distractors"]) for picture in pictures.values()} == {1, 2, 3}
+    distractors = [one for picture in pictures.values() for one in picture["distractors"]]
+    assert {one["shape"] for one in distractors} == {"disc", "cross"}
+    for one in distractors:
+        assert all(
+            not domain.hue[0] <= colorsys.rgb_to_hsv(*one["colour"])[0] <= domain.hue[1] for domain in drawing.DOMAINS
+        )
+
+
+def test_distractors_are_seen_and_have_no_mask(hard_shapes, hard_truth):
+    for key, picture in hard_truth["pictures"].items():
+        covered = np.any([mask > 0 for mask in masks_of(hard_shapes, key)], axis=0)
+        drawn = np.asarray(Image.open(hard_shapes / key)) / 255
+        for inside, told in zip(hard.distractors_of(picture, 64), picture["distractors"], strict=True):
+            assert not (inside & covered).all()
+            left, top, right, bottom = told["box"]
+            shows = np.zeros_like(inside)
+            shows[top:bottom, left:right] = True
+            assert told["visible"] < 1 or np.allclose(drawn[inside & shows].mean(0), told["colour"], atol=0.1)
+
+
+def test_instances_may_be_told_in_turn(hard_truth, tmp_path):
+    for domain, name in (("A", "squares"), ("B", "triangles")):
+        counts = [
+            len(hard_truth["pictures"][f"val{domain}/{name}_{index:03d}.png"]["instances"]) for index in range(VAL)
+        ]
+        assert counts == [2, 8] * (VAL // 2)
+    plain = json.loads((draw(tmp_path / "set", "--instances", "3", "1") / "shapes.json").read_text())["pictures"]
+    assert {len(picture["instances"]) for picture in plain.values()} == {1, 3}
+    assert [len(plain[f"valA/squares_{index:03d}.png"]["instances"]) for index in range(VAL)] == [3, 1] * (VAL // 2)
+
+
+def test_more_instances_than_a_level_has_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        make_shapes.main(["--save_root", str(tmp_path / "new"), "--instances", "2", "8"])
+    assert "--instances must be 1 to 4 on the plain level, not 8" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

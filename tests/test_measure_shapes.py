@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from scripts import make_shapes, measure_shapes
+from scripts.shapes import drawing, hard, judging
 
 SIDE, VAL = 64, 5
 DOMAINS = {domain.name: domain for domain in make_shapes.DOMAINS}
@@ -24,11 +25,11 @@ def dataroot(tmp_path_factory):
 
 
 def drawn(domain: str, x: float, y: float, size: float, angle: float = 0.0) -> np.ndarray:
-    return make_shapes.Instance(DOMAINS[domain], (x, y), size, angle, (1, 1, 1)).coverage(SIDE) >= 0.5
+    return drawing.Instance(DOMAINS[domain], (x, y), size, angle, (1, 1, 1)).coverage(SIDE) >= 0.5
 
 
 def named(mask: np.ndarray) -> str | None:
-    return measure_shapes.shape_of(mask, OUTLINES)
+    return judging.shape_of(mask, OUTLINES)
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -175,7 +176,7 @@ def test_results_of_another_size_are_refused(dataroot, tmp_path, capsys):
 def test_drawn_masks_are_recognised():
     rng = np.random.default_rng(0)
     for domain in make_shapes.DOMAINS:
-        for instance in (one for _ in range(16) for one in make_shapes.draw_instances(rng, domain, SIDE)):
+        for instance in (one for _ in range(16) for one in drawing.draw_instances(rng, domain, SIDE, None)):
             assert named(instance.coverage(SIDE) >= 0.5) == domain.shape
 
 
@@ -231,3 +232,65 @@ def test_colour_belongs_to_the_nearer_palette_or_to_none():
         assert measure_shapes.has_colour(picture, everywhere, warm, cool) == is_warm
         assert measure_shapes.has_colour(picture, everywhere, cool, warm) == is_cool
         assert not measure_shapes.has_colour(picture, ~everywhere, warm, cool)
+
+
+@pytest.fixture(scope="module")
+def hard_root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "hard"
+    flags = ["--save_root", str(folder), "--train", "0", "--val", "6", "--level", "hard", "--instances", "1", "4", "8"]
+    assert make_shapes.main(flags) == 0
+    return folder
+
+
+def translate_hard(root: Path, results: Path, change: bool, paint_distractors: bool = False) -> None:
+    """What a perfect translation of the hard level would give (``change``), or the identity."""
+    results.mkdir(parents=True)
+    for key, picture in json.loads((root / "shapes.json").read_text())["pictures"].items():
+        stem, source = Path(key).stem, key.split("/")[0][-1]
+        target = "AB".replace(source, "")
+        real = np.asarray(Image.open(root / key)).astype(int)
+        instances = picture["instances"]
+        before = [judging.read_mask(root / f"val{source}_seg" / f"{stem}_{slot}.png") for slot in range(len(instances))]
+        after, fake = before, real.copy()
+        if paint_distractors:
+            for one in hard.distractors_of(picture, SIDE):
+                fake[one & ~np.any(before, axis=0)] = COLOURS[target]
+        if change:
+            places = [(one["centre"], one["size"], one["angle"]) for one in instances]
+            after = hard.visible([drawn(target, *centre, size, angle) for centre, size, angle in places])
+            fake[np.any(before, axis=0)] = 128
+            fake[np.any(after, axis=0)] = COLOURS[target]
+        for slot, mask in enumerate(after):
+            save(results / f"{stem}_fake_{target}_mask_{slot}.png", mask)
+        save(results / f"{stem}_real_{source}.png", real)
+        save(results / f"{stem}_fake_{target}.png", fake)
+        save(results / f"{stem}_real_{source}_mask.png", np.any(before, axis=0))
+        save(results / f"{stem}_fake_{target}_mask.png", np.any(after, axis=0))
+
+
+def test_partly_covered_instances_are_judged_by_what_shows(hard_root, tmp_path, capsys):
+    translate_hard(hard_root, tmp_path / "perfect", change=True)
+    for direction in figures(hard_root, tmp_path / "perfect").values():
+        assert direction["shape_share"] >= 0.95 and direction["colour_share"] == 1
+        assert direction["background_error"] == direction["distractor_error"] == 0
+    assert capsys.readouterr().out.count("error on distractors") == 2
+
+
+def test_on_the_hard_level_too_nothing_translated_scores_nothing(hard_root, tmp_path):
+    translate_hard(hard_root, tmp_path / "identity", change=False)
+    for direction in figures(hard_root, tmp_path / "identity").values():
+        assert direction["shape_share"] == direction["colour_share"] == direction["distractor_error"] == 0
+
+
+def test_a_distractor_that_is_painted_over_is_told(hard_root, tmp_path):
+    translate_hard(hard_root, tmp_path / "painted", change=True, paint_distractors=True)
+    for direction in figures(hard_root, tmp_path / "painted").values():
+        assert direction["distractor_error"] > 0.2
+        assert 0 < direction["background_error"] < direction["distractor_error"]
+
+
+def test_where_a_shape_is_covered_it_may_go_on_unseen():
+    whole, cover = drawn("A", 30, 30, 18), (COLUMNS > 29) & (LINES > 27)
+    assert judging.shape_of(whole & ~cover, OUTLINES) is None
+    assert judging.shape_of(whole & ~cover, OUTLINES, cover) == "square"
+    assert judging.shape_of(drawn("B", 30, 30, 18) & ~cover, OUTLINES, cover) == "triangle"

@@ -31,11 +31,13 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.count_nonzero(one & other) / either) if either else 0.0
 
 
-def fit(mask: np.ndarray, outline: Outline) -> float:
+def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) -> float:
     """Best intersection over union of a mask (H, W) bool, not empty, with the shape at any place, size and angle.
 
     outline: corners of a convex shape around its centre of gravity. Starts from the mask's own centre and area with
     24 angles and three sizes, then refines the best in ever smaller steps.
+    unseen (H, W) bool: pixels that tell nothing, because something else may cover the shape there: they count neither
+    for nor against. As the shape may go on there, larger ones with other centres are tried as well.
     """
     lines, columns = np.nonzero(mask)
     margin = 2 + (max(np.ptp(lines), np.ptp(columns)) + 1) // 4
@@ -43,8 +45,11 @@ def fit(mask: np.ndarray, outline: Outline) -> float:
     part = mask[top : lines.max() + margin + 1, left : columns.max() + margin + 1]
     step = math.ceil(max(part.shape) / 48)  # a coarser grid is enough for a large mask
     part = part[::step, ::step]
-    y, x = np.indices(part.shape, dtype=np.float32).reshape(2, -1)  # (P,) each
-    inside = part.ravel()  # (P,)
+    seen = np.ones_like(part)
+    if unseen is not None:
+        seen = ~unseen[top : lines.max() + margin + 1, left : columns.max() + margin + 1][::step, ::step]
+    y, x = np.indices(part.shape, dtype=np.float32)[:, seen]  # (P,) each
+    inside = part[seen]  # (P,)
 
     start = np.asarray(outline, dtype=np.float64)
     along = np.roll(start, -1, axis=0) - start
@@ -66,8 +71,20 @@ def fit(mask: np.ndarray, outline: Outline) -> float:
         return both / (covered.sum(1) + inside.sum() - both)
 
     size = math.sqrt(inside.sum() / unit_area)
-    angles = np.radians(np.arange(0, 120, 5))
-    places = np.array([(x[inside].mean(), y[inside].mean(), size * k, a) for k in (0.9, 1, 1.1) for a in angles], "f")
+    angles, sizes, shifts = np.radians(np.arange(0, 120, 5)), (0.9, 1.0, 1.1), [(0.0, 0.0)]
+    if not seen.all():
+        angles, sizes = np.radians(np.arange(0, 120, 10)), (0.95, 1.1, 1.3)
+        shifts = list(product((-0.2, 0.0, 0.2), repeat=2))
+    middle_x, middle_y = x[inside].mean(), y[inside].mean()
+    places = np.array(
+        [
+            (middle_x + right * size, middle_y + down * size, size * k, a)
+            for right, down in shifts
+            for k in sizes
+            for a in angles
+        ],
+        "f",
+    )
     moves = np.array(list(product((0, -1, 1), repeat=4)), "f") * np.array([size, size, size, 0.8], "f") / 12
     found = scores(places)
     for _ in range(5):
@@ -85,16 +102,18 @@ def ellipse_like(mask: np.ndarray) -> np.ndarray:
     return DISC @ (axes * radii) @ axes.T
 
 
-def shape_of(mask: np.ndarray, outlines: dict[str, Outline]) -> str | None:
+def shape_of(mask: np.ndarray, outlines: dict[str, Outline], unseen: np.ndarray | None = None) -> str | None:
     """The shape of a mask (H, W) bool: the name of its best fitting outline; None if it is none of them.
 
     None too if an ellipse fits better than every outline, or nothing fits well: blobs, fragments, noise, an empty mask.
+    unseen: as in ``fit``.
     """
+    mask = mask if unseen is None else mask & ~unseen
     if np.count_nonzero(mask) < LEAST_AREA:
         return None
-    fits = {name: fit(mask, outline) for name, outline in outlines.items()}
+    fits = {name: fit(mask, outline, unseen) for name, outline in outlines.items()}
     best = max(fits, key=lambda name: fits[name])
-    return best if fits[best] >= LEAST_FIT and fits[best] > fit(mask, ellipse_like(mask)) else None
+    return best if fits[best] >= LEAST_FIT and fits[best] > fit(mask, ellipse_like(mask), unseen) else None
 
 
 def palette(domain: dict[str, Any]) -> np.ndarray:
