@@ -150,7 +150,7 @@ def _write(options: argparse.Namespace) -> None:
 def _figure(runs: Sequence[Run], kept: Path) -> Image.Image | None:
     """Of the first seed, at equal time; None where pictures are missing."""
     seed, side, found = min(run["seed"] for run in runs), runs[0]["settings"]["size"], by_method(runs)
-    files = {"translated is:": originals_file(kept)}
+    files = {"picture": originals_file(kept)}
     files |= {METHODS[name].title: picture_file(kept, name, seed, TIME) for name in found}
     strips = {title: read_strip(file) for title, file in files.items()}
     there = {title: strip for title, strip in strips.items() if strip}

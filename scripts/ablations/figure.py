@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 96
 """Of a picture in the figure, in pixels."""
-GAP, LABEL, TOP = 4, 190, 34
+GAP, LABEL, TOP = 4, 130, 34
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 

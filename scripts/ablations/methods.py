@@ -39,7 +39,7 @@ def _insta_gan(lambda_ctx: float, at_a_time: int) -> tuple[str, ...]:
 METHODS = {
     "cycle_gan": Method("CycleGAN", ("--model=cycle_gan",), wide=True),
     "cycle_gan_seg": Method("CycleGAN+Seg", ("--model=cycle_gan_seg",), wide=True),
-    "insta_gan": Method("InstaGAN, no context, one-step", _insta_gan(0, MOST_TRAINED), inference=(ONE_STEP,)),
+    "insta_gan": Method("InstaGAN", _insta_gan(0, MOST_TRAINED), inference=(ONE_STEP,)),
     "context": Method("+ context loss", _insta_gan(1, MOST_TRAINED), inference=(ONE_STEP, SEQUENTIAL)),
     "sequential": Method("+ sequential", _insta_gan(1, AT_A_TIME), inference=(SEQUENTIAL, ONE_STEP)),
 }

@@ -57,7 +57,8 @@ def document(runs: Sequence[Run], references: Mapping[str, Sums], notes: str, fi
         f"{MOST_TRAINED} instances, and {settings['val']} to look at, with {listed(counts_in(runs))}; ngf "
         f"{settings['ngf']} for InstaGAN, more for CycleGAN, so that its generator has about as many weights; batch 1, "
         f"learning rate {settings['lr']:g} throughout, the same weights of losses in all rows (cycle and identity 10, "
-        "context 10 where there is one).",
+        "context 10 where there is one). The row InstaGAN has neither context loss nor sequential translation: it takes "
+        "all instances at once; each row after it adds one of them.",
         "Equal steps is not equal work: a step of InstaGAN takes several times as long as one of CycleGAN, and a "
         "sequential one makes an update for every mini-batch. So every run goes on until it has had "
         f"{settings['steps']} steps *and* {settings['seconds']:g} seconds of processor time (one thread; loading "
@@ -277,8 +278,8 @@ def signed(value: float, shown: str) -> str:
 
 def listed(numbers: Sequence[int]) -> str:
     """1, 2 and 4 instances."""
-    words = [str(number) for number in numbers]
-    return f"{', '.join(words[:-1])} and {words[-1]} instances" if len(words) > 1 else f"{words[0]} instances"
+    *words, last = (str(number) for number in numbers)
+    return f"{', '.join(words)} and {last} instances" if words else f"{last} instance{'s' * (last != '1')}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

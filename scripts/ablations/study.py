@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from instagan.errors import InputError
-from models.base_model import Losses, TranslationModel
+from models.base_model import Losses
 from models.parallel import ALONE
 from options.ready_run import ReadyRun, make_ready
 from scripts.ablations.methods import METHODS, MOST_TRAINED, inferring
@@ -83,6 +83,7 @@ class Study:
         ready = self.ready(folder, method, seed)
         validation, model = Validation.of(ready.resolved.values), ready.model
         looks: dict[str, Any] = {}
+        pictures: dict[str, Image.Image] = {}
         reported: list[Losses] = []
         taken, seconds, ready_batches = 0, 0.0, batches(ready)
         while len(looks) < 2:
@@ -95,10 +96,17 @@ class Study:
             reached = {STEPS: taken >= self.steps, TIME: seconds >= self.seconds}
             due = [budget for budget, is_reached in reached.items() if is_reached and budget not in looks]
             if due:
-                found = _look(model, validation, method, reported)
+                means = _means(reported, method)
+                schemes = {scheme: inferring(model, scheme) for scheme in METHODS[method].inference}
+                found = {scheme: validation.look(twin) for scheme, twin in schemes.items()}
+                shown = Image.fromarray(validation.shown(schemes[METHODS[method].inference[0]]))
                 for budget in due:
-                    looks[budget] = {"steps": taken, "seconds": round(seconds, 2), **found}
-                    _show(model, validation, method, picture_file(kept, method, seed, budget))
+                    looks[budget] = {
+                        "steps": taken, "seconds": round(seconds, 2), "losses": means, "inference": found,
+                    }  # fmt: skip
+                    pictures[budget] = shown
+        for budget, shown in pictures.items():
+            shown.save(picture_file(kept, method, seed, budget))
         parameters = sum(weight.numel() for weight in model.networks["G_A"].parameters())
         return {
             "settings": self.settings(), "method": method, "seed": seed, "parameters": parameters,
@@ -165,20 +173,14 @@ def keep(file: Path, run: Run) -> None:
         raise InputError(f"{file} cannot be written ({error.strerror}); choose another --runs") from None
 
 
-def _look(model: TranslationModel, validation: Validation, method: str, reported: Sequence[Losses]) -> dict[str, Any]:
-    """The mean of the last losses, and the sums in every scheme of inference."""
+def _means(reported: Sequence[Losses], method: str) -> dict[str, float]:
+    """Of each loss over the steps. Raises ``InputError`` if one is not finite."""
     names = dict.fromkeys(name for losses in reported for name in losses)
     means = {name: torch.stack([losses[name] for losses in reported if name in losses]).mean().item() for name in names}
-    broken = [name for name, mean in means.items() if not np.isfinite(mean)]
-    if broken:
-        raise InputError(f"the loss {broken[0]} of {method} is not finite; lower --lr")
-    found = {scheme: validation.look(inferring(model, scheme)) for scheme in METHODS[method].inference}
-    return {"losses": {name: round(mean, 4) for name, mean in means.items()}, "inference": found}
-
-
-def _show(model: TranslationModel, validation: Validation, method: str, file: Path) -> None:
-    shown = validation.shown(inferring(model, METHODS[method].inference[0]))
-    Image.fromarray(shown).save(file)
+    for name, mean in means.items():
+        if not np.isfinite(mean):
+            raise InputError(f"the loss {name} of {method} is not finite; lower --lr")
+    return {name: round(mean, 4) for name, mean in means.items()}
 
 
 def cells(methods: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
