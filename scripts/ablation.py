@@ -79,7 +79,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny networks and pictures, a few steps")
     parser.add_argument("--report", action="store_true", help="train nothing, write the document from the runs")
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[0, 1, 2], metavar="N", help="a run of each")
-    parser.add_argument("--steps", type=whole(1), default=400, help="training steps of the one budget")
+    parser.add_argument("--steps", type=whole(1), default=300, help="training steps of the one budget")
     parser.add_argument("--seconds", type=finite(above=True), default=160.0, help="processor time of the other")
     parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="which to train")
     parser.add_argument("--level", choices=LEVELS, default="hard", help="of the drawn shapes")
