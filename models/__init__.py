@@ -2,9 +2,11 @@
 
 from models.base_model import TranslationModel
 from models.cycle_gan_model import CycleGanModel
+from models.cycle_gan_seg_model import CycleGanSegModel
 from models.insta_gan_model import InstaGanModel
 
 MODELS: dict[str, type[TranslationModel]] = {
     "insta_gan": InstaGanModel,
     "cycle_gan": CycleGanModel,
+    "cycle_gan_seg": CycleGanSegModel,
 }

@@ -1,28 +1,28 @@
-"""CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017) on pictures, and the ablation "CycleGAN+Seg" of the InstaGAN paper.
+"""CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017) on pictures.
 
-Pictures only, or with ``--with_masks`` the union of a picture's masks as a fourth channel, translated along.
+Pictures only, or with ``--with_masks`` the union of a picture's masks as a fourth channel, translated along: the
+method ``cycle_gan_seg``.
 """
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from instagan.blocks import initialise
 from instagan.discriminators import PatchDiscriminator
-from instagan.flag_types import finite
 from instagan.generators import ResnetGenerator
 from instagan.image_pool import ImagePool
 from instagan.instances import InstanceBatch, UnpairedBatch
-from instagan.losses import lsgan, set_l1, vanilla
+from instagan.losses import set_l1
+from models.adversarial_model import AdversarialModel, add_weights, arguments, initialise_all
 from models.base_model import (
     Losses,
     Pictures,
-    TranslationModel,
     backpropagate,
     descend,
     frozen,
@@ -30,7 +30,6 @@ from models.base_model import (
     weighted,
 )
 from models.global_batch import GlobalBatch
-from models.optimizer import GuardedAdam
 
 BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
 
@@ -61,7 +60,7 @@ class Played:
     real: InstanceBatch
 
 
-class CycleGanModel(TranslationModel):
+class CycleGanModel(AdversarialModel):
     """Two generators and two discriminators; instances are seen as one mask at the most."""
 
     architecture = ("with_masks",)
@@ -73,23 +72,12 @@ class CycleGanModel(TranslationModel):
         *,
         with_masks: bool = False,
         lambdas: dict[str, float] | None = None,
-        least_squares: bool = True,
-        pool_size: int = 50,
-        seed: int = 0,
-        lr: float = 2e-4,
-        lr_D: float | None = None,
-        beta1: float = 0.5,
+        **adversarial: Any,
     ) -> None:
-        """Networks by source domain; lambdas: weights "A", "B" (cycle) and "idt" (relative to those)."""
-        super().__init__()
+        """lambdas: weights "A", "B" (cycle) and "idt" (relative to those); the rest is ``AdversarialModel``'s."""
+        super().__init__(generators, discriminators, **adversarial)
         weights = {"A": 10.0, "B": 10.0, "idt": 0.5} | (lambdas or {})
-        self.networks = nn.ModuleDict(
-            {f"G_{name}": net for name, net in generators.items()}
-            | {f"D_{name}": net for name, net in discriminators.items()}
-        )
-        self.pools = {name: ImagePool(pool_size, seed + place) for place, name in enumerate("AB")}
         self.with_masks = with_masks
-        self.gan_loss = lsgan if least_squares else vanilla
         self.directions = [
             Direction(
                 source, target, generators[source], generators[target], discriminators[source], self.pools[source],
@@ -98,10 +86,6 @@ class CycleGanModel(TranslationModel):
             )
             for source, target in ("AB", "BA")
         ]  # fmt: skip
-        self.optimizer_G, self.optimizer_D = (
-            GuardedAdam([p for net in nets.values() for p in net.parameters()], rate, beta1)
-            for nets, rate in ((generators, lr), (discriminators, lr if lr_D is None else lr_D))
-        )
 
     def training_step(self, *pairs: UnpairedBatch, joint: GlobalBatch | None = None) -> tuple[Losses, Pictures]:
         joint = joint or GlobalBatch.of(pairs)
@@ -183,9 +167,6 @@ class CycleGanModel(TranslationModel):
         (way,) = (way for way in self.directions if way.target.lower() == to)
         return way.G(self._seen(source))
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"G": self.optimizer_G, "D": self.optimizer_D}
-
     @staticmethod
     def dataset_mode(options: Namespace) -> str:
         return "unaligned_seg" if options.with_masks else "unaligned"
@@ -193,33 +174,27 @@ class CycleGanModel(TranslationModel):
     @staticmethod
     def add_options(parser: ArgumentParser, training: bool) -> None:
         group = parser.add_argument_group("cycle_gan")
-        group.add_argument("--netG", choices=tuple(BLOCKS), default="resnet_9blocks", help="generator")
-        group.add_argument("--netD", choices=("basic", "n_layers"), default="basic", help="discriminator (both alike)")
         group.add_argument("--with_masks", action="store_true", help="CycleGAN+Seg: union of masks as fourth channel")
-        group.add_argument("--lambda_A", type=finite(), default=10.0, help="weight of the cycle loss A -> B -> A")
-        group.add_argument("--lambda_B", type=finite(), default=10.0, help="weight of the cycle loss B -> A -> B")
-        group.add_argument(
-            "--lambda_idt", "--lambda_identity", type=finite(), default=0.5, help="identity loss, relative to the above"
-        )
+        add_shared_flags(group)
 
     @classmethod
     def from_options(cls, options: Namespace) -> CycleGanModel:
-        masks = options.with_masks
-        generators = {name: ResnetGenerator(options.ngf, options.norm, BLOCKS[options.netG], masks) for name in "AB"}
+        return cls.built(options, options.with_masks)
+
+    @classmethod
+    def built(cls, options: Namespace, with_masks: bool) -> CycleGanModel:
+        sizes = options.norm, BLOCKS[options.netG], with_masks
+        generators = {name: ResnetGenerator(options.ngf, *sizes) for name in "AB"}
         discriminators = {
-            name: PatchDiscriminator(options.ndf, options.n_layers_D, options.norm, masks) for name in "AB"
+            name: PatchDiscriminator(options.ndf, options.n_layers_D, options.norm, with_masks) for name in "AB"
         }
-        for network in (*generators.values(), *discriminators.values()):
-            initialise(network, options.init_type, options.init_gain)
-        return cls(
-            generators,
-            discriminators,
-            with_masks=masks,
-            lambdas={"A": options.lambda_A, "B": options.lambda_B, "idt": options.lambda_idt},
-            least_squares=not options.no_lsgan,
-            pool_size=options.pool_size,
-            seed=options.seed,
-            lr=options.lr,
-            lr_D=options.lr_D,
-            beta1=options.beta1,
-        )
+        initialise_all((*generators.values(), *discriminators.values()), options)
+        lambdas = {"A": options.lambda_A, "B": options.lambda_B, "idt": options.lambda_idt}
+        return cls(generators, discriminators, with_masks=with_masks, lambdas=lambdas, **arguments(options))
+
+
+def add_shared_flags(group: _ArgumentGroup) -> None:
+    """Those of CycleGAN with and without masks."""
+    group.add_argument("--netG", choices=tuple(BLOCKS), default="resnet_9blocks", help="generator")
+    group.add_argument("--netD", choices=("basic", "n_layers"), default="basic", help="discriminator (both alike)")
+    add_weights(group, 0.5, "--lambda_identity")

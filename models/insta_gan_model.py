@@ -10,24 +10,24 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import cached
 
-from instagan.blocks import initialise
 from instagan.discriminators import SetDiscriminator
 from instagan.flag_types import finite, whole
 from instagan.generators import SetGenerator
 from instagan.image_pool import ImagePool
 from instagan.instances import InstanceBatch, UnpairedBatch
-from instagan.losses import context_l1, lsgan, set_l1, vanilla
+from instagan.losses import context_l1, set_l1
 from instagan.sequential import MiniBatch, sequential_mini_batches, translate_in_order
+from models.adversarial_model import AdversarialModel, add_weights, arguments, initialise_all
 from models.allocator import return_free_pages
 from models.base_model import (
     Losses,
     Pictures,
-    TranslationModel,
     backpropagate,
     descend,
     frozen,
@@ -37,7 +37,6 @@ from models.base_model import (
     weighted,
 )
 from models.global_batch import GlobalBatch
-from models.optimizer import GuardedAdam
 
 SET_ORDERS = ("decreasing", "random")
 FEW_MINI_BATCHES = 2
@@ -89,7 +88,7 @@ class Judged:
     shown: Sequence[InstanceBatch]
 
 
-class InstaGanModel(TranslationModel):
+class InstaGanModel(AdversarialModel):
     """Set generators and discriminators trained with the losses of the paper, a few instances at a time."""
 
     not_inherited = ("ins_max",)
@@ -103,27 +102,16 @@ class InstaGanModel(TranslationModel):
         ins_per: int = 2,
         set_order: str = "decreasing",
         lambdas: dict[str, float] | None = None,
-        least_squares: bool = True,
-        pool_size: int = 50,
-        seed: int = 0,
-        lr: float = 2e-4,
-        lr_D: float | None = None,
-        beta1: float = 0.5,
+        **adversarial: Any,
     ) -> None:
-        """Networks by source domain: generators["A"] translates A -> B, discriminators["A"] judges its results.
+        """ins_max: most instances of a picture that are taken (None: all), ins_per: how many at a time.
 
-        ins_max: most instances of a picture that are taken (None: all), ins_per: how many at a time.
         lambdas: weights "A", "B" (cycle, by source domain), "idt", "ctx" (relative to those); paper: 10, 10, 1, 1.
+        The rest is ``AdversarialModel``'s.
         """
-        super().__init__()
+        super().__init__(generators, discriminators, **adversarial)
         weights = {"A": 10.0, "B": 10.0, "idt": 1.0, "ctx": 1.0} | (lambdas or {})
-        self.networks = nn.ModuleDict(
-            {f"G_{name}": net for name, net in generators.items()}
-            | {f"D_{name}": net for name, net in discriminators.items()}
-        )
-        self.pools = {name: ImagePool(pool_size, seed + place) for place, name in enumerate("AB")}
         self.ins_max, self.ins_per, self.set_order = ins_max, ins_per, set_order
-        self.gan_loss = lsgan if least_squares else vanilla
         self.directions = [
             Direction(
                 source, target, generators[source], generators[target], discriminators[source], self.pools[source],
@@ -133,10 +121,6 @@ class InstaGanModel(TranslationModel):
             )
             for source, target in ("AB", "BA")
         ]  # fmt: skip
-        self.optimizer_G, self.optimizer_D = (
-            GuardedAdam([p for net in nets.values() for p in net.parameters()], rate, beta1)
-            for nets, rate in ((generators, lr), (discriminators, lr if lr_D is None else lr_D))
-        )
 
     def training_step(self, *pairs: UnpairedBatch, joint: GlobalBatch | None = None) -> tuple[Losses, Pictures]:
         """One step on batches of B pairs; losses are means over the mini-batches that each direction took part in."""
@@ -285,9 +269,6 @@ class InstaGanModel(TranslationModel):
         (way,) = (way for way in self.directions if way.target.lower() == to)
         return translate_in_order(way.G, source, self._order(source), self.ins_per, self.ins_max)
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"G": self.optimizer_G, "D": self.optimizer_D}
-
     @staticmethod
     def dataset_mode(options: Namespace) -> str:
         return "unaligned_seg"
@@ -307,32 +288,21 @@ class InstaGanModel(TranslationModel):
             help="most instances of a picture that are translated" + ("" if training else " (default: all)"),
         )
         group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
-        group.add_argument("--lambda_A", type=finite(), default=10.0, help="weight of the cycle loss A -> B -> A")
-        group.add_argument("--lambda_B", type=finite(), default=10.0, help="weight of the cycle loss B -> A -> B")
-        group.add_argument(
-            "--lambda_idt", type=finite(), default=1.0, help="identity loss, relative to lambda_A and _B"
-        )
+        add_weights(group, 1.0)
         group.add_argument("--lambda_ctx", type=finite(), default=1.0, help="context loss, relative to lambda_A and _B")
 
     @classmethod
     def from_options(cls, options: Namespace) -> InstaGanModel:
         generators = {name: SetGenerator(options.ngf, options.norm) for name in "AB"}
         discriminators = {name: SetDiscriminator(options.ndf, options.n_layers_D, options.norm) for name in "AB"}
-        for network in (*generators.values(), *discriminators.values()):
-            initialise(network, options.init_type, options.init_gain)
+        initialise_all((*generators.values(), *discriminators.values()), options)
+        lambdas = {"A": options.lambda_A, "B": options.lambda_B, "idt": options.lambda_idt, "ctx": options.lambda_ctx}
         return cls(
             generators,
             discriminators,
             ins_max=options.ins_max,
             ins_per=options.ins_per,
             set_order=options.set_order,
-            lambdas={
-                "A": options.lambda_A, "B": options.lambda_B, "idt": options.lambda_idt, "ctx": options.lambda_ctx
-            },
-            least_squares=not options.no_lsgan,
-            pool_size=options.pool_size,
-            seed=options.seed,
-            lr=options.lr,
-            lr_D=options.lr_D,
-            beta1=options.beta1,
-        )  # fmt: skip
+            lambdas=lambdas,
+            **arguments(options),
+        )

@@ -31,11 +31,11 @@ from scripts.shapes.judging import (  # noqa: E402
     LEAST_OVERLAP,
     background_differences,
     has_colour,
+    is_shape,
     overlap,
     palette,
     read_mask,
     read_picture,
-    shape_of,
 )
 
 LEAST_SHAPE, LARGEST_BACKGROUND, LEAST_COLOUR = 0.95, 0.04, 0.95
@@ -97,7 +97,7 @@ def measure(
         for slot, (was, mask) in enumerate(zip(before, after, strict=True)):
             in_place = overlap(mask, was) >= LEAST_OVERLAP
             unseen = others(before, after, slot) & ~mask if "level" in truth else None
-            shapes.append(in_place and shape_of(mask, outlines, unseen) == domains[target]["shape"])
+            shapes.append(in_place and is_shape(mask, domains[target]["shape"], outlines, unseen))
             colours.append(has_colour(fake, mask, wanted, other))
     if not differences:
         return None

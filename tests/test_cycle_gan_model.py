@@ -6,8 +6,11 @@ import torch
 from instagan.blocks import initialise
 from instagan.discriminators import PatchDiscriminator
 from instagan.generators import ResnetGenerator
+from models import MODELS
 from models.cycle_gan_model import CycleGanModel
+from options.parse import parse_training
 from tests.batches import assert_same, random_batch, random_pair
+from tests.programs import ROOT
 
 
 def small_model(with_masks: bool, **changes) -> CycleGanModel:
@@ -62,3 +65,18 @@ def test_translate_gives_one_slot_at_the_most(with_masks):
     assert_same(fake[[1]], model.translate(source[[1]], to="a"), 1e-5)
     if with_masks:
         assert fake.present.tolist() == [[True], [False]]
+
+
+def test_cycle_gan_seg_is_cycle_gan_with_masks():
+    said = ["--dataroot", str(ROOT), "--ngf", "4", "--ndf", "4"]
+    trained = []
+    for flags in (("--model", "cycle_gan", "--with_masks"), ("--model", "cycle_gan_seg")):
+        options = parse_training([*said, *flags]).values
+        assert options.dataset_mode == "unaligned_seg"
+        torch.manual_seed(0)
+        model = MODELS[options.model].from_options(options)
+        losses, _ = model.training_step(random_pair([2, 1], [1, 3]))
+        trained.append(({name: loss.item() for name, loss in losses.items()}, model.state()["networks"]))
+    (losses, weights), (other_losses, other_weights) = trained
+    assert losses == other_losses
+    assert all(torch.equal(tensor, other_weights[net][key]) for net in weights for key, tensor in weights[net].items())

@@ -78,6 +78,7 @@ def test_the_docstring_runs(run, tmp_path, monkeypatch):
         ("--norm", "none"),
         ("--model", "cycle_gan", "--netG", "resnet_6blocks"),
         ("--model", "cycle_gan", "--with_masks"),
+        ("--model", "cycle_gan_seg"),
     ],
     ids=" ".join,
 )
@@ -341,7 +342,7 @@ def test_bad_input_is_one_sentence_that_names_it(t, run, tmp_path):
 def test_another_method_and_another_version_are_refused(tmp_path):
     run, _ = tiny_run(tmp_path)
     for change, reason in (
-        ({"model": "munit"}, "--model munit; only insta_gan and cycle_gan"),
+        ({"model": "munit"}, "--model munit; only insta_gan, cycle_gan, cycle_gan_seg"),
         ({"norm": "layer2"}, "--norm layer2, which this version does not know"),
     ):
         content = run.load("latest")

@@ -35,7 +35,7 @@ TOLD = (
 )
 """Names of the options that say how a model translates: what a checkpoint keeps of its run's options."""
 
-METHODS = ("insta_gan", "cycle_gan")
+METHODS = ("insta_gan", "cycle_gan", "cycle_gan_seg")
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 PUBLISHED = re.compile(r"(?P<epoch>.+)_net_G_(?P<source>[AB])\.pth")
 OPTIONS = "options.yaml"
@@ -160,7 +160,7 @@ def _checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     method = options.get("model", METHODS[0])
     if method not in METHODS:
         raise InputError(
-            f"{where} was trained with --model {method}; only {' and '.join(METHODS)} can be used without its program"
+            f"{where} was trained with --model {method}; only {', '.join(METHODS)} can be used without its program"
         )
     return {name: options[name] for name in TOLD if options.get(name) is not None}
 

@@ -108,17 +108,23 @@ def shape_of(mask: np.ndarray, outlines: dict[str, Outline], unseen: np.ndarray 
     None too if an ellipse fits better than every outline, or nothing fits well: blobs, fragments, noise, an empty mask.
     unseen: as in ``fit``.
     """
+    return next((name for name in outlines if is_shape(mask, name, outlines, unseen)), None)
+
+
+def is_shape(mask: np.ndarray, name: str, outlines: dict[str, Outline], unseen: np.ndarray | None = None) -> bool:
+    """Whether ``shape_of`` would give this name; quick where it does not fit."""
     mask = mask if unseen is None else mask & ~unseen
     if np.count_nonzero(mask) < LEAST_AREA:
-        return None
-    fits = {name: fit(mask, outline, unseen) for name, outline in outlines.items()}
-    best = max(fits, key=lambda name: fits[name])
-    return best if fits[best] >= LEAST_FIT and fits[best] > fit(mask, ellipse_like(mask), unseen) else None
+        return False
+    found = fit(mask, outlines[name], unseen)
+    rivals = (*(outline for other, outline in outlines.items() if other != name), ellipse_like(mask))
+    return found >= LEAST_FIT and all(fit(mask, rival, unseen) < found for rival in rivals)
 
 
-def palette(domain: dict[str, Any]) -> np.ndarray:
-    """Colours that fill the domain's ranges of hue, saturation and value: (K, 3) RGB in [0, 1]."""
-    ranges = (np.linspace(*domain[key], count) for key, count in (("hue", 25), ("saturation", 5), ("value", 5)))
+def palette(domain: dict[str, Any], counts: tuple[int, int, int] = (25, 5, 5)) -> np.ndarray:
+    """So many colours that fill the domain's ranges of hue, saturation and value: (K, 3) RGB in [0, 1]."""
+    keys = ("hue", "saturation", "value")
+    ranges = (np.linspace(*domain[key], count) for key, count in zip(keys, counts, strict=True))
     return np.array([colorsys.hsv_to_rgb(hue % 1, saturation, value) for hue, saturation, value in product(*ranges)])
 
 

@@ -1,0 +1,242 @@
+"""The ablation: figures are known where translations are, runs are kept and resumed, the document follows from them."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scripts import ablation
+from scripts.ablations import report, study
+from scripts.ablations.methods import METHODS, ONE_STEP, SEQUENTIAL, inferring
+from scripts.ablations.references import NOTHING, PAINT, PERFECT, look_at_references
+from scripts.ablations.study import STEPS, TIME, Study, cells, counts_of
+from scripts.ablations.validation import NOBODY, Validation, shares, territories
+from tests.programs import sentence
+
+TINY = Study("hard", size=48, ngf=4, train=4, val=6, steps=2, seconds=0.001, lr=5e-4)
+FLAGS = ("--quick", "--seeds", "0", "--train", "4", "--steps", "2", "--seconds", "0.001")
+
+
+def run_of(method: str, seed: int, translated: int, background: float = 0.02, seconds: float = 60.0) -> dict:
+    """A run as a file holds it: of 10 instances in pictures of 1 and as many in those of 8 so many are translated."""
+    masks = method != "cycle_gan"
+    sums = {
+        "pictures": 10, "instances": 10, "translated": translated, "instances_with_masks": 10 * masks,
+        "masks": 5 * masks, "colour": 10, "background": background * 100, "background_pixels": 100,
+        "distractors": 0.0, "distractor_pixels": 0,
+    }  # fmt: skip
+    looks = [{"to": "b", "count": count, **sums} for count in (1, 8)]
+    look = {
+        "steps": 7, "seconds": seconds, "losses": {"G_A": 0.25, "G_B": 0.75},
+        "inference": dict.fromkeys(METHODS[method].inference, looks),
+    }  # fmt: skip
+    settings = Study("hard", 64, 12, 100, 30, 400, 160.0, 5e-4).settings()
+    return {
+        "settings": settings, "method": method, "seed": seed, "parameters": 1000, "torch": "2.0",
+        "looks": {STEPS: look, TIME: look},
+    }  # fmt: skip
+
+
+def three_seeds(**translated: tuple[int, int, int]) -> list[dict]:
+    return [run_of(method, seed, of[seed]) for method, of in translated.items() for seed in range(3)]
+
+
+def rows(text: str, heading: str) -> dict[str, list[str]]:
+    """The table that follows a heading or line: first cell -> all cells."""
+    lines = text.partition(heading)[2].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    cells_of = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:] if line[:1] == "|"]
+    stop = next((number for number, line in enumerate(lines[start:]) if not line.startswith("|")), len(lines))
+    return {row[0]: row for row in cells_of[:stop]}
+
+
+@pytest.fixture(scope="module")
+def validation(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    dataroot = Study("hard", size=64, ngf=4, train=4, val=12, steps=1, seconds=1.0, lr=5e-4).draw(folder)
+    ready = Study("hard", size=64, ngf=4, train=4, val=12, steps=1, seconds=1.0, lr=5e-4).ready(folder, "cycle_gan", 0)
+    return Validation.of(ready.resolved.values), dataroot
+
+
+def test_known_translations_have_known_figures(validation):
+    found = {name: shares(sums) for name, sums in look_at_references(*validation).items()}
+    perfect, nothing, paint = (found[name] for name in (PERFECT, NOTHING, PAINT))
+    assert perfect["translated"] > 0.85 and perfect["masks"] > 0.95 and perfect["colour"] == 1
+    assert perfect["background"] < 0.001 and perfect["distractors"] < 0.001
+    assert nothing == {"translated": 0, "masks": 0, "colour": 0, "background": 0, "distractors": 0}
+    assert paint["translated"] == 0 and paint["colour"] == 1
+    assert paint["background"] > 0.2 and paint["distractors"] > 0.2
+
+
+def test_half_of_the_instances_translated_is_half(validation):
+    """In pictures of two instances, the first is translated and the other is not: in picture and masks."""
+    looked, dataroot = validation
+    truth = json.loads((dataroot / "shapes.json").read_text())["pictures"]
+
+    class Half:
+        def translate(self, source, to):
+            from scripts.ablations.references import DOMAINS, draw_translations
+
+            start = "valA/" if to == "b" else "valB/"
+            told = [picture for key, picture in sorted(truth.items()) if key.startswith(start)]
+            whole = draw_translations(source, DOMAINS["ab".index(to)], told)
+            mine = torch.from_numpy(
+                np.stack([scene.territory == 0 for scene in looked.directions["ba".index(to)].scenes])
+            )
+            image = torch.where(mine[:, None], whole.image, source.image)
+            masks = torch.cat([whole.masks[:, :1], source.masks[:, 1:]], dim=1)
+            return type(source)(image, masks, source.present, source.labels)
+
+    sums = [one for one in looked.look(Half()) if one["count"] == 2]
+    assert sum(one["instances"] for one in sums) == 8
+    assert shares(sums)["translated"] == shares(sums)["masks"] == shares(sums)["colour"] == 0.5
+
+
+def test_a_territory_is_what_is_near_and_nearest():
+    one, other = np.zeros((50, 50), bool), np.zeros((50, 50), bool)
+    one[20:30, 10:20], other[20:30, 22:32] = True, True
+    found = territories([one, other])
+    assert (found[one] == 0).all() and (found[other] == 1).all()
+    assert found[25, 20] == 0 and found[25, 21] == 1 and found[25, 8] == 0
+    assert found[25, 5] == found[40, 15] == NOBODY
+
+
+def test_inference_takes_all_instances_and_leaves_the_model_alone(tmp_path):
+    TINY.draw(tmp_path)
+    ready = TINY.ready(tmp_path, "sequential", 0)
+    model, batch = ready.model, Validation.of(ready.resolved.values).directions[0].batch
+    assert batch.slot_count == 8 and model.ins_max == 4
+    found = {scheme: inferring(model, scheme).translate(batch) for scheme in (ONE_STEP, SEQUENTIAL)}
+    assert all(torch.equal(fake.present, batch.present) for fake in found.values())
+    few, many = (batch.present.sum(1) <= 2), (batch.present.sum(1) > 2)
+    assert torch.allclose(found[ONE_STEP].image[few], found[SEQUENTIAL].image[few], atol=1e-4)
+    assert (found[ONE_STEP].image - found[SEQUENTIAL].image)[many].abs().amax((1, 2, 3)).min() > 1e-3
+    assert (model.ins_max, model.ins_per) == (4, 2)
+
+
+def test_methods_differ_in_what_they_are_named_for(tmp_path):
+    TINY.draw(tmp_path)
+    ready = {method: TINY.ready(tmp_path, method, 0) for method in METHODS}
+    names = {
+        method: set(one.model.training_step(*next(one.rounds(one.start, lambda: 0))[0])[0])
+        for method, one in ready.items()
+    }
+    assert {method for method, losses in names.items() if "ctx_A" in losses} == {"context", "sequential"}
+    told = {method: vars(one.resolved.values) for method, one in ready.items()}
+    assert [told[method]["ins_per"] for method in ("insta_gan", "context", "sequential")] == [4, 4, 2]
+    assert {one["lambda_idt"] for one in told.values()} == {1.0}
+    assert {one["lr"] for one in told.values()} == {5e-4}
+
+
+def test_a_run_is_looked_at_when_each_budget_is_used_up(tmp_path, monkeypatch):
+    """A clock by which every step takes a second."""
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(study.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(Validation, "look", lambda self, model: [])
+    both = Study("hard", size=48, ngf=4, train=4, val=6, steps=2, seconds=3.5, lr=5e-4)
+    both.draw(tmp_path)
+    looks = both.run(tmp_path, tmp_path, "cycle_gan", 0)["looks"]
+    assert (looks[STEPS]["steps"], looks[STEPS]["seconds"]) == (2, 2)
+    assert (looks[TIME]["steps"], looks[TIME]["seconds"]) == (4, 4)
+    assert set(looks[STEPS]["losses"]) == {f"{kind}_{way}" for kind in ("G", "D", "cyc", "idt") for way in "AB"}
+
+
+def test_training_is_repeatable(tmp_path, monkeypatch):
+    monkeypatch.setattr(Validation, "look", lambda self, model: [])
+    TINY.draw(tmp_path)
+    first, again = (TINY.run(tmp_path, tmp_path, "sequential", 1)["looks"][STEPS]["losses"] for _ in range(2))
+    assert first == again
+
+
+def test_end_to_end_resumed_and_reported(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    methods = ("cycle_gan", "context", "sequential")
+    assert ablation.main([*FLAGS, "--methods", "cycle_gan"]) == 0
+    trained = []
+    real = Study.run
+    monkeypatch.setattr(Study, "run", lambda *args: trained.append(args[3:]) or real(*args))
+    assert ablation.main([*FLAGS, "--methods", *methods]) == 0
+    assert trained == [("context", 0), ("sequential", 0)]
+    folder = Path("results/ablation_quick")
+    assert {path.name for path in folder.glob("*.json")} == {
+        "references.json", *(f"{method}-seed0.json" for method in methods)
+    }  # fmt: skip
+    page = folder / "ablation.md"
+    text = page.read_text()
+    assert list(rows(text, "## Equal steps"))[2:5] == [METHODS[method].title for method in methods]
+    assert "images/ablation.png" in text and Image.open(folder / "images" / "ablation.png").width > 1000
+    assert "1 of 3" not in capsys.readouterr().err.splitlines()[-1]
+
+    page.write_text(text.replace(report.NOTES, f"{report.NOTES}\nBecause of this."))
+    (folder / "context-seed0.json").unlink()
+    monkeypatch.setattr(Study, "run", None)
+    assert ablation.main([*FLAGS, "--report"]) == 0
+    after = page.read_text()
+    assert "Because of this." in after and METHODS["context"].title not in rows(after, "## Equal steps")
+    assert not list(folder.rglob("*.part"))
+
+    said = sentence(capsys, ablation.main, *FLAGS, "--lr", "0.01", "--methods", "cycle_gan")
+    assert "cycle_gan-seed0.json holds a run with lr 0.0005" in said
+    (folder / "cycle_gan-seed0.json").write_text("{")
+    assert "cycle_gan-seed0.json is not a run" in sentence(capsys, ablation.main, *FLAGS, "--report")
+
+
+def test_what_cannot_be_reported_is_named(tmp_path, capsys):
+    empty = sentence(capsys, ablation.main, "--report", "--runs", tmp_path)
+    assert "holds no finished run" in empty
+    for seed, run in enumerate((run_of("context", 0, 1), run_of("context", 1, 1))):
+        run["settings"]["steps"] += seed
+        (tmp_path / f"context-seed{seed}.json").write_text(json.dumps(run))
+    assert "other settings" in sentence(capsys, ablation.main, "--report", "--runs", tmp_path)
+    (tmp_path / "file").write_text("")
+    assert "--runs" in sentence(capsys, ablation.main, "--quick", "--runs", tmp_path / "file")
+
+
+def test_a_loss_that_is_not_finite_ends_the_study(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = sentence(capsys, ablation.main, *FLAGS, "--lr", "1e30", "--seconds", "99", "--methods", "cycle_gan")
+    assert "is not finite; lower --lr" in said
+    assert not list(Path("results").rglob("cycle_gan*"))
+
+
+def test_the_tables_hold_means_and_deviations_of_the_runs():
+    text = report.document(three_seeds(cycle_gan=(2, 4, 6), context=(5, 5, 5)), {}, "", None)
+    found = rows(text, "## Equal steps")
+    assert found["CycleGAN"] == [
+        "CycleGAN", "1,000", "7 ± 0", "60 ± 0", "40.0% ± 20.0%", "", "100.0% ± 0.0%", "0.0200 ± 0.0000", "",
+    ]  # fmt: skip
+    assert found["+ context loss"][4:6] == ["50.0% ± 0.0%", "50.0% ± 0.0%"]
+    by_count = rows(text, "Translated, by the number of instances")
+    assert by_count["instances"][1:] == ["1", "8"] and by_count["CycleGAN"][1:] == ["40.0% ± 20.0%"] * 2
+    assert "6 minutes of one processor" in re.sub(r"\s+", " ", text)
+    assert rows(text, "## Losses")["equal steps"][2:] == ["0.500", "", "", "", ""]
+    assert "--seeds 0 1 2 --level hard --size 64 --ngf 12 --train 100 --val 30 --steps 400 --seconds 160 " in text
+
+
+def test_a_claim_needs_all_seeds():
+    assert report.verdict([0.1, 0.2], 1) == report.verdict([-0.1, -0.2], -1) == "holds"
+    assert report.verdict([-0.1, -0.2], 1) == "reversed"
+    assert report.verdict([0.1, -0.2], 1) == report.verdict([0.1, 0.0], 1) == "undecided"
+    assert report.verdict([], 1) == "-"
+    runs = three_seeds(cycle_gan=(2, 4, 6), cycle_gan_seg=(3, 5, 8), insta_gan=(2, 4, 7))
+    claims = rows(report.document(runs, {}, "", None), "## Is the paper's order")
+    assert claims["masks help: CycleGAN+Seg over CycleGAN"][1:3] == ["+10.0% / +10.0% / +20.0%", "holds"]
+    assert claims["a set of masks over their union: InstaGAN over CycleGAN+Seg"][2] == "reversed"
+    assert claims["sequential over one-step, in both"][1:3] == ["-", "-"]
+
+
+def test_notes_stay_and_nothing_else():
+    runs = three_seeds(context=(1, 2, 3))
+    written = report.document(runs, {}, "By hand.\n\nMore.", None)
+    assert report.notes_in(written) == "By hand.\n\nMore."
+    assert report.notes_in("# Something else") == ""
+    assert report.document(runs, {}, report.notes_in(written), None) == written
+
+
+def test_a_study_that_is_stopped_early_has_something_on_every_method():
+    assert list(cells(["cycle_gan", "context"], [0, 1]))[:2] == [("cycle_gan", 0), ("context", 0)]
+    assert counts_of("hard") == [1, 2, 3, 4, 6, 8] and counts_of("plain") == [1, 2, 3, 4]
