@@ -12,31 +12,22 @@ An instance without a translated mask counts as failed in 1 and 3.
 from __future__ import annotations
 
 import argparse
-import colorsys
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-LEAST_FIT = 0.8
-"""A mask is a shape only if its intersection over union with the best placed one reaches this."""
-LEAST_OVERLAP = 0.25
-"""A translated mask is in place if its intersection over union with the source mask reaches this."""
-LARGEST_COLOUR_DISTANCE = 0.25
-"""A mean colour farther than this from every colour of a domain belongs to none; RGB cube with side 1."""
-LEAST_AREA = 16
-"""A mask of fewer pixels could be anything."""
-LEAST_SHAPE, LARGEST_BACKGROUND, LEAST_COLOUR = 0.95, 0.04, 0.95
-DISC = np.array([(math.cos(2 * math.pi * k / 16), math.sin(2 * math.pi * k / 16)) for k in range(16)])
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-Outline = Sequence[Sequence[float]] | np.ndarray
+from instagan.metrics.agreement import overlap  # noqa: E402
+from instagan.metrics.shapes import LEAST_OVERLAP, has_colour, palette, shape_of  # noqa: E402
+
+LEAST_SHAPE, LARGEST_BACKGROUND, LEAST_COLOUR = 0.95, 0.04, 0.95
 
 
 @dataclass(frozen=True)
@@ -55,96 +46,6 @@ class Figures:
             and self.background_error <= LARGEST_BACKGROUND
             and self.colour_share >= LEAST_COLOUR
         )
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks (H, W) bool; 0 if both are empty."""
-    either = np.count_nonzero(one | other)
-    return float(np.count_nonzero(one & other) / either) if either else 0.0
-
-
-def fit(mask: np.ndarray, outline: Outline) -> float:
-    """Best intersection over union of a mask (H, W) bool, not empty, with the shape at any place, size and angle.
-
-    outline: corners of a convex shape around its centre of gravity. Starts from the mask's own centre and area with
-    24 angles and three sizes, then refines the best in ever smaller steps.
-    """
-    lines, columns = np.nonzero(mask)
-    margin = 2 + (max(np.ptp(lines), np.ptp(columns)) + 1) // 4
-    top, left = max(lines.min() - margin, 0), max(columns.min() - margin, 0)
-    part = mask[top : lines.max() + margin + 1, left : columns.max() + margin + 1]
-    step = math.ceil(max(part.shape) / 48)  # a coarser grid is enough for a large mask
-    part = part[::step, ::step]
-    y, x = np.indices(part.shape, dtype=np.float32).reshape(2, -1)  # (P,) each
-    inside = part.ravel()  # (P,)
-
-    start = np.asarray(outline, dtype=np.float64)
-    along = np.roll(start, -1, axis=0) - start
-    normals = np.stack([along[:, 1], -along[:, 0]], axis=1) / np.hypot(along[:, 0], along[:, 1])[:, None]  # (E, 2)
-    distances = (normals * start).sum(1)  # (E,)
-    normals, distances = normals * np.sign(distances)[:, None], np.abs(distances)
-    unit_area = np.abs(start[:, 0] * along[:, 1] - start[:, 1] * along[:, 0]).sum() / 2
-
-    def scores(places: np.ndarray) -> np.ndarray:
-        """Places (K, 4) as x, y, size, angle -> intersection over union (K,)."""
-        away_x = (x - places[:, :1]) / places[:, 2:3]  # (K, P)
-        away_y = (y - places[:, 1:2]) / places[:, 2:3]
-        covered = np.ones(away_x.shape, dtype=bool)
-        cosine, sine = np.cos(places[:, 3:]), np.sin(places[:, 3:])  # (K, 1)
-        for (normal_x, normal_y), distance in zip(normals, distances, strict=True):
-            turned_x, turned_y = cosine * normal_x - sine * normal_y, sine * normal_x + cosine * normal_y
-            covered &= turned_x * away_x + turned_y * away_y <= distance
-        both = (covered & inside).sum(1)
-        return both / (covered.sum(1) + inside.sum() - both)
-
-    size = math.sqrt(inside.sum() / unit_area)
-    angles = np.radians(np.arange(0, 120, 5))
-    places = np.array([(x[inside].mean(), y[inside].mean(), size * k, a) for k in (0.9, 1, 1.1) for a in angles], "f")
-    moves = np.array(list(product((0, -1, 1), repeat=4)), "f") * np.array([size, size, size, 0.8], "f") / 12
-    found = scores(places)
-    for _ in range(5):
-        places = places[found.argmax()] + moves  # (81, 4); the first is the best so far
-        found = scores(places)
-        moves = moves / 2
-    return float(found.max())
-
-
-def ellipse_like(mask: np.ndarray) -> np.ndarray:
-    """Corners (16, 2) of the ellipse with the second moments of a mask (H, W) bool; the rival of every other shape."""
-    lines, columns = np.nonzero(mask)
-    variances, axes = np.linalg.eigh(np.cov(np.stack([columns, lines])) + np.eye(2) / 12)
-    radii = np.sqrt(variances / np.sqrt(variances.prod()))
-    return DISC @ (axes * radii) @ axes.T
-
-
-def shape_of(mask: np.ndarray, outlines: dict[str, Outline]) -> str | None:
-    """The shape of a mask (H, W) bool: the name of its best fitting outline; None if it is none of them.
-
-    None too if an ellipse fits better than every outline, or nothing fits well: blobs, fragments, noise, an empty mask.
-    """
-    if np.count_nonzero(mask) < LEAST_AREA:
-        return None
-    fits = {name: fit(mask, outline) for name, outline in outlines.items()}
-    best = max(fits, key=lambda name: fits[name])
-    return best if fits[best] >= LEAST_FIT and fits[best] > fit(mask, ellipse_like(mask)) else None
-
-
-def palette(domain: dict[str, Any]) -> np.ndarray:
-    """Colours that fill the domain's ranges of hue, saturation and value: (K, 3) RGB in [0, 1]."""
-    ranges = (np.linspace(*domain[key], count) for key, count in (("hue", 25), ("saturation", 5), ("value", 5)))
-    return np.array([colorsys.hsv_to_rgb(hue % 1, saturation, value) for hue, saturation, value in product(*ranges)])
-
-
-def has_colour(picture: np.ndarray, mask: np.ndarray, wanted: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the mean colour inside a mask is near the wanted palette (K, 3), and nearer to it than to the other.
-
-    picture (H, W, 3) in [0, 1], mask (H, W) bool; an empty mask has no colour.
-    """
-    if not mask.any():
-        return False
-    mean = picture[mask].mean(0)
-    to_wanted, to_other = (np.linalg.norm(colours - mean, axis=1).min() for colours in (wanted, other))
-    return bool(to_wanted < to_other and to_wanted <= LARGEST_COLOUR_DISTANCE)
 
 
 def background_differences(real: np.ndarray, fake: np.ndarray, covered: np.ndarray) -> np.ndarray:
