@@ -1,6 +1,6 @@
 """The folder of a run, ``checkpoints/<name>/``: what lies where, saved so that a crash never leaves half a file.
 
-options.yaml      the options, usable as ``--config``     latest.pth, 5.pth, iter_20000.pth   checkpoints
+options.yaml      the options, usable as ``--config``     latest.pth, best.pth, 5.pth, iter_20000.pth   checkpoints
 loss_log.jsonl    one line per logged step                web/index.html                      the page
 
 For translating, a folder may hold published weights instead: latest_net_G_A.pth, latest_net_G_B.pth.
@@ -26,7 +26,7 @@ from models.schedule import Progress
 from options.launch import launch_name
 
 FORMAT = 1
-LATEST = "latest"
+LATEST, BEST = "latest", "best"
 
 
 class RunFolder:

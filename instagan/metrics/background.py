@@ -26,6 +26,8 @@ class Background:
     ssim: float
 
 
+LOST_FROM = 0.1
+"""Mean absolute error from which on a background is as good as lost."""
 LOST = Background(1.0, 0.0, 0.0)
 """Of a translation that claims all of the background for its instances."""
 
@@ -43,6 +45,14 @@ def background(real: np.ndarray, fake: np.ndarray, before: np.ndarray, after: np
     return Background(
         mean_absolute_error(real, fake, free), psnr(real, fake, free), float(ssim_map(real, composite)[free].mean())
     )
+
+
+def kept(mae: float) -> float:
+    """Share of the background that stayed, from its error: 1 without any, falling to 0 at ``LOST_FROM``.
+
+    SSIM would not do: of a smooth background that was painted over with one colour it may find half.
+    """
+    return max(0.0, 1 - mae / LOST_FROM)
 
 
 def mean_absolute_error(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:

@@ -39,16 +39,18 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def kernel_distance(
-    one: np.ndarray, other: np.ndarray, seed: int, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE
+    one: np.ndarray, other: np.ndarray, seed: int, subsets: int = SUBSETS, subset_size: int | None = None
 ) -> KernelDistance:
     """Unbiased squared maximum mean discrepancy with the kernel (x y / D + 1)^3, over random subsets without repeats.
 
-    Binkowski et al., Demystifying MMD GANs, 2018. The same draws as torch-fidelity's for a seed. Subsets are as large
-    as both sets allow, at most ``subset_size``; it may come out a little below 0. Raises ``ValueError`` as above.
+    Binkowski et al., Demystifying MMD GANs, 2018. The same draws as torch-fidelity's for a seed. A subset has
+    ``SUBSET_SIZE`` features, or half of the smaller set if that is less: else all subsets would be alike. It may come
+    out a little below 0. Raises ``ValueError`` as above.
     """
     _check(one, other, LEAST)
     one, other = one.astype(np.float64), other.astype(np.float64)
-    size = min(subset_size, len(one), len(other))
+    fewest = min(len(one), len(other))
+    size = min(SUBSET_SIZE, max(LEAST, fewest // 2)) if subset_size is None else min(subset_size, fewest)
     random = np.random.RandomState(seed)
     found = []
     for _ in range(subsets):

@@ -68,7 +68,7 @@ class Outcome:
         present = before.any((1, 2))  # (N,)
         each = after is not None and len(after) == len(before)
         translated: Masks = tuple(after[present]) if each and after is not None else (None,) * int(present.sum())
-        union = None if after is None else np.any(after, axis=0)
+        union = None if after is None or not len(after) else np.any(after, axis=0)
         return cls(name, real, fake, tuple(before[present]), translated, np.any(before, axis=0), union)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def lpips(weights: Path | None, device: torch.device) -> Lpips:
         raise InputError(
             f"--lpips needs AlexNet's weights, and {file} is not there; pass --weights lpips=FILE or drop --lpips"
         )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torchvision, about how the package calls it
         network = module.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
