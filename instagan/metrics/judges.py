@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,12 @@ class Judges:
     def offline(cls, device: torch.device) -> Judges:
         """Those that need no weights."""
         return cls(device, built_in(device), small())
+
+    def knowing(self, truth: Truth | None) -> Judges:
+        """Where nobody else was asked to find instances, the truth of the embedded example does."""
+        if self.finder or truth is None:
+            return self
+        return replace(self, finder=("the set's truth", truth.agreement))
 
 
 @dataclass(frozen=True, eq=False)

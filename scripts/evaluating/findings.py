@@ -50,7 +50,9 @@ class Report:
     def of(cls, system: System, judges: Judges, seeds: Sequence[int]) -> Report:
         findings = []
         for direction in system.directions:
-            measured = measure(direction.outcomes, direction.references, _with_truth(judges, direction), seeds)
+            measured = measure(
+                direction.outcomes, direction.references, judges.knowing(direction.references.truth), seeds
+            )
             figures = measured.figures + _costs(direction)
             findings.append(Finding(direction, Measured(measured.rows, figures), verdict(figures)))
         return cls(system, judges, seeds, findings, datetime.now(timezone.utc).isoformat(timespec="seconds"))
@@ -108,16 +110,6 @@ class Report:
             **figure.details,
             **self.provenance(),
         }
-
-
-def _with_truth(judges: Judges, direction: Direction) -> Judges:
-    """Where nobody else was asked to find instances, the truth of the embedded example does."""
-    truth = direction.references.truth
-    if judges.finder or truth is None:
-        return judges
-    return Judges(
-        judges.device, judges.features, judges.classifier, judges.lpips, ("the set's truth (colours)", truth.agreement)
-    )
 
 
 def _costs(direction: Direction) -> list[Figure]:
