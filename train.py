@@ -29,8 +29,7 @@ def train(run: ReadyRun) -> int:
         with world.unison():
             if world.leads:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
-                about = run.resolved.changed, run.folder.path, progress, run.loader.pictures, world.size
-                watch = stack.enter_context(Watch.from_options(options, *about))
+                watch = stack.enter_context(Watch.from_options(options, *run.about))
         check = FiniteCheck(model, world, options.on_nan, watch.message if watch else None)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
@@ -48,6 +47,7 @@ def train(run: ReadyRun) -> int:
                     check.step(progress.steps, losses, pairs, now=saves or progress.in_epoch >= run.loader.pictures)
                     if watch:
                         watch.step(before, progress, pairs[0], losses, pictures, rates, data_wait)
+                    run.evaluate(before, progress, watch.evaluated if watch else None)
                     if saves:
                         run.save(progress, LATEST, *([f"iter_{progress.pictures}"] if options.save_by_iter else []))
                     if progress.steps >= last_step:

@@ -12,10 +12,17 @@ from data.cache import KINDS
 from data.placement import MODES
 from instagan.blocks import INITIALISERS, NORMS
 from instagan.flag_types import finite, real, whole
+from instagan.metrics.figures import METRICS
+from instagan.metrics.measuring import MEASURED
 from models import MODELS
 from models.finite import ON_NAN
 from models.schedule import POLICIES
 
+EVALUATED = tuple(name for name in MEASURED if name != "background_lpips")
+"""Figures that need no weights of other programs."""
+BEST_METRICS = tuple(name for name in EVALUATED if METRICS[name].better)
+DEFAULT_METRICS = ("background_mae", "background_ssim", "instance_score", "balance", "fid")
+DEFAULT_BEST = "balance"
 SIZES = ("load_size_w", "load_size_h", "fine_size_w", "fine_size_h")
 PRECISIONS = ("fp32", "bf16", "fp16")
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
@@ -41,7 +48,7 @@ def _add_run(group: _ArgumentGroup) -> None:
     group.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of weights, data and pools")
     group.add_argument("--deterministic", action="store_true", help="only deterministic GPU algorithms (slower)")
     group.add_argument("--verbose", action="store_true", help="print the networks")
-    group.add_argument("--epoch", default="latest", help="checkpoint to load: an epoch's number, or latest")
+    group.add_argument("--epoch", default="latest", help="checkpoint to load: an epoch's number, latest, or best")
     group.add_argument("--load_iter", type=whole(0), default=0, help="load checkpoint iter_N instead, if not 0")
 
 
@@ -97,6 +104,7 @@ def add_training(parser: ArgumentParser) -> None:
     _add_schedule(parser.add_argument_group("training"))
     _add_saving(parser.add_argument_group("saving"))
     _add_watching(parser.add_argument_group("watching"))
+    _add_evaluating(parser.add_argument_group("evaluating"))
 
 
 def _add_schedule(group: _ArgumentGroup) -> None:
@@ -149,6 +157,22 @@ def _add_watching(group: _ArgumentGroup) -> None:
     group.add_argument("--display_env", default="main", help="environment in Visdom")
     group.add_argument("--display_port", type=whole(1, 65535), default=8097, help="port of Visdom")
     group.add_argument("--tensorboard", action="store_true", help="write TensorBoard events as well")
+
+
+def _add_evaluating(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--eval_freq", type=whole(0), default=0, help="pictures between evaluations on validation pictures; 0 for none"
+    )
+    group.add_argument("--eval_phase", default="val", help="which folders: <eval_phase>A, <eval_phase>A_seg, ...")
+    group.add_argument("--eval_size", type=whole(1), default=16, help="pictures of each domain, always the first ones")
+    group.add_argument(
+        "--eval_metrics", nargs="+", choices=EVALUATED, default=list(DEFAULT_METRICS), metavar="METRIC",
+        help=f"what is found of them: {', '.join(EVALUATED)}; docs/evaluation.md",
+    )  # fmt: skip
+    group.add_argument(
+        "--best_metric", choices=BEST_METRICS, default=DEFAULT_BEST, metavar="METRIC",
+        help="the checkpoint with the best value, mean of both directions, is kept as best",
+    )  # fmt: skip
 
 
 def add_testing(parser: ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from instagan.discriminators import smallest_side
 from instagan.errors import InputError
 from models import MODELS
 from options import flags
-from options.run_folder import LATEST, RunFolder
+from options.run_folder import BEST, LATEST, RunFolder
 
 REFUSED = {
     ("norm", "batch"): "rows of a batch, and instances of a picture, would depend on each other",
@@ -212,8 +212,8 @@ def _resolve(options: Namespace, typed: frozenset[str]) -> None:
         if getattr(options, name) != 3:
             raise InputError(f"--{name} {getattr(options, name)}: pictures are read as RGB; use 3")
     _check_sizes(options)
-    if options.epoch != LATEST and not options.epoch.isdecimal():
-        raise InputError(f"--epoch {options.epoch}: pass the number of an epoch, or {LATEST}")
+    if options.epoch not in (LATEST, BEST) and not options.epoch.isdecimal():
+        raise InputError(f"--epoch {options.epoch}: pass the number of an epoch, {LATEST} or {BEST}")
     DATASETS[options.dataset_mode].check(options)
     if "/" in options.phase or "\\" in options.phase:
         raise InputError(f"--phase {options.phase} must be the beginning of folder names, such as train")

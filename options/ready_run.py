@@ -13,17 +13,19 @@ from instagan.instances import UnpairedBatch
 from models.base_model import TranslationModel
 from models.global_batch import GlobalBatch, rounds
 from models.parallel import World
-from models.schedule import Progress
+from models.schedule import Progress, due
 from options.build import open_run, training_dataset
 from options.device import choose_device, prepare, workers
 from options.execution import build_model
 from options.parse import Resolved, parse_training
 from options.run_folder import RunFolder, restore
+from options.trial import Tell, Trial
 
 
 @dataclass(frozen=True)
 class ReadyRun:
-    """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on."""
+    """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on.
+    ``trial``: what rank 0 evaluates on the way."""
 
     world: World
     resolved: Resolved
@@ -33,6 +35,12 @@ class ReadyRun:
     folder: RunFolder
     summaries: list[str]
     start: Progress
+    trial: Trial | None
+
+    @property
+    def about(self) -> tuple[frozenset[str], Path, Progress, int, int]:
+        """What trackers want to know: changed options, folder, where the run starts, pairs of an epoch, ranks."""
+        return self.resolved.changed, self.folder.path, self.start, self.loader.pictures, self.world.size
 
     def rounds(
         self, progress: Progress, wish: Callable[[], int]
@@ -46,6 +54,13 @@ class ReadyRun:
         with self.world.unison():
             if self.world.leads:
                 self.folder.save(list(tags), self.model, progress)
+
+    def evaluate(self, before: Progress, now: Progress, tell: Tell | None) -> None:
+        """The evaluation that is due between two moments, if any: by rank 0, which tells; the others wait for it."""
+        if due(self.resolved.values.eval_freq, before, now):
+            with self.world.unison():
+                if self.trial and tell:
+                    self.trial.run(self.model, self.device, self.folder, now, tell)
 
     def save_if_finite(self, progress: Progress, *tags: str) -> None:
         """As ``save``, but leaves what was saved before where the weights, the same on all ranks, are not finite."""
@@ -64,6 +79,7 @@ def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
         device = choose_device(options)
         prepare(device, options)
         dataset, summaries = training_dataset(options)
+        trial = Trial.of(options, device) if options.eval_freq and world.leads else None
         model = build_model(options, device)
     loader = TrainingLoader(
         dataset,
@@ -78,4 +94,4 @@ def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
     state = world.from_leader(lambda: open_run(folder, resolved))
     start = restore(state, model) if state else Progress(epoch=options.epoch_count)
     world.share(model)
-    return ReadyRun(world, resolved, device, model, loader, folder, summaries, start)
+    return ReadyRun(world, resolved, device, model, loader, folder, summaries, start, trial)

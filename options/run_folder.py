@@ -1,17 +1,19 @@
 """The folder of a run, ``checkpoints/<name>/``: what lies where, saved so that a crash never leaves half a file.
 
-options.yaml      the options, usable as ``--config``     latest.pth, 5.pth, iter_20000.pth   checkpoints
+options.yaml      the options, usable as ``--config``     latest.pth, best.pth, 5.pth, iter_20000.pth   checkpoints
 loss_log.jsonl    one line per logged step                web/index.html                      the page
+best.json         what made best.pth the best
 
 For translating, a folder may hold published weights instead: latest_net_G_A.pth, latest_net_G_B.pth.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from models.schedule import Progress
 from options.launch import launch_name
 
 FORMAT = 1
-LATEST = "latest"
+LATEST, BEST = "latest", "best"
 
 
 class RunFolder:
@@ -40,6 +42,10 @@ class RunFolder:
     def loss_log(self) -> Path:
         return self.path / "loss_log.jsonl"
 
+    @property
+    def best_note(self) -> Path:
+        return self.path / f"{BEST}.json"
+
     def checkpoint(self, tag: str) -> Path:
         return self.path / f"{tag}.pth"
 
@@ -48,8 +54,8 @@ class RunFolder:
         return sorted(found.stem for found in self.path.glob("*.pth"))
 
     def clear(self) -> None:
-        """Removes what an earlier run of this name left: checkpoints, loss log, page, TensorBoard's events."""
-        for path in (*self.path.glob("*.pth"), self.loss_log):
+        """Removes what an earlier run of this name left: checkpoints, what made one the best, logs, page."""
+        for path in (*self.path.glob("*.pth"), self.loss_log, self.best_note):
             path.unlink(missing_ok=True)
         for folder in ("web", "tensorboard"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
@@ -109,6 +115,19 @@ class RunFolder:
         _write(self.checkpoint(first), lambda path: torch.save(state, path))
         for tag in others:
             _write(self.checkpoint(tag), lambda path: _link(self.checkpoint(first), path))
+
+    def save_best(self, note: Mapping[str, Any]) -> None:
+        """What made the checkpoint ``best`` the best: metric, value, step ..."""
+        _write(self.best_note, lambda path: path.write_text(json.dumps(note, indent=1) + "\n"))
+
+    def read_best(self, metric: str) -> dict[str, Any] | None:
+        """The same, if there is a best checkpoint and it was chosen by this metric."""
+        try:
+            note = json.loads(self.best_note.read_text())
+        except (OSError, ValueError):
+            return None
+        chosen = isinstance(note, dict) and note.get("metric") == metric and isinstance(note.get("value"), float)
+        return note if chosen and self.checkpoint(BEST).exists() else None
 
     def load(self, tag: str) -> dict[str, Any]:
         """A checkpoint's state on the CPU; never runs code from the file. Raises ``InputError`` naming the file."""

@@ -26,17 +26,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from instagan.metrics.agreement import overlap  # noqa: E402
+from instagan.metrics.outlines import LEAST_OVERLAP, has_colour, is_shape, palette  # noqa: E402
 from scripts.shapes.hard import distractors_of  # noqa: E402
-from scripts.shapes.judging import (  # noqa: E402
-    LEAST_OVERLAP,
-    background_differences,
-    has_colour,
-    is_shape,
-    overlap,
-    palette,
-    read_mask,
-    read_picture,
-)
+from scripts.shapes.reading import background_differences, read_mask, read_picture  # noqa: E402
 
 LEAST_SHAPE, LARGEST_BACKGROUND, LEAST_COLOUR = 0.95, 0.04, 0.95
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("instagan",),
     ("instagan/pictures",),
-    ("instagan/translation", "data", "models"),
+    ("instagan/translation", "instagan/metrics", "data", "models"),
     ("options", "trackers"),
     ("train", "test", "scripts", "instagan/command"),
 )
@@ -19,7 +19,7 @@ TOP = len(FLOORS) - 1
 PACKAGED = [room for room in FLOOR_OF if room.partition("/")[0] == "instagan"]
 """What pip installs: it must do without the rest of the checkout."""
 LIBRARIES = {"torch", *sys.stdlib_module_names}
-WITH_FILES = {"numpy", "PIL", "safetensors", "torchvision", "pycocotools", "tqdm", "gradio", "starlette", "av"}
+WITH_FILES = {"numpy", "PIL", "safetensors", "torchvision", "pycocotools", "tqdm", "gradio", "starlette", "av", "lpips"}
 """What the rooms of the package that know files may use; all but the first two only where it is asked for."""
 OPTIONAL = WITH_FILES - {"numpy", "PIL"}
 DOORS = {
@@ -120,6 +120,8 @@ def test_every_room_has_a_floor():
         ("instagan/pictures", "from instagan.translation.inputs import prepare"),
         ("instagan/translation", "from data.reading import read_picture"),
         ("instagan/translation", "import yaml"),
+        ("instagan/metrics", "import skimage"),
+        ("instagan/metrics", "from models.base_model import TranslationModel"),
         ("instagan/command", "from options.run_folder import RunFolder"),
         ("models", "from instagan.translation.translator import Translator"),
         ("data", "from models.schedule import due"),

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from instagan.metrics import outlines
 from scripts import make_shapes, measure_shapes
-from scripts.shapes import drawing, hard, judging
+from scripts.shapes import drawing, hard
+from scripts.shapes.reading import read_mask
 
 SIDE, VAL = 64, 5
 DOMAINS = {domain.name: domain for domain in make_shapes.DOMAINS}
@@ -29,7 +31,7 @@ def drawn(domain: str, x: float, y: float, size: float, angle: float = 0.0) -> n
 
 
 def named(mask: np.ndarray) -> str | None:
-    return judging.shape_of(mask, OUTLINES)
+    return outlines.shape_of(mask, OUTLINES)
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -250,7 +252,9 @@ def translate_hard(root: Path, results: Path, change: bool, paint_distractors: b
         target = "AB".replace(source, "")
         real = np.asarray(Image.open(root / key)).astype(int)
         instances = picture["instances"]
-        before = [judging.read_mask(root / f"val{source}_seg" / f"{stem}_{slot}.png") for slot in range(len(instances))]
+        before = [
+            read_mask(root / f"val{source}_seg" / f"{stem}_{slot}.png") for slot in range(len(instances))
+        ]
         after, fake = before, real.copy()
         if paint_distractors:
             for one in hard.distractors_of(picture, SIDE):
@@ -291,6 +295,6 @@ def test_a_distractor_that_is_painted_over_is_told(hard_root, tmp_path):
 
 def test_where_a_shape_is_covered_it_may_go_on_unseen():
     whole, cover = drawn("A", 30, 30, 18), (COLUMNS > 29) & (LINES > 27)
-    assert judging.shape_of(whole & ~cover, OUTLINES) is None
-    assert judging.shape_of(whole & ~cover, OUTLINES, cover) == "square"
-    assert judging.shape_of(drawn("B", 30, 30, 18) & ~cover, OUTLINES, cover) == "triangle"
+    assert outlines.shape_of(whole & ~cover, OUTLINES) is None
+    assert outlines.shape_of(whole & ~cover, OUTLINES, cover) == "square"
+    assert outlines.shape_of(drawn("B", 30, 30, 18) & ~cover, OUTLINES, cover) == "triangle"

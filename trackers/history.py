@@ -8,7 +8,7 @@ from typing import Any
 
 from models.schedule import Progress
 from trackers import Losses
-from trackers.loss_log import FACTS, PLACE
+from trackers.loss_log import FACTS, PLACE, VALIDATION
 
 MOST = 4000
 """Points kept per loss; beyond it, two neighbours become one. 4000 points are more than a screen has columns."""
@@ -38,6 +38,14 @@ class LossHistory:
     def series(self) -> dict[str, list[Point]]:
         """Name of each loss -> its points, in the order in which the losses were first seen."""
         return {name: points for name, points in self._series.items() if name not in self._facts}
+
+    def of_validation(self) -> dict[str, list[Point]]:
+        """The figures of validation pictures, which ``series`` has as well."""
+        return {name: points for name, points in self.series().items() if name.startswith(VALIDATION)}
+
+    def of_training(self) -> dict[str, list[Point]]:
+        """``series`` without them: the losses."""
+        return {name: points for name, points in self.series().items() if not name.startswith(VALIDATION)}
 
     def _append(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():

@@ -18,6 +18,9 @@ PLACE = ("step", "epoch", "pictures")
 FACTS = ("lr", "lr_D", "seconds_per_picture", "data_wait")
 """Facts that train.py logs; who reads a log can tell losses from them."""
 
+VALIDATION = "val_"
+"""What the name of a figure of validation pictures begins with: it is no loss, though it is kept as one."""
+
 
 class LossLog:
     """Appends one flat json object per call: place, facts, losses. A value that is not finite is written as null.

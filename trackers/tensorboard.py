@@ -10,6 +10,7 @@ from data.pictures import overlay, to_bytes
 from instagan.errors import InputError
 from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
+from trackers.loss_log import VALIDATION
 from trackers.page_text import readable
 
 ROWS = 4
@@ -32,7 +33,8 @@ class TensorBoard:
     def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:
         for kind, values in (("losses", losses), ("run", facts)):
             for name, value in values.items():
-                self._writer.add_scalar(f"{kind}/{name}", value, progress.steps)
+                tag = f"validation/{name.removeprefix(VALIDATION)}" if name.startswith(VALIDATION) else f"{kind}/{name}"
+                self._writer.add_scalar(tag, value, progress.steps)
 
     def pictures(self, progress: Progress, pictures: Pictures, paths: Paths) -> None:
         for source, batches in pictures.items():

@@ -44,8 +44,9 @@ ROWS = 4
 
 class VisdomWindow:
     """Sends to ``server``:``port``, environment ``env``. Windows: ``display_id`` is the plot, + 1 the pictures with
-    ``ncols`` in a line, + 2 the pictures with instances. ``name`` heads each window; ``history`` are lines of the
-    run's loss log, so that a resumed run continues its curves. ``warn`` is called at most once, from any thread."""
+    ``ncols`` in a line, + 2 the pictures with instances, + 3 figures of validation pictures, if there are any. ``name``
+    heads each window; ``history`` are lines of the run's loss log, so that a resumed run continues its curves. ``warn``
+    is called at most once, from any thread."""
 
     def __init__(
         self,
@@ -70,8 +71,11 @@ class VisdomWindow:
     def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:
         self._history.add(progress, losses, facts)
         if not self._failed.is_set():
-            series = {name: tuple(points) for name, points in self._history.series().items()}
-            self._offer(lambda client: self._plot(client, series))
+            series = {name: tuple(points) for name, points in self._history.of_training().items()}
+            self._offer(lambda client: self._plot(client, series, self._first_id, "losses", "loss"))
+            figures = {name: tuple(points) for name, points in self._history.of_validation().items()}
+            if any(name in figures for name in losses):
+                self._offer(lambda client: self._plot(client, figures, self._first_id + 3, "validation", "value"))
 
     def pictures(self, progress: Progress, pictures: Pictures, paths: Paths) -> None:
         if self._failed.is_set() or not pictures:
@@ -106,8 +110,11 @@ class VisdomWindow:
             reason = str(error) or type(error).__name__
             self._warn(f"warning: no Visdom windows from here on ({self._server}:{self._port}: {reason})")
 
-    def _plot(self, client: Any, series: Mapping[str, tuple[Point, ...]]) -> None:
-        """The losses as one line plot. Each has steps of its own: one that is not logged at every step has no gaps."""
+    def _plot(self, client: Any, series: Mapping[str, tuple[Point, ...]], number: int, what: str, value: str) -> None:
+        """The losses, or the figures of validation pictures, as one line plot.
+
+        Each has steps of its own: one that is not logged at every step has no gaps.
+        """
         curves = {name: thinned(list(points), POINTS) for name, points in series.items()}
         traces = [
             {
@@ -119,15 +126,15 @@ class VisdomWindow:
             }
             for name, points in curves.items()
         ]
-        title = f"{self._name}: losses"
+        title = f"{self._name}: {what}"
         layout = {
             "showlegend": True,
             "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
             "xaxis": {"title": {"text": "step"}},
-            "yaxis": {"title": {"text": "loss"}},
+            "yaxis": {"title": {"text": value}},
         }
         opts = {"title": title, "width": 720, "height": 400}
-        window = str(self._first_id)
+        window = str(number)
         if traces:
             message = {"data": traces, "layout": layout, "opts": opts, "win": window, "eid": self._env}
             _expect(window, client._send(message))  # the call for those who build their own plot

@@ -28,6 +28,7 @@ class Watch:
         """trackers: each with its frequency of pictures, 0 for none."""
         self.console, self.print_freq = console, print_freq
         self.all = Trackers([console, *(tracker for tracker, _ in trackers)], console.message)
+        self.keeping = Trackers([tracker for tracker, _ in trackers], console.message)
         self.showing = [
             (Trackers([tracker], console.message), frequency) for tracker, frequency in trackers if frequency
         ]
@@ -81,6 +82,13 @@ class Watch:
         for trackers, frequency in self.showing:
             if due(frequency, before, now):
                 trackers.pictures(now, pictures, {"A": pair.a_paths, "B": pair.b_paths})
+
+    def evaluated(self, now: Progress, figures: dict[str, float], remark: str, seconds: float) -> None:
+        """Figures of validation pictures, which took so long that training did not go on meanwhile."""
+        self.keeping.losses(now, {f"{loss_log.VALIDATION}{name}": value for name, value in figures.items()}, {})
+        self.since += seconds
+        values = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        self.message(f"validation at step {now.steps}: {values} ({remark}; {seconds:.1f} s)")
 
     def message(self, text: str) -> None:
         self.console.message(text)

@@ -10,11 +10,13 @@ from typing import Any
 
 from dominate import tags
 
+from instagan.metrics.figures import METRICS
 from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
 from trackers.files import write_whole
 from trackers.history import LossHistory, Point
 from trackers.line_chart import line_chart
+from trackers.loss_log import VALIDATION
 from trackers.page_style import facts_list, page, tile
 from trackers.page_text import duration, link, number, readable
 from trackers.sample_store import Sample, SampleStore, Tile
@@ -60,7 +62,7 @@ class WebPage:
 
     def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:
         self._progress = progress
-        self._facts = dict(facts)
+        self._facts = dict(facts) or self._facts
         self._history.add(progress, losses, facts)
 
     def pictures(self, progress: Progress, pictures: Pictures, paths: Paths) -> None:
@@ -79,7 +81,8 @@ class WebPage:
                 tags.div(tags.h1(self._name), _pill(running), cls="top"),
                 facts_list(self._status()),
                 _options(self._options, self._changed),
-                *_charts(self._history.series()),
+                *_charts("Losses", self._history.of_training(), "loss"),
+                *(_charts("Validation", figures, "value") if (figures := self._history.of_validation()) else ()),
                 *_samples(self._samples.newest_first(), self._winsize),
             )
         )
@@ -112,15 +115,20 @@ def _options(options: Mapping[str, object], changed: Collection[str]) -> tags.de
     return tags.details(tags.summary("Options ", tags.small(f"{len(options)}, {marked} not at their default")), rows)
 
 
-def _charts(series: Mapping[str, list[Point]]) -> list[Any]:
-    """One chart for the losses of a kind: D_A and D_B, cyc_A and cyc_B, ..."""
+def _charts(heading: str, series: Mapping[str, list[Point]], what: str) -> list[Any]:
+    """One chart for the losses, or figures, of a kind: D_A and D_B, cyc_A and cyc_B, ..."""
     kinds: dict[str, dict[str, list[Point]]] = {}
     for name, points in series.items():
         kinds.setdefault(name.rpartition("_")[0] or name, {})[name] = points
     if not kinds:
-        return [tags.h2("Losses"), tags.p("None logged yet.", cls="quiet")]
-    charts = [line_chart(KINDS.get(kind, readable(kind)), lines, "step", "loss") for kind, lines in kinds.items()]
-    return [tags.h2("Losses"), tags.div(*charts, cls="charts")]
+        return [tags.h2(heading), tags.p("None logged yet.", cls="quiet")]
+    charts = [line_chart(_title(kind), lines, "step", what) for kind, lines in kinds.items()]
+    return [tags.h2(heading), tags.div(*charts, cls="charts")]
+
+
+def _title(kind: str) -> str:
+    name = kind.removeprefix(VALIDATION)
+    return KINDS.get(kind) or (METRICS[name].title if name in METRICS else readable(kind))
 
 
 def _samples(samples: list[Sample], winsize: int) -> list[Any]:

@@ -20,19 +20,12 @@ from torch import Tensor
 from data.collate import collate_domain
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.instances import InstanceBatch
+from instagan.metrics.agreement import overlap
+from instagan.metrics.outlines import LARGEST_COLOUR_DISTANCE, LEAST_OVERLAP, Outline, has_colour, is_shape, palette
 from models.base_model import TranslationModel
 from options.build import domains_of, framing
 from scripts.measure_shapes import others
 from scripts.shapes.hard import distractors_of
-from scripts.shapes.judging import (
-    LARGEST_COLOUR_DISTANCE,
-    LEAST_OVERLAP,
-    Outline,
-    has_colour,
-    is_shape,
-    overlap,
-    palette,
-)
 
 PHASE = "val"
 REACH = 0.09

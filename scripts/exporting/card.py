@@ -14,7 +14,7 @@ from data.prepared import Prepared
 from instagan.errors import InputError
 from instagan.translation.architecture import Architecture
 from instagan.translation.trained import OPTIONS, Trained, source_of
-from trackers.loss_log import FACTS, PLACE
+from trackers.loss_log import FACTS, PLACE, VALIDATION
 
 FORMAT = 1
 DATA_OPTIONS = ("dataset_mode", "phase", "resize_or_crop", "load_size_w", "load_size_h", "fine_size_w", "fine_size_h")
@@ -89,9 +89,11 @@ def _last_losses(log: Path) -> dict[str, float]:
         return {}
     for line in reversed(lines):
         try:
-            return {name: value for name, value in json.loads(line).items() if name not in (*PLACE, *FACTS)}
+            told = {name: value for name, value in json.loads(line).items() if name not in (*PLACE, *FACTS)}
         except ValueError:
             continue
+        if losses := {name: value for name, value in told.items() if not name.startswith(VALIDATION)}:
+            return losses
     return {}
 
 

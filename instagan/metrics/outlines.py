@@ -6,11 +6,9 @@ import colorsys
 import math
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 LEAST_FIT = 0.8
 """A mask is a shape only if its intersection over union with the best placed one reaches this."""
@@ -23,12 +21,6 @@ LEAST_AREA = 16
 DISC = np.array([(math.cos(2 * math.pi * k / 16), math.sin(2 * math.pi * k / 16)) for k in range(16)])
 
 Outline = Sequence[Sequence[float]] | np.ndarray
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks (H, W) bool; 0 if both are empty."""
-    either = np.count_nonzero(one | other)
-    return float(np.count_nonzero(one & other) / either) if either else 0.0
 
 
 def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) -> float:
@@ -71,7 +63,8 @@ def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) ->
         return both / (covered.sum(1) + inside.sum() - both)
 
     size = math.sqrt(inside.sum() / unit_area)
-    angles, sizes, shifts = np.radians(np.arange(0, 120, 5)), (0.9, 1.0, 1.1), [(0.0, 0.0)]
+    angles, sizes = np.radians(np.arange(0, 120, 5)), (0.9, 1.0, 1.1)
+    shifts: list[tuple[float, ...]] = [(0.0, 0.0)]
     if not seen.all():
         angles, sizes = np.radians(np.arange(0, 120, 10)), (0.95, 1.1, 1.3)
         shifts = list(product((-0.2, 0.0, 0.2), repeat=2))
@@ -123,8 +116,8 @@ def is_shape(mask: np.ndarray, name: str, outlines: dict[str, Outline], unseen: 
 
 def palette(domain: dict[str, Any], counts: tuple[int, int, int] = (25, 5, 5)) -> np.ndarray:
     """So many colours that fill the domain's ranges of hue, saturation and value: (K, 3) RGB in [0, 1]."""
-    keys = ("hue", "saturation", "value")
-    ranges = (np.linspace(*domain[key], count) for key, count in zip(keys, counts, strict=True))
+    spans = (domain[key] for key in ("hue", "saturation", "value"))
+    ranges = (np.linspace(low, high, count) for (low, high), count in zip(spans, counts, strict=True))
     return np.array([colorsys.hsv_to_rgb(hue % 1, saturation, value) for hue, saturation, value in product(*ranges)])
 
 
@@ -138,18 +131,3 @@ def has_colour(picture: np.ndarray, mask: np.ndarray, wanted: np.ndarray, other:
     mean = picture[mask].mean(0)
     to_wanted, to_other = (np.linalg.norm(colours - mean, axis=1).min() for colours in (wanted, other))
     return bool(to_wanted < to_other and to_wanted <= LARGEST_COLOUR_DISTANCE)
-
-
-def background_differences(real: np.ndarray, fake: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """Absolute differences of the pixels outside ``covered`` (H, W) bool: (P, 3) for pictures (H, W, 3) in [0, 1]."""
-    return np.abs(real - fake)[~covered]
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) float in [0, 1]."""
-    return np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) / 255
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """(H, W) bool."""
-    return np.asarray(Image.open(path).convert("L")) > 127

@@ -1,0 +1,97 @@
+"""The embedded example's truth: which shape and colour an instance has, and where instances of a domain are seen.
+
+The domains of ``shapes.json`` tell the outline and the ranges of colour that set them apart. Pictures are (H, W, 3) in
+[0, 1], masks (H, W) bool.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instagan.errors import InputError
+from instagan.metrics.agreement import overlap
+from instagan.metrics.outcome import Outcome
+from instagan.metrics.outlines import LARGEST_COLOUR_DISTANCE, LEAST_OVERLAP, Outline, has_colour, is_shape, palette
+from instagan.pictures.pasting import distance_outside
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What sets the target domain apart: its shape's name, all outlines by name, both domains' colours (K, 3)."""
+
+    shape: str
+    outlines: Mapping[str, Outline]
+    wanted: np.ndarray
+    other: np.ndarray
+
+    @classmethod
+    def of(cls, domains: Mapping[str, Any], source: str, target: str) -> Truth:
+        """domains: those of ``shapes.json``, by letter."""
+        outlines = {domain["shape"]: domain["outline"] for domain in domains.values()}
+        return cls(domains[target]["shape"], outlines, palette(domains[target]), palette(domains[source]))
+
+    def shapes(self, outcome: Outcome) -> list[bool]:
+        """Whether each translated mask has the target's shape, where the instance was."""
+        return [
+            before is not None and after is not None
+            and overlap(after, before) >= LEAST_OVERLAP
+            and is_shape(after, self.shape, dict(self.outlines))
+            for before, after in zip(outcome.before, outcome.after, strict=True)
+        ]  # fmt: skip
+
+    def colours(self, outcome: Outcome) -> list[bool]:
+        """Whether each instance has the target's colour, inside its translated mask."""
+        fake = outcome.fake / 255
+        return [after is not None and has_colour(fake, after, self.wanted, self.other) for after in outcome.after]
+
+    def found(self, outcome: Outcome) -> list[np.ndarray]:
+        """Where the translated picture shows each instance: what has the target's colour and is nearest to it."""
+        if not outcome.count:
+            return []
+        pixels = np.unique(outcome.fake.reshape(-1, 3), axis=0, return_inverse=True)
+        seen = looks_like(pixels[0] / 255, self.wanted, self.other)[pixels[1].ravel()].reshape(outcome.fake.shape[:2])
+        reach = max(outcome.fake.shape)
+        distances = [
+            np.full(seen.shape, np.inf) if mask is None else distance_outside(mask, reach) for mask in outcome.before
+        ]
+        nearest = np.stack(distances).argmin(0)  # (H, W)
+        return [seen & (nearest == number) for number in range(outcome.count)]
+
+    def agreement(self, outcome: Outcome) -> list[float]:
+        """Intersection over union of each translated mask with what is seen of its instance."""
+        return [
+            0.0 if after is None else overlap(after, found)
+            for after, found in zip(outcome.after, self.found(outcome), strict=True)
+        ]
+
+
+def read_truth(dataroot: Path) -> dict[str, Any] | None:
+    """The domains of a set that ``make_shapes.py`` drew, by letter; None for any other set. Raises ``InputError``."""
+    path = dataroot / "shapes.json"
+    if not path.is_file():
+        return None
+    try:
+        domains = json.loads(path.read_text(encoding="utf-8"))["domains"]
+        for letter, other in ("AB", "BA"):
+            Truth.of(domains, letter, other)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}); write it again with make_shapes.py") from None
+    return domains
+
+
+def looks_like(colours: np.ndarray, wanted: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Which of the colours (n, 3) are near the wanted palette, and nearer to it than to the other: (n,) bool."""
+    to_wanted, to_other = (_distance(colours, palette) for palette in (wanted, other))
+    return (to_wanted < to_other) & (to_wanted <= LARGEST_COLOUR_DISTANCE)
+
+
+def _distance(colours: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Of each colour (n, 3) to the nearest of the palette (K, 3): (n,)."""
+    squared = (colours**2).sum(1)[:, None] + (palette**2).sum(1) - 2 * colours @ palette.T  # (n, K)
+    return np.sqrt(squared.min(1).clip(0))

@@ -1,0 +1,115 @@
+"""evaluate.py --run: the validation pictures translated by a run of train.py."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import yaml
+
+from instagan.errors import InputError
+from models.base_model import TranslationModel
+from options.build import checkpoint_tag
+from options.device import choose_device, prepare
+from options.execution import build_model
+from options.parse import parse_testing
+from options.run_folder import RunFolder, restore_networks
+from options.validation import DIRECTIONS, Cost, Set, network_letters, references, translated, truth_of
+from scripts.evaluating.system import Direction, System
+
+ALL_PICTURES = "1000000"
+
+
+def read_run(flags: Namespace, others: Sequence[str]) -> System:
+    """flags: those of evaluate.py; others: those of test.py that were typed. Raises ``InputError``."""
+    options = parse_testing([*_as_typed(flags), *others]).values
+    device = choose_device(options)
+    prepare(device, options)
+    folder, tag = RunFolder(Path(options.checkpoints_dir), options.name), checkpoint_tag(options)
+    state = folder.load(tag)
+    model = build_model(options, device)
+    restore_networks(state, model)
+    wanted = DIRECTIONS[options.direction]
+    validation, notes = _read(options, options.phase, wanted, options.num_test)
+    training = _training(options, flags.train_phase, flags.train_pictures)
+    truth = truth_of(options)
+    directions = []
+    for source, target in wanted:
+        letters = network_letters(source, target, options.trained_direction)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        outcomes, seconds = translated(model, validation.samples[source], letters[1].lower(), device)
+        cost = Cost(seconds, *_peak(device), _parameters(model, letters[0]), torch.get_num_threads())
+        known = references(validation, training, source, target, truth)
+        directions.append(Direction(source, target, outcomes, known, cost, notes))
+    facts = {
+        "Method": options.model,
+        "Data": f"{_shown(options)}, {options.phase}",
+        "Device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+    checkpoint = folder.checkpoint(tag)
+    return System(options.name, directions, str(checkpoint), state["progress"]["steps"], facts)
+
+
+def _as_typed(flags: Namespace) -> list[str]:
+    """What test.py would be called with."""
+    run: Path = flags.run
+    if not run.is_dir():
+        raise InputError(f"--run {run}: no such folder; pass the folder of a run, such as checkpoints/NAME")
+    run = run.resolve()
+    typed = ["--checkpoints_dir", str(run.parent), "--name", run.name, "--phase", flags.phase]
+    typed += ["--num_test", str(flags.num_test or ALL_PICTURES), "--device", flags.device, "--epoch", flags.epoch]
+    typed += ["--direction", flags.direction]
+    dataroot = flags.dataroot or _dataroot(run)
+    return [*typed, "--dataroot", str(dataroot)] if dataroot else typed
+
+
+def _dataroot(run: Path) -> str | None:
+    """Where the run was trained from."""
+    try:
+        saved = yaml.safe_load((run / "options.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None  # parse_testing says what is wrong
+    return saved.get("dataroot") if isinstance(saved, dict) else None
+
+
+def _read(options: Namespace, phase: str, wanted: Sequence[str], most: int) -> tuple[Set, list[str]]:
+    """The sources, and for what learns and compares the other domain too, where it is there."""
+    needed = dict.fromkeys(source for source, _ in wanted)
+    found = Set.read(options, phase, needed, most)
+    for letter in set("AB") - set(needed):
+        try:
+            return Set({**found.samples, **Set.read(options, phase, letter, most).samples}), []
+        except InputError as error:
+            return found, [f"without real pictures of {letter} there is no classifier, no FID and no KID ({error})"]
+    return found, []
+
+
+def _training(options: Namespace, phase: str, most: int) -> Set | None:
+    """Pictures for classifiers to learn from; None where there is no such phase, or it is the one that is evaluated."""
+    if phase == options.phase or not most:
+        return None
+    try:
+        return Set.read(options, phase, "AB", most)
+    except InputError:
+        return None
+
+
+def _parameters(model: TranslationModel, letter: str) -> int:
+    return sum(parameter.numel() for parameter in model.networks[f"G_{letter}"].parameters())
+
+
+def _peak(device: torch.device) -> tuple[int, str]:
+    """Bytes, and of what."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device), "tensors on the GPU, at most"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "the whole process at most, Python and torch too"
+
+
+def _shown(options: Namespace) -> str:
+    return str(getattr(options, "dataroot", None) or getattr(options, "annotations", "") or options.dataset_mode)
