@@ -252,9 +252,7 @@ def translate_hard(root: Path, results: Path, change: bool, paint_distractors: b
         target = "AB".replace(source, "")
         real = np.asarray(Image.open(root / key)).astype(int)
         instances = picture["instances"]
-        before = [
-            read_mask(root / f"val{source}_seg" / f"{stem}_{slot}.png") for slot in range(len(instances))
-        ]
+        before = [read_mask(root / f"val{source}_seg" / f"{stem}_{slot}.png") for slot in range(len(instances))]
         after, fake = before, real.copy()
         if paint_distractors:
             for one in hard.distractors_of(picture, SIDE):
