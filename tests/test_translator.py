@@ -293,7 +293,7 @@ def test_a_checkpoint_alone_suffices_and_older_ones_lean_on_their_folder(tmp_pat
 def test_what_is_handed_over_may_be_read_only_and_is_not_written_to(t):
     pixels, masks = noise(16, 12), squares(16, 12, 2)
     floats = (pixels / np.float32(255)).transpose(2, 0, 1)
-    for image in (pixels, floats.transpose(1, 2, 0), pixels[..., :1], torch.from_numpy(np.array(floats))):
+    for image in (pixels, floats.transpose(1, 2, 0), pixels[..., :1], torch.from_numpy(floats.copy(order="C"))):
         before = np.array(image)
         if isinstance(image, np.ndarray):
             image.flags.writeable = masks.flags.writeable = False
