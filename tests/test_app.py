@@ -138,7 +138,7 @@ def test_options_are_those_of_the_translator(desk, translators, tmp_path):
         shown = desk.translate(order(tmp_path, **options))
         out = translators["b"](asked.picture, asked.masks, ins_per=1, **options)
         assert (np.asarray(shown.translated) == np.asarray(out.picture)).all() and out.seam is not None
-        assert shown.told.endswith(f"\n{out.seam}.")
+        assert f"the faded edge is {out.seam.band:.1f} of 255 levels off" in shown.told
     with pytest.raises(InputError, match="max_side=3 must be a whole number of 8 or more"):
         desk.translate(order(tmp_path, max_side=3))
 
