@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from instagan.errors import InputError  # noqa: E402
-from instagan.pictures.writing import write_whole  # noqa: E402
+from instagan.pictures.writing import make_folder, write_whole  # noqa: E402
 from instagan.translation.trained import read_trained  # noqa: E402
 from scripts.exporting import onnx_format, safetensors_format, torch_export_format  # noqa: E402
 from scripts.exporting.card import model_card  # noqa: E402
@@ -41,10 +41,7 @@ def export(options: argparse.Namespace) -> str:
     }
     folder = options.model if options.model.is_dir() else options.model.parent
     card = model_card(options.name or output.stem, folder, directions, options.figures)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{output.parent} cannot be made ({error.strerror}); pass another --output") from None
+    make_folder(output.parent)
     files = module.export(directions, card, output, options)
     card["sizes"]["bytes"] = {file.name: file.stat().st_size for file in files}
     beside = output.with_suffix(".json")

@@ -129,6 +129,20 @@ def test_the_answer_is_the_translators(desk, translators, tmp_path, to):
     assert (np.asarray(shown.source_overlay) != np.asarray(shown.source)).any()
 
 
+def test_options_are_those_of_the_translator(desk, translators, tmp_path):
+    asked = order(tmp_path)
+    for options in (
+        {"paste_background": True}, {"crop_instances": True}, {"max_side": 32},
+        {"paste_background": True, "crop_instances": True, "max_side": 16},
+    ):  # fmt: skip
+        shown = desk.translate(order(tmp_path, **options))
+        out = translators["b"](asked.picture, asked.masks, ins_per=1, **options)
+        assert (np.asarray(shown.translated) == np.asarray(out.picture)).all() and out.seam is not None
+        assert f"the faded edge is {out.seam.band:.1f} of 255 levels off" in shown.told
+    with pytest.raises(InputError, match="max_side=3 must be a whole number of 8 or more"):
+        desk.translate(order(tmp_path, max_side=3))
+
+
 def test_a_drawing_and_a_detector_give_masks_as_well(desk, translators, tmp_path):
     drawn = desk.translate(order(tmp_path, origin=DRAWN, strokes=[stroke(SQUARE)]))
     (mask,) = painted([stroke(SQUARE)], (50, 40), fill=True)

@@ -22,7 +22,8 @@ from options.execution import build_model
 from options.parse import parse_training
 from tests.batches import random_batch
 from tests.programs import ROOT, TINY, draw_picture, draw_set, translate
-from tests.using import tiny_run
+from tests.test_pasting import nearest
+from tests.using import tiny_run, with_small_masks
 
 
 @pytest.fixture(scope="module")
@@ -290,16 +291,34 @@ def test_a_checkpoint_alone_suffices_and_older_ones_lean_on_their_folder(tmp_pat
     assert (t.network.architecture, t.network.ins_per) == (Architecture("insta_gan", 4, 9), 2)
 
 
+def test_the_background_is_kept_on_request(run):
+    t = Translator.load(with_small_masks(run[0]), device="cpu")
+    items = [(noise(40, 30), squares(40, 30, 2)), (noise(16, 20, 1), squares(16, 20, 1)), (noise(16, 20, 2), [])]
+    plain = t.batch(items[:2])
+    for feather in (None, 0, 2):
+        kept = t.batch(items[:2], paste_background=True, feather=feather)
+        for (pixels, masks), made, out in zip(items, plain, kept, strict=False):
+            union = masks.any(0) | made.inside.any(0)
+            far = nearest(union, 99) > (4 if feather is None else feather)
+            got = np.asarray(out.picture)
+            assert far.any() and (got[far] == pixels[far]).all() and out.seam and made.seam is None
+            assert (got[union] == np.asarray(made.picture)[union]).all() and (out.inside == made.inside).all()
+    pixels, masks = items[0]
+    out = t(pixels / 255, masks, paste_background=True, tensors=True)
+    assert np.allclose(out.image.permute(1, 2, 0), np.asarray(out.picture) / 127.5 - 1, atol=1e-6)
+    assert t(*items[2], paste_background=True).unchanged
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_what_is_handed_over_may_be_read_only_and_is_not_written_to(t):
     pixels, masks = noise(16, 12), squares(16, 12, 2)
     floats = (pixels / np.float32(255)).transpose(2, 0, 1)
-    for image in (pixels, floats.transpose(1, 2, 0), pixels[..., :1], torch.from_numpy(np.array(floats))):
-        before = np.array(image)
+    for image in (pixels, floats.transpose(1, 2, 0), pixels[..., :1], torch.from_numpy(floats.copy(order="C"))):
+        before = image.clone() if isinstance(image, torch.Tensor) else image.copy()
         if isinstance(image, np.ndarray):
             image.flags.writeable = masks.flags.writeable = False
         t(image, masks)
-        assert np.array_equal(np.asarray(image), before)
+        assert (image == before).all()
 
 
 def test_bad_input_is_one_sentence_that_names_it(t, run, tmp_path):

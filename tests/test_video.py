@@ -100,6 +100,23 @@ def test_instances_keep_their_lots(model, video, tmp_path, monkeypatch, capsys):
     assert seen == [[256, 0]] * 6 + [[256, 480]] * 6  # 0 is larger over all frames, 1 in each that shows it
 
 
+def test_masks_are_written_on_request(model, video, tmp_path, capsys):
+    folder = tmp_path / "new/masks"
+    assert main(command(model, video, tmp_path / "out.mp4", "--output_masks", folder)) == 0
+    assert f"masks in {folder}" in capsys.readouterr().out
+    names = [f"{frame:06d}_{who}.png" for frame in range(12) for who in (0, 1)]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    t, frames = Translator.load(model, device="cpu"), read_video(video)[0]
+    for frame, numbers in ((0, (0,)), (9, (0, 1))):
+        masks = [video.parent / "masks" / (f"{frame:06d}_0.png" if k == 0 else f"{frame}_1.png") for k in numbers]
+        made = t(frames[frame], masks).inside
+        for who in (0, 1):
+            written = np.asarray(Image.open(folder / f"{frame:06d}_{who}.png")) > 0
+            assert (written == (made[who] if who in numbers else np.zeros_like(written))).all()
+    again = ("--masks_dir", folder, "--output_masks", folder)  # what is written can be read, but not be written over
+    assert "would be written over --masks_dir" in sentence(capsys, main, *command(model, video, "o.mp4", *again))
+
+
 def test_label_maps_odd_sizes_and_no_sound(model, tmp_path, capsys):
     video = draw_video(tmp_path, 4, (63, 57), "in.mkv", sound=False)
     for frame in range(4):
@@ -216,6 +233,10 @@ def test_wrong_input_is_one_sentence_and_nothing_is_written(model, video, tmp_pa
     assert "--output is missing" in sentence(capsys, main, *words, "--video", video, "--masks_dir", empty)
     image = ("--image", tmp_path / "small.png", "--masks", tmp_path / "small.png", "--output", tmp_path / "y.png")
     assert "--temporal_blend belongs to --video" in sentence(capsys, main, *words, *image, "--temporal_blend", "0.5")
+    assert "--output_masks belongs to --video" in sentence(capsys, main, *words, *image, "--output_masks", "DIR")
+    broken = ("--video", tmp_path / "holes.mp4", "--masks_dir", video.parent / "masks", "--output", out)
+    sentence(capsys, main, *words, *broken, "--output_masks", tmp_path / "o/masks")
+    assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.slow

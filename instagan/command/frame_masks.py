@@ -1,10 +1,16 @@
-"""Masks of a video's frames: FRAME_k.png, where k says who it is in all of the frames, or label maps FRAME.png."""
+"""Masks of a video's frames: FRAME_k.png, where k says who it is in all of the frames, or label maps FRAME.png.
+
+Those of the translation are written in the same way.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -12,6 +18,8 @@ from instagan.command.jobs import list_pictures
 from instagan.errors import InputError
 from instagan.pictures.label_maps import instances_of
 from instagan.pictures.reading import read_inside
+from instagan.pictures.writing import make_folder
+from instagan.translation.result import Translation
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,28 @@ def list_frame_masks(folder: Path, frames: int, size: tuple[int, int]) -> FrameM
         areas.update({identity: int(mask.sum()) for identity, mask in masks.found(number).items()})
     shown = sorted((identity for identity in areas if areas[identity]), key=lambda identity: -areas[identity])
     return FrameMasks(masks.files, size, tuple(shown))
+
+
+@contextmanager
+def keeping(folder: Path | None, identities: Sequence[int]) -> Iterator[Callable[[int, Translation], None]]:
+    """What takes number and translation of each frame; all masks are in the folder, FRAME_k.png, once the block ends.
+
+    A method that translates the masks as one calls it 0. Without a folder nothing is kept.
+    """
+    if folder is None:
+        yield lambda number, made: None
+        return
+    make_folder(folder)
+    with TemporaryDirectory(prefix=".masks_", dir=folder) as scratch:
+
+        def keep(number: int, made: Translation) -> None:
+            who = identities if len(made.masks) == len(identities) else range(len(made.masks))
+            for identity, mask in zip(who, made.masks, strict=True):
+                mask.save(Path(scratch) / f"{number:06d}_{identity}.png")
+
+        yield keep
+        for file in Path(scratch).iterdir():
+            file.replace(folder / file.name)
 
 
 def _by_frame(folder: Path) -> dict[int, dict[int | None, Path]]:

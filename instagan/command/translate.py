@@ -6,7 +6,8 @@
     python -m instagan translate --model M --image x.jpg --detector --category sheep --output y.png
     python -m instagan translate --model M --video in.mp4 --masks_dir DIR --output out.mp4
 
-The translated masks are written beside each picture: y_mask_0.png, y_mask_1.png, ... (not those of a video)
+The translated masks are written beside each picture: y_mask_0.png, y_mask_1.png, ...; those of a
+video to --output_masks, if that is given.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from instagan.command.progress import progress
 from instagan.command.translate_flags import add_options, check
 from instagan.command.video import translate_video
 from instagan.errors import InputError
-from instagan.pictures.pasting import FEATHER, Seam, paste_background
+from instagan.pictures.pasting import Seam
 from instagan.pictures.reading import read_picture
-from instagan.pictures.writing import picture_writer, write_together
+from instagan.pictures.writing import make_folder, picture_writer, write_together
 from instagan.translation.inputs import prepare
-from instagan.translation.result import belonging
 from instagan.translation.translator import Translator
 
 __all__ = ["add_options", "run"]
@@ -51,11 +51,7 @@ def run(options: Namespace) -> int:
         print(translate_video(translator, options))
         return 0
     jobs = list_jobs(options, needs_masks=translator.network.knows_instances)
-    folder = options.output_dir or options.output.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); pass another place") from None
+    make_folder(options.output_dir or options.output.parent)
     tally = Tally()
     for job in progress(jobs, len(jobs)):
         try:
@@ -73,27 +69,18 @@ def run(options: Namespace) -> int:
 def _translate(translator: Translator, job: Job, options: Namespace, tally: Tally) -> None:
     """One picture, from its files to the files of its translation."""
     picture = read_picture(job.picture)
+    manner = translator.manner(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
         source = prepare(picture, list(job.find(picture)))
+        started = time.perf_counter()
+        (made,) = translator.translate([source], options.ins_per, options.ins_max, manner=manner)
     except InputError as error:
         named = str(job.picture) in str(error) or any(str(path) in str(error) for path in job.inputs)
         raise error if named else InputError(f"{job.picture}: {error}") from None
-    started = time.perf_counter()
-    manner = translator.manner(options.max_side, options.crop_instances, options.feather)
-    (made,) = translator.translate([source], options.ins_per, options.ins_max, manner=manner)
     tally.seconds += time.perf_counter() - started
-    image = made.picture
     if made.seam and not made.unchanged:
         tally.seams.append(made.seam)
-    elif options.paste_background and not made.unchanged:
-        if not source.inside.any():
-            raise InputError(
-                f"{job.picture}: without masks nothing is background; drop --paste_background or pass masks"
-            )
-        feather = FEATHER if options.feather is None else options.feather
-        image, seam = paste_background(picture, image, belonging(source, made), feather)
-        tally.seams.append(seam)
-    files = {job.output: picture_writer(image, job.output)}
+    files = {job.output: picture_writer(made.picture, job.output)}
     for place, mask in enumerate(made.masks):
         file = job.mask_file(place)
         files[file] = picture_writer(mask, file)

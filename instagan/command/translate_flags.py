@@ -43,6 +43,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--detector_size", type=whole(32), default=800, metavar="N", help="shorter side in pixels that it looks at")
     add = parser.add_argument_group("results").add_argument
     add("--output", type=Path, metavar="FILE", help="the translated picture or video")
+    add("--output_masks", type=Path, metavar="DIR", help="folder for the translated masks of a video: FRAME_k.png")
     add("--output_dir", type=Path, metavar="DIR", help="folder for the translated pictures")
     add(
         "--max_side", type=whole(SMALLEST_SIDE), metavar="N",
@@ -71,8 +72,9 @@ def check(options: Namespace) -> None:
             raise InputError(f"--{flag} belongs to --detector; add that or drop it")
     if options.video:
         _check_video(options)
-    elif options.temporal_blend is not None:
-        raise InputError("--temporal_blend belongs to --video; drop it")
+    elif options.temporal_blend is not None or options.output_masks:
+        flag = "--output_masks" if options.output_masks else "--temporal_blend"
+        raise InputError(f"{flag} belongs to --video; drop it")
 
 
 def _check_video(options: Namespace) -> None:
@@ -84,3 +86,5 @@ def _check_video(options: Namespace) -> None:
         raise InputError("--output is missing: pass the video to write, such as --output out.mp4")
     if not options.masks_dir:
         raise InputError("--masks_dir is missing: pass the folder of the masks, FRAME_0.png, FRAME_1.png, ...")
+    if options.output_masks and options.output_masks.resolve() == options.masks_dir.resolve():
+        raise InputError(f"--output_masks {options.output_masks} would be written over --masks_dir; pass another place")

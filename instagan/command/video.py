@@ -8,21 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
-from instagan.command.frame_masks import FrameMasks, list_frame_masks
+from instagan.command.frame_masks import FrameMasks, keeping, list_frame_masks
 from instagan.command.progress import progress
 from instagan.errors import InputError
 from instagan.pictures.flicker import Flicker, Shown, blended, still_background
-from instagan.pictures.pasting import FEATHER, paste_background
 from instagan.pictures.video_files import Facts, container_of, look_through, rewrite
-from instagan.pictures.writing import write_whole
+from instagan.pictures.writing import make_folder, write_whole
 from instagan.translation.inputs import Source
-from instagan.translation.result import Translation, belonging
+from instagan.translation.result import Translation
 from instagan.translation.translator import Translator
 
-Translate = Callable[[int, np.ndarray], tuple[Source, Translation, np.ndarray]]
-"""Number and pixels of a frame -> what is translated, its translation, and the pixels (H, W, 3) uint8 to show."""
+Translate = Callable[[int, np.ndarray], tuple[Source, Translation]]
+"""Number and pixels of a frame -> what is translated, and its translation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +76,8 @@ def translate_video(translator: Translator, options: Namespace) -> str:
     masks = list_frame_masks(options.masks_dir, facts.frames, facts.size)
     if not masks.identities and translator.network.knows_instances:
         raise InputError(f"--masks_dir {options.masks_dir} shows nobody in any frame; pass masks of instances")
+    if options.output_masks and not translator.network.gives_masks:
+        raise InputError("--output_masks: this model translates no masks; drop it")
     exact = options.paste_background or options.crop_instances or _shrinks(options.max_side, facts)
     steadiness = Steadiness(options.temporal_blend or 0.0, exact)
     translate = _translating(translator, masks, options)
@@ -85,40 +85,35 @@ def translate_video(translator: Translator, options: Namespace) -> str:
 
     def change(number: int, pixels: np.ndarray) -> np.ndarray:
         next(numbers, None)
-        source, made, image = translate(number, pixels)
+        source, made = translate(number, pixels)
+        keep(number, made)
         inside = made.inside if len(made.masks) == len(source.inside) else source.inside
-        return steadiness.follow(Shown(pixels, source.inside), Shown(image, inside))
+        return steadiness.follow(Shown(pixels, source.inside), Shown(np.asarray(made.picture), inside))
 
-    try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{options.output.parent} cannot be made ({error.strerror}); pass another place") from None
+    make_folder(options.output.parent)
     started = time.perf_counter()
     ending = options.output.suffix
-    write_whole(options.output, lambda scratch: rewrite(options.video, facts, scratch, ending, change))
+    with keeping(options.output_masks, masks.identities) as keep:
+        write_whole(options.output, lambda scratch: rewrite(options.video, facts, scratch, ending, change))
     each = (time.perf_counter() - started) / facts.frames
     who = ", ".join(str(number) for number in masks.identities)
     sound = f"sound copied ({', '.join(facts.sound)})" if facts.sound else "no sound"
     return (
         f"{steadiness}\n{facts.frames} frames at {facts.rate:g} a second, instances {who} translated to {options.to} "
         f"in {each:.3f} s a frame on {translator.network.device} ({translator.network.precision}); {sound}; "
-        f"{options.output}"
+        f"{options.output}" + (f", masks in {options.output_masks}" if options.output_masks else "")
     )
 
 
 def _translating(translator: Translator, masks: FrameMasks, options: Namespace) -> Translate:
     """Instances are translated in the same order, and in the same lots, in every frame."""
-    manner = translator.manner(options.max_side, options.crop_instances, options.feather)
-    feather = FEATHER if options.feather is None else options.feather
+    manner = translator.manner(options.max_side, options.crop_instances, options.paste_background, options.feather)
 
-    def translate(number: int, pixels: np.ndarray) -> tuple[Source, Translation, np.ndarray]:
+    def translate(number: int, pixels: np.ndarray) -> tuple[Source, Translation]:
         inside = masks.read(number)
         source = Source(pixels, inside, (0,) * len(inside))
         (made,) = translator.translate([source], options.ins_per, options.ins_max, manner=manner, in_order=True)
-        image = made.picture
-        if options.paste_background and made.seam is None:
-            image, _ = paste_background(Image.fromarray(pixels), image, belonging(source, made), feather)
-        return source, made, np.asarray(image)
+        return source, made
 
     return translate
 

@@ -36,6 +36,14 @@ def write_together(files: Mapping[Path, Write]) -> None:
             scratch.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Makes the folder and those above it where they are not there. Raises ``InputError`` naming it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made ({error.strerror}); pass another place") from None
+
+
 def picture_writer(picture: Image.Image, path: Path) -> Write:
     """Writes the picture in the format that the ending of ``path`` names, jpeg at a quality that is hard to see."""
     kind = format_of(path)

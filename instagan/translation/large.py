@@ -22,21 +22,24 @@ CROP_SIDE = 256
 
 @dataclass(frozen=True)
 class Manner:
-    """How large pictures are translated.
+    """How pictures are translated other than at once and as they are.
 
-    max_side       longer side in pixels at which the networks see a picture, or a crop; None: as large as it is, a
-                   crop at most ``crop_side``
-    crop_instances whether they see one crop after the other, each around a few instances
-    feather        pixels over which the edges fade; None: 4 of the pixels that the networks saw
+    max_side         longer side in pixels at which the networks see a picture, or a crop; None: as large as it is, a
+                     crop at most ``crop_side``
+    crop_instances   whether they see one crop after the other, each around a few instances
+    paste_background whether every pixel that belongs to nobody is the input's, as it always is where the networks see
+                     less than the picture
+    feather          pixels over which the edges fade; None: 4 of the pixels that the networks saw
     """
 
     max_side: int | None = None
     crop_instances: bool = False
+    paste_background: bool = False
     feather: int | None = None
     crop_side: int = CROP_SIDE
 
     def needed_for(self, source: Source) -> bool:
-        """Whether this picture is translated other than at once and as it is."""
+        """Whether the networks see this picture other than at once and as it is."""
         if self.crop_instances:
             return len(source.inside) > 0
         return self.max_side is not None and max(source.size) > self.max_side

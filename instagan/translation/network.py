@@ -36,6 +36,11 @@ class Network:
         """Whether the method translates instance by instance; else it gives one slot (the union) or none."""
         return self.architecture.method == "insta_gan"
 
+    @property
+    def gives_masks(self) -> bool:
+        """Whether masks make a difference and are translated: CycleGAN does not look at them."""
+        return self.knows_instances or self.architecture.with_union
+
     @torch.inference_mode()
     def run(
         self, source: InstanceBatch, ins_per: int | None = None, ins_max: int | None = None, in_order: bool = False

@@ -23,7 +23,7 @@ class Translation:
                one that knows none (CycleGAN) gives none.
     present    whether each mask was translated
     unchanged  whether the picture is the input's, pixel for pixel, because there was no instance to translate
-    seam       how much it differs from the input, where the background is the input's because of its size
+    seam       how much it differs from the input, where the background is the input's
     note       what the user should know, in a sentence; empty if there is nothing
     image      (3, H, W) float32 in [-1, 1], if tensors are asked for
     soft_masks (N, H, W) float32 in [-1, 1], inside is above 0; if tensors are asked for

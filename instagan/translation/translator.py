@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,12 +14,13 @@ from PIL import Image
 from instagan.convolution import WIDE
 from instagan.errors import InputError
 from instagan.instances import InstanceBatch
-from instagan.pictures.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture
+from instagan.pictures.pasting import FEATHER, paste_background
+from instagan.pictures.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture, to_tensor
 from instagan.translation.architecture import Architecture
 from instagan.translation.inputs import Masks, Picture, Source, batch_of, prepare
 from instagan.translation.large import CROP_SIDE, Manner, Pasted, translate_large
 from instagan.translation.network import DEFAULT_INS_PER, PRECISIONS, Network, choose_device
-from instagan.translation.result import Translation
+from instagan.translation.result import Translation, belonging
 from instagan.translation.sizes import SMALLEST_SIDE
 from instagan.translation.trained import read_trained
 
@@ -127,6 +129,7 @@ class Translator:
         *,
         max_side: int | None = None,
         crop_instances: bool = False,
+        paste_background: bool = False,
         feather: int | None = None,
         tensors: bool = False,
     ) -> Translation | list[Translation]:
@@ -137,13 +140,14 @@ class Translator:
         max_side: longer side at which the networks see a picture; a larger one is shrunk, and its instances are put
         back at full resolution, their edges fading over ``feather`` pixels (default: 4 of those that the networks saw)
         into the input, which is kept elsewhere. crop_instances: so with crops around a few instances at a time.
+        paste_background: keeps every pixel that belongs to nobody in pictures of any size.
         A list of pictures takes a list of their masks (and labels) and gives a list, as ``batch`` does.
         Raises ``InputError`` for what cannot be read or does not fit together.
         """
         rows = _rows(image, masks, labels) if isinstance(image, list) else [(image, masks, labels)]
         made = self.batch(
-            rows, ins_per, ins_max,
-            max_side=max_side, crop_instances=crop_instances, feather=feather, tensors=tensors,
+            rows, ins_per, ins_max, max_side=max_side, crop_instances=crop_instances,
+            paste_background=paste_background, feather=feather, tensors=tensors,
         )  # fmt: skip
         return made if isinstance(image, list) else made[0]
 
@@ -153,28 +157,31 @@ class Translator:
         ins_per: int | None = None,
         ins_max: int | None = None,
         *,
-        max_side: int | None = None,
-        crop_instances: bool = False,
-        feather: int | None = None,
         tensors: bool = False,
         rows: int = 8,
+        **how: Any,
     ) -> list[Translation]:
-        """Many pictures: (image, masks) or (image, masks, labels) each, in any sizes, at most ``rows`` at a time."""
-        for name, value, least in (
-            ("ins_per", ins_per, 1), ("ins_max", ins_max, 1),
-            ("max_side", max_side, SMALLEST_SIDE), ("feather", feather, 0),
-        ):  # fmt: skip
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise InputError(f"{name}={value!r} must be a whole number of {least} or more")
+        """Many pictures: (image, masks) or (image, masks, labels) each, in any sizes, at most ``rows`` at a time.
+
+        how: max_side, crop_instances, paste_background and feather, as for one picture.
+        """
+        _check(ins_per=(ins_per, 1), ins_max=(ins_max, 1))
+        manner = self.manner(**how)
         sources = [prepare(*item) if isinstance(item, (tuple, list)) else prepare(item) for item in items]
-        manner = self.manner(max_side, crop_instances, feather)
         return self.translate(sources, ins_per, ins_max, manner=manner, tensors=tensors, rows=rows)
 
-    def manner(self, max_side: int | None = None, crop_instances: bool = False, feather: int | None = None) -> Manner:
-        """How large pictures are translated. A crop is seen at most at the size at which the model was trained."""
+    def manner(
+        self,
+        max_side: int | None = None,
+        crop_instances: bool = False,
+        paste_background: bool = False,
+        feather: int | None = None,
+    ) -> Manner:
+        """How pictures are translated. A crop is seen at most at the size at which the model was trained."""
+        _check(max_side=(max_side, SMALLEST_SIDE), feather=(feather, 0))
         told = self.card.get("options", {})
         trained = [int(told[name]) for name in ("fine_size_w", "fine_size_h") if name in told]
-        return Manner(max_side, crop_instances, feather, max(trained, default=CROP_SIDE))
+        return Manner(max_side, crop_instances, paste_background, feather, max(trained, default=CROP_SIDE))
 
     def translate(
         self,
@@ -206,6 +213,8 @@ class Translator:
                 together = self.network.run(batch, ins_per, ins_max, in_order)
                 for row, number in enumerate(chunk):
                     done[number] = self._translation(sources[number], together[[row]], tensors)
+        if manner and manner.paste_background:
+            return [_with_background(source, done[number], manner.feather) for number, source in enumerate(sources)]
         return [done[number] for number in range(len(sources))]
 
     def _translation(self, source: Source, made: InstanceBatch, tensors: bool) -> Translation:
@@ -244,6 +253,25 @@ class Translator:
         return (
             "the masks are translated as one" if self.network.architecture.with_union else "the masks are not looked at"
         )
+
+
+def _check(**given: tuple[int | None, int]) -> None:
+    """Raises ``InputError`` unless each is None or a whole number of its least value or more."""
+    for name, (value, least) in given.items():
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise InputError(f"{name}={value!r} must be a whole number of {least} or more")
+
+
+def _with_background(source: Source, made: Translation, feather: int | None) -> Translation:
+    """The input where nobody is, neither before nor after; it is so already where large pictures are put together."""
+    if made.unchanged or made.seam:
+        return made
+    if len(source.inside) == 0:
+        raise InputError("without masks nothing is background; pass masks or drop paste_background")
+    feather = FEATHER if feather is None else feather
+    picture, seam = paste_background(Image.fromarray(source.levels), made.picture, belonging(source, made), feather)
+    image = None if made.image is None else to_tensor(picture)
+    return replace(made, picture=picture, seam=seam, image=image)
 
 
 def _rows(images: list[Any], masks: Sequence[Any] | None, labels: Sequence[Any] | None) -> list[tuple[Any, ...]]:

@@ -37,7 +37,8 @@ DRAWN, UPLOADED, FOUND = "Draw", "Upload masks", "Find"
 class Order:
     """What somebody asks for.
 
-    picture and masks: uploaded files. strokes: what was painted. origin: one of the three above.
+    picture and masks: uploaded files. strokes: what was painted. origin: one of the three above. The last three are
+    those of ``Translator``; max_side 0: none.
     """
 
     picture: Path | None
@@ -47,6 +48,9 @@ class Order:
     masks: Sequence[Path]
     to: str
     ins_per: int
+    paste_background: bool = False
+    crop_instances: bool = False
+    max_side: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +91,10 @@ class Desk:
         if translator is None:
             raise InputError(f"The model does not translate to {order.to}; pick another direction")
         picture = self._read(order.picture)
-        masks = self._masks(order, picture) if takes_masks(translator) else []
+        masks = self._masks(order, picture) if translator.network.gives_masks else []
+        manner = translator.manner(order.max_side or None, order.crop_instances, order.paste_background)
         started = time.perf_counter()
-        made = translator.translate([prepare(picture, masks)], order.ins_per)[0]
+        made = translator.translate([prepare(picture, masks)], order.ins_per, manner=manner)[0]
         seconds = time.perf_counter() - started
         file, archive = self._keep(order, made)
         told = made.note or f"{sum(made.present)} of {len(masks)} instances translated"
@@ -101,7 +106,7 @@ class Desk:
             mask_picture(made),
             file,
             archive,
-            f"{told[0].upper()}{told[1:]} in {seconds:.1f} s.",
+            f"{told[0].upper()}{told[1:]} in {seconds:.1f} s.{_seam(made)}",
         )
 
     def _read(self, file: Path) -> Image.Image:
@@ -176,10 +181,10 @@ class Desk:
         return file, archive
 
 
-def takes_masks(translator: Translator) -> bool:
-    """Whether masks make a difference: CycleGAN does not look at them."""
-    network = translator.network
-    return network.knows_instances or network.architecture.with_union
+def _seam(made: Translation) -> str:
+    if made.seam is None:
+        return ""
+    return f" The background is the input's; on average the faded edge is {made.seam.band:.1f} of 255 levels off it."
 
 
 def drawn_over(picture: Image.Image, inside: np.ndarray) -> Image.Image:

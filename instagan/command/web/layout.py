@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from instagan.command.web.handling import DRAWN, FOUND, UPLOADED, Desk, Order, Shown, takes_masks
+from instagan.command.web.handling import DRAWN, FOUND, UPLOADED, Desk, Order, Shown
 from instagan.errors import InputError
 from instagan.pictures.overlay import colour
 
@@ -31,7 +31,7 @@ COLOURS = ["#{:02x}{:02x}{:02x}".format(*colour(slot)) for slot in range(30)]
 def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
     """The page as gradio's Blocks. gradio: the module."""
     first = next(iter(desk.translators.values()))
-    with_masks = any(takes_masks(translator) for translator in desk.translators.values())
+    with_masks = any(translator.network.gives_masks for translator in desk.translators.values())
     origins = [DRAWN, UPLOADED] + ([FOUND] if desk.find else [])
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as page:
         gradio.Markdown(INTRODUCTION.format(title=title))
@@ -69,9 +69,15 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                     visible=first.network.knows_instances,
                     elem_id="ins_per",
                 )
+                with gradio.Accordion("Options", open=False, visible=with_masks, elem_id="options"):
+                    exact = gradio.Checkbox(label="Keep the background, bit for bit", elem_id="exact")
+                    crops = gradio.Checkbox(label="Show the model crops around the instances", elem_id="crops")
+                    side = gradio.Number(
+                        0, label="Longest side that the model sees (0: any)", precision=0, minimum=0, elem_id="side"
+                    )
                 button = gradio.Button("Translate", variant="primary", elem_id="translate")
                 status = gradio.Textbox(
-                    "Upload a picture.", label="Status", interactive=False, lines=2, elem_id="status"
+                    "Upload a picture.", label="Status", interactive=False, lines=2, max_lines=6, elem_id="status"
                 )
                 file = gradio.DownloadButton("Download the picture", interactive=False, elem_id="download")
                 archive = gradio.DownloadButton("Download all, with masks", interactive=False, elem_id="archive")
@@ -105,7 +111,16 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
             )
 
         def translated(
-            path: str | None, chosen: str, drawn: Any, filling: bool, files: list[str] | None, domain: str, count: float
+            path: str | None,
+            chosen: str,
+            drawn: Any,
+            filling: bool,
+            files: list[str] | None,
+            domain: str,
+            count: float,
+            pasting: bool,
+            cropping: bool,
+            longest: float | None,
         ) -> tuple[Any, ...]:
             order = Order(
                 picture=Path(path) if path else None,
@@ -115,6 +130,9 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                 masks=[Path(file) for file in files or []],
                 to=domain,
                 ins_per=int(count),
+                paste_background=pasting,
+                crop_instances=cropping,
+                max_side=int(longest or 0),
             )
             shown, told = _said(lambda: desk.translate(order))
             return *_results(shown), *_downloads(gradio, shown), shown.told if shown else told
@@ -131,7 +149,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
         origin.change(lambda path, chosen: parts(bool(path), chosen), [picture, origin], [drawing, uploading], **about)
         button.click(
             translated,
-            [picture, origin, canvas, fill, masks, to, ins_per],
+            [picture, origin, canvas, fill, masks, to, ins_per, exact, crops, side],
             [*results, file, archive, status],
             concurrency_limit=1,  # so that memory is that of one translation
             **about,
