@@ -19,6 +19,7 @@ from instagan.errors import InputError
 from models import MODELS
 from options import flags
 from options.run_folder import LATEST, RunFolder
+from options.saved_options import FlatYaml, check_saved
 
 REFUSED = {
     ("norm", "batch"): "rows of a batch, and instances of a picture, would depend on each other",
@@ -60,7 +61,7 @@ class _Parser(configargparse.ArgumentParser):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(
-            config_file_parser_class=configargparse.YAMLConfigFileParser,
+            config_file_parser_class=FlatYaml,
             allow_abbrev=False,
             usage="%(prog)s --dataroot DIR [--flag value ...]",
             formatter_class=configargparse.ArgumentDefaultsHelpFormatter,
@@ -131,8 +132,12 @@ def _inherited(trained: dict[str, Any], method: str, mode: str) -> dict[str, Any
 
 def _trained(peeked: Namespace) -> dict[str, Any]:
     """The saved options of the run that the command line names; defaults where published weights tell nothing."""
-    saved = RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked)).read_options()
+    folder = RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked))
+    saved = folder.read_options()
     if "dataset_mode" in saved:
+        known = saved["model"] in tuple(MODELS) and saved["dataset_mode"] in tuple(DATASETS)
+        parser = _parser(*(saved[name] if known else "" for name in ("model", "dataset_mode")), training=True)
+        check_saved(saved, parser, folder.path / "options.yaml")
         return saved
     fresh = vars(_parser(saved["model"], "", training=True).parse_args([]))
     told = Namespace(**{**fresh, **saved})

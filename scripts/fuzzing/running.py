@@ -7,7 +7,6 @@ import pickle
 import time
 import traceback
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +41,16 @@ class Find:
         (folder / f"{name}.case").write_bytes(content)
         (folder / f"{name}.txt").write_text(f"{self.told}\n\n{self.case!r:.4000}\n\n{self.trace}", errors="replace")
         return folder / f"{name}.case"
+
+
+class _Case:
+    """Keeps hypothesis from spelling out what may be megabytes."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def __repr__(self) -> str:
+        return "case"
 
 
 @dataclass
@@ -79,8 +88,9 @@ def _round(target: Target, cases: int, start: int, folder: Path, count: Count, u
         max_examples=cases, database=None, deadline=None, phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck), report_multiple_bugs=False, print_blob=False,
     )  # fmt: skip
-    @given(target.cases)
-    def attempt(case: Any) -> None:
+    @given(target.cases.map(_Case))
+    def attempt(given: _Case) -> None:
+        case = given.content
         if not worst and time.perf_counter() > until:
             return
         count.cases += not worst  # what makes a find smaller is no further case
@@ -91,17 +101,12 @@ def _round(target: Target, cases: int, start: int, folder: Path, count: Count, u
             raise
 
     with suppress(Exception):
-        _quietly(attempt)
+        attempt()
     if not worst:
         return None
     case, error = worst[-1]
     trace = "".join(traceback.format_exception(error))
     return Find(target.name, _told(error), case, trace)
-
-
-def _quietly(attempt: Callable[[], None]) -> None:
-    """Hypothesis prints nothing that is not asked for when it is not run by a test runner."""
-    attempt()
 
 
 def _told(error: BaseException) -> str:
