@@ -230,6 +230,8 @@ def _suffixed(options: Namespace) -> str:
     values = values | {"loadSizeW": values.get("load_size_w"), "loadSizeH": values.get("load_size_h")}
     values = values | {"fineSizeW": values.get("fine_size_w"), "fineSizeH": values.get("fine_size_h")}
     try:
+        if re.search(r"\{[^}]*\d{4}", options.suffix):  # a width; a name of gigabytes otherwise
+            raise ValueError("a name has no room for that")
         suffix = options.suffix.format_map(values)
     except KeyError as error:
         raise InputError(f"--suffix {options.suffix}: there is no flag {error.args[0]}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,9 @@ class Architecture:
         if needed == {name: tensor.shape for name, tensor in weights.items()}:  # else memory without bound
             generator = generator.to_empty(device="cpu")
         try:
-            generator.load_state_dict(dict(weights))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a skeleton without memory tells that nothing is copied into it
+                generator.load_state_dict(dict(weights))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise InputError(f"{where} does not fit a generator of {self.method} ({reason}); it is damaged") from None

@@ -12,16 +12,15 @@ import numpy as np
 from hypothesis import strategies as st
 
 from data.coco_mode import CocoFile
+from data.prepared import Prepared
 from data.preparing.ccp import label_names
 from data.preparing.coco import CocoPart, plan_coco
 from data.preparing.shape_files import read_labelme, read_via, read_yolo
 from data.preparing.shapes import Shape, fill
 from data.preparing.tasks import Plan
-from data.prepared import Prepared
 from instagan.errors import InputError
 from instagan.pictures.coco import read_annotated
 from instagan.pictures.segmentations import check, decode
-
 from scripts.fuzzing.hostile import altered, damaged, encoded, json_bytes, lines, words
 from scripts.fuzzing.target import Target, file_target
 

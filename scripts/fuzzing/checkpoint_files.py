@@ -173,8 +173,9 @@ def _yaml(content: Any) -> bytes:
         return b""
 
 
+_NESTED = "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
 YAML = (
-    "a: &a [1]\n" + "\n".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi")) + "\n",
+    "a: &a [1]\n" + _NESTED,
     "model: !!python/object/apply:os.system ['touch pwned']\n", "model: 2001-99-99\n", "model: 0b_\n", "? [a]\n: b\n",
     "model: !!int x\n", "[" * 3000, "&a [*a]\n", "model: &a {b: *a}\n", "\x00", "model: insta_gan\nngf: {}\n",
     "model: !!timestamp 9999\n", "model: !!binary '%'\n", "%YAML 9.9\n---\n", "<<: 3\n", "model: !!float _\n",

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from instagan.command.web.drawing import painted
 from instagan.pictures.label_maps import instances_of
 from instagan.pictures.reading import read_inside, read_picture
-from scripts.fuzzing.hostile import altered, damaged
+from scripts.fuzzing.hostile import damaged
 from scripts.fuzzing.target import Target, file_target
 
 SIZE = (24, 16)
@@ -75,17 +74,6 @@ def _label_map(path: Path) -> None:
         assert mask.shape == SIZE[::-1] and mask.dtype == bool
 
 
-def _drawn(strokes: object, folder: Path) -> None:
-    for mask in painted(strokes, SIZE, fill=True):
-        assert mask.shape == SIZE[::-1] and mask.any()
-
-
-STROKES = [
-    {"instance": 0, "width": 0.05, "points": [[0.1, 0.1], [0.9, 0.2], [0.5, 0.9], [0.1, 0.1]]},
-    {"instance": 3, "width": 0.001, "points": [[0.5, 0.5]]},
-]
-
-
 def targets() -> list[Target]:
     files = corpus()
     return [
@@ -93,5 +81,4 @@ def targets() -> list[Target]:
         file_target("mask", "input.png", files, read_inside, damaged(files), 700),
         file_target("mask with jpeg's name", "input.jpg", files, read_inside, damaged(files), 200),
         file_target("label map", "input.png", files, _label_map, damaged(files), 800),
-        Target("drawing", altered([STROKES]), _drawn, 600),
     ]

@@ -106,10 +106,10 @@ def _round(target: Target, cases: int, start: int, folder: Path, count: Count, u
         return None
     case, error = worst[-1]
     trace = "".join(traceback.format_exception(error))
-    return Find(target.name, _told(error), case, trace)
+    return Find(target.name, told_of(error), case, trace)
 
 
-def _told(error: BaseException) -> str:
+def told_of(error: BaseException) -> str:
     """What happened and where, without what differs from case to case."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/scripts/fuzz" not in frame.filename]
     ours = [frame for frame in frames if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
