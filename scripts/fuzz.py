@@ -3,7 +3,7 @@
 
     python scripts/fuzz.py                                  10,000 cases, the same every time (what the tests run)
     python scripts/fuzz.py --seconds 3600 --seed 7          an hour of others (make fuzz)
-    python scripts/fuzz.py --only mask --engine atheris     steered by what the code does with a case (pip install atheris)
+    python scripts/fuzz.py --only mask --engine atheris     steered by what the code does with a case
 
 Cases that break the law are kept in --keep. Exit code 0, 1 if there is any, 2 for wrong input.
 """
@@ -52,9 +52,7 @@ def _fuzz(options: argparse.Namespace) -> int:
         targets = [target for target in targets if target.corpus]
     if not targets:
         names = ", ".join(sorted(target.name for target in all_targets()))
-        print(
-            f"{PROGRAM}: --only {' '.join(options.only)}: there is no such target; there are: {names}", file=sys.stderr
-        )
+        print(f"{PROGRAM}: --only {' '.join(options.only)}: no such target; there are: {names}", file=sys.stderr)
         return 2
     cases = options.cases or (10**9 if options.seconds else 10_000)
     plan = Plan(cases, options.seconds or 10**6, options.seed, options.jobs)

@@ -67,7 +67,7 @@ def check_page(file: Path) -> None:
 
 def _gallery(texts: list[str], folder: Path) -> None:
     name, title, heading, column, fact = texts
-    made = file_name(Entry(Path("x"), name=name) if "/" not in name and name else Entry(Path("x.png")), "fake_B")
+    made = file_name(Entry(Path(f"{name}.png")), "fake_B")
     rows = [GalleryRow(name, {column: made})]
     sections = [GallerySection(heading, [column, "other"], rows), GallerySection(name, [], [])]
     check_page(write_gallery(folder, title, sections, {fact: name, name: fact}))
@@ -141,9 +141,10 @@ def _lines(content: Any) -> bytes:
 def targets() -> list[Target]:
     log, samples = _lines(LOG), encoded(SAMPLES)
     five = st.lists(words, min_size=5, max_size=5)
+    named = st.tuples(on_disk, *[words] * 4).map(list)
     odd = (log, b"[" * 100_000 + b"\n" + log, b'{"step": 1, "D_A": 1' + b"0" * 400 + b"}\n", b"\xff\xfe" + log)
     return [
-        Target("gallery of results", five, _gallery, 250),
+        Target("gallery of results", named, _gallery, 250),
         Target("page of a run", five, _page, 150),
         Target("loss log", altered([LOG]).map(_lines) | damaged(odd), _logged, 250, "", odd),
         Target("index of pictures", altered([SAMPLES]).map(encoded) | damaged([samples]), _shown, 200, "", (samples,)),
