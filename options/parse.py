@@ -15,7 +15,7 @@ import configargparse
 from data import DATASETS
 from instagan.blocks import SIZE_MULTIPLE
 from instagan.discriminators import smallest_side
-from instagan.errors import InputError
+from instagan.errors import InputError, one_line
 from models import MODELS
 from options import flags
 from options.run_folder import LATEST, RunFolder
@@ -51,7 +51,7 @@ class Resolved:
         """One line per option, those that differ from their defaults marked."""
         width = max(len(name) for name in vars(self.values))
         return "\n".join(
-            f"{'*' if name in self.changed else ' '} {name:>{width}}: {value}"
+            f"{'*' if name in self.changed else ' '} {name:>{width}}: {one_line(str(value))}"
             for name, value in sorted(vars(self.values).items())
         )
 
