@@ -33,7 +33,7 @@ setup(
         "visdom": ["visdom>=0.2.4", "plotly>=5"],
         "tensorboard": ["tensorboard>=2.14"],
         "coco": ["pycocotools>=2.0.7", "tqdm>=4.64"],
-        "ccp": ["scipy>=1.10", "tqdm>=4.64"],
+        "ccp": ["tqdm>=4.64"],
         "export": ["PyYAML>=6", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.2", "onnxruntime>=1.20"],
         "app": ["gradio>=6.30,<7"],
         "video": ["av>=14", "tqdm>=4.64"],

@@ -11,7 +11,7 @@ from data.coco_results import CocoResults
 from data.loading import testing_loader
 from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
-from instagan.errors import InputError
+from instagan.errors import InputError, one_line
 from options.build import checkpoint_tag, domains_of, framing
 from options.device import choose_device, prepare, wait_for, workers
 from options.execution import build_model
@@ -62,8 +62,8 @@ def test(resolved: Resolved) -> int:
     facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / count:.3f}"}
     page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)
     if coco:
-        print(coco.write(f"{options.name}: {options.phase}, checkpoint {tag}"))
-    print(f"{count} pictures translated in {seconds / count:.3f} s each; look at {page}")
+        print(one_line(coco.write(f"{options.name}: {options.phase}, checkpoint {tag}")))
+    print(one_line(f"{count} pictures translated in {seconds / count:.3f} s each; look at {page}"))
     return 0
 
 

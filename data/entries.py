@@ -15,7 +15,7 @@ from PIL import Image
 from data.placement import Size
 from data.preparing.tasks import Category
 from data.reading import read_annotated, read_inside
-from instagan.errors import InputError
+from instagan.errors import InputError, one_line
 
 
 class Mask(Protocol):
@@ -122,7 +122,7 @@ class Domain:
         bare = sum(not entry.masks for entry in self.entries)
         line = f"{self.title}: {len(self.entries)} pictures, {masks} instance masks"
         line += f"; {bare} of the pictures have no mask and are not translated" if bare and masks else ""
-        return line + (f"; {self.note}" if self.note else "")
+        return one_line(line + (f"; {self.note}" if self.note else ""))
 
 
 class DataSource(Protocol):

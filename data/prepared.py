@@ -35,7 +35,7 @@ class Prepared:
         try:
             for domain in "AB":
                 records = content["categories"][domain]
-                told = tuple(Category(str(record["name"]), record.get("source_id")) for record in records)
+                told = tuple(Category(str(record["name"]), _known(record.get("source_id"))) for record in records)
                 categories[domain] = told or UNTOLD[domain]
         except (KeyError, TypeError, AttributeError):
             raise _damaged(root, "it names no categories") from None
@@ -45,7 +45,10 @@ class Prepared:
 
     def source_of(self, picture: str) -> Id:
         """Id of a picture in its source."""
-        return self._entry(picture).get("source_id")
+        try:
+            return _known(self._entry(picture).get("source_id"))
+        except TypeError:
+            raise _damaged(self.root, f"the source_id of {picture} is no id") from None
 
     def label_and_source_of(self, picture: str, number: int) -> tuple[int, Id]:
         """Category index of mask ``number`` and the id of its annotation; 0 and None for one that is not told of."""
@@ -53,8 +56,8 @@ class Prepared:
             instances = self._entry(picture).get("instances", [])
             if number >= len(instances):
                 return 0, None
-            label, source = instances[number]["category"], instances[number]["id"]
-            if label not in range(len(self.categories[picture.partition("/")[0][-1]])):
+            label, source = instances[number]["category"], _known(instances[number]["id"])
+            if type(label) is not int or label not in range(len(self.categories[picture.partition("/")[0][-1]])):
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             raise _damaged(self.root, f"what it tells of mask {number} of {picture} makes no sense") from None
@@ -65,6 +68,15 @@ class Prepared:
         if not isinstance(entry, Mapping):
             raise _damaged(self.root, f"what it tells of {picture} makes no sense")
         return entry
+
+
+def _known(source: Any) -> Any:
+    """An id, or several of one category; raises ``TypeError`` for what cannot be one."""
+    if isinstance(source, list) and all(isinstance(one, (int, str)) for one in source):
+        return tuple(source)
+    if not isinstance(source, int | str | None):
+        raise TypeError
+    return source
 
 
 def _damaged(root: Path, reason: str) -> InputError:

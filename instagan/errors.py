@@ -1,5 +1,13 @@
 """The one exception for input that only the user can mend."""
 
+import re
+
+LONGEST = 1200
+"""Letters of a sentence; of a longer one, whose names are absurdly long, the middle is left out."""
+
+_FROM_WORKER = re.compile(r"Caught InputError in .*\ninstagan\.errors\.InputError: (.*)", re.DOTALL)
+"""How a DataLoader passes a worker's exception on: one string with its traceback, the sentence at the end."""
+
 
 class InputError(Exception):
     """Bad input: the message is one sentence that names the file or flag and says what to do instead.
@@ -8,5 +16,16 @@ class InputError(Exception):
     """
 
     def __str__(self) -> str:
-        # a DataLoader passes a worker's exception on as one string with its traceback; the sentence stands at the end
-        return super().__str__().rpartition("InputError: ")[2].strip()
+        """On one line, whatever the names in it hold."""
+        whole = super().__str__()
+        from_worker = _FROM_WORKER.fullmatch(whole)
+        line = one_line((from_worker[1] if from_worker else whole).strip())
+        cut = len(line) - LONGEST
+        return line if cut <= 0 else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+
+
+def one_line(text: str) -> str:
+    r"""The text with letters that cannot be shown, or would break or turn a line, written as \n, \x1b, \u202e."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -15,10 +15,11 @@ import configargparse
 from data import DATASETS
 from instagan.blocks import SIZE_MULTIPLE
 from instagan.discriminators import smallest_side
-from instagan.errors import InputError
+from instagan.errors import InputError, one_line
 from models import MODELS
 from options import flags
 from options.run_folder import BEST, LATEST, RunFolder
+from options.saved_options import FlatYaml, check_saved
 
 REFUSED = {
     ("norm", "batch"): "rows of a batch, and instances of a picture, would depend on each other",
@@ -50,7 +51,7 @@ class Resolved:
         """One line per option, those that differ from their defaults marked."""
         width = max(len(name) for name in vars(self.values))
         return "\n".join(
-            f"{'*' if name in self.changed else ' '} {name:>{width}}: {value}"
+            f"{'*' if name in self.changed else ' '} {name:>{width}}: {one_line(str(value))}"
             for name, value in sorted(vars(self.values).items())
         )
 
@@ -60,7 +61,7 @@ class _Parser(configargparse.ArgumentParser):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(
-            config_file_parser_class=configargparse.YAMLConfigFileParser,
+            config_file_parser_class=FlatYaml,
             allow_abbrev=False,
             usage="%(prog)s --dataroot DIR [--flag value ...]",
             formatter_class=configargparse.ArgumentDefaultsHelpFormatter,
@@ -131,8 +132,12 @@ def _inherited(trained: dict[str, Any], method: str, mode: str) -> dict[str, Any
 
 def _trained(peeked: Namespace) -> dict[str, Any]:
     """The saved options of the run that the command line names; defaults where published weights tell nothing."""
-    saved = RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked)).read_options()
+    folder = RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked))
+    saved = folder.read_options()
     if "dataset_mode" in saved:
+        known = saved["model"] in tuple(MODELS) and saved["dataset_mode"] in tuple(DATASETS)
+        parser = _parser(*(saved[name] if known else "" for name in ("model", "dataset_mode")), training=True)
+        check_saved(saved, parser, folder.path / "options.yaml")
         return saved
     fresh = vars(_parser(saved["model"], "", training=True).parse_args([]))
     told = Namespace(**{**fresh, **saved})
@@ -225,6 +230,8 @@ def _suffixed(options: Namespace) -> str:
     values = values | {"loadSizeW": values.get("load_size_w"), "loadSizeH": values.get("load_size_h")}
     values = values | {"fineSizeW": values.get("fine_size_w"), "fineSizeH": values.get("fine_size_h")}
     try:
+        if re.search(r"\{[^}]*\d{4}", options.suffix):  # a width; a name of gigabytes otherwise
+            raise ValueError("a name has no room for that")
         suffix = options.suffix.format_map(values)
     except KeyError as error:
         raise InputError(f"--suffix {options.suffix}: there is no flag {error.args[0]}") from None

@@ -26,8 +26,12 @@ from instagan.translation.trained import published_networks, published_options, 
 from models.base_model import TranslationModel
 from models.schedule import Progress
 from options.launch import launch_name
+from options.saved_options import flat_yaml
 
 FORMAT = 1
+ALWAYS = ("dataset_mode", "direction", "seed", "resize_or_crop", "fine_size_w", "fine_size_h")
+"""Options without which no run was ever saved."""
+
 LATEST, BEST = "latest", "best"
 
 
@@ -80,7 +84,7 @@ class RunFolder:
         Raises ``InputError`` naming the runs there are, if there is no such run.
         """
         try:
-            saved = yaml.safe_load((self.path / "options.yaml").read_text())
+            saved = flat_yaml((self.path / "options.yaml").read_text(encoding="utf-8"))
         except FileNotFoundError:
             if published := published_options(self.path):
                 return published
@@ -90,9 +94,9 @@ class RunFolder:
             raise InputError(f"--name {self.name}: no such run; {there}") from None
         except OSError as error:
             raise InputError(f"{self.path / 'options.yaml'} cannot be read ({error.strerror})") from None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            saved = None
-        if not isinstance(saved, dict) or "model" not in saved:
+        except ValueError:
+            saved = {}
+        if not {"model", *ALWAYS} <= saved.keys():
             raise InputError(
                 f"{self.path / 'options.yaml'} is damaged; write it again by starting train.py on this run"
             )

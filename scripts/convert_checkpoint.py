@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from instagan.errors import InputError  # noqa: E402
+from instagan.errors import InputError, one_line  # noqa: E402
 from instagan.pictures.writing import write_together  # noqa: E402
 from instagan.translation.published import to_published  # noqa: E402
 from instagan.translation.tensor_files import read_tensors, state_dict  # noqa: E402
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError("--output is missing: pass the folder for the published weights")
         if options.run and flags:
             raise InputError(f"{flags[0]} is unknown with --run; see --help")
-        print(to_run(options, flags) if options.published else to_files(options))
+        print(one_line(to_run(options, flags) if options.published else to_files(options)))
     except InputError as error:
         print(f"convert_checkpoint.py: {error}", file=sys.stderr)
         return 2

@@ -18,7 +18,7 @@ from data.preparing.geometry import Target
 from data.preparing.parallel import cores
 from data.preparing.tasks import Plan, Task
 from data.preparing.writing import Writer
-from instagan.errors import InputError
+from instagan.errors import InputError, one_line
 from instagan.flag_types import fraction, whole
 
 Item = TypeVar("Item")
@@ -101,7 +101,8 @@ def run(
             print(error, file=sys.stderr)
             return 2
         except OSError as error:
-            print(f"{error.filename or args.save_root}: {error.strerror or error}; make it accessible", file=sys.stderr)
+            told = f"{error.filename or args.save_root}: {error.strerror or error}; make it accessible"
+            print(one_line(told), file=sys.stderr)
             return 2
         except (KeyboardInterrupt, _Terminated) as stop:
             print("stopped; the same command goes on with what is missing", file=sys.stderr)
@@ -114,7 +115,7 @@ def _tell(root: Path, plan: Plan, report: Report) -> None:
     """Names bad and absent files and peculiarities on stderr, and ends with one summary line on stdout."""
     for files, what in ((report.absent, "absent pictures"), (report.skipped, "skipped")):
         for _, reason in files[:NAMED]:
-            print(f"{what}: {reason}", file=sys.stderr)
+            print(one_line(f"{what}: {reason}"), file=sys.stderr)
         if len(files) > NAMED:
             print(f"{what}: {len(files) - NAMED} more, listed in {root / 'dataset.json'}", file=sys.stderr)
     names = {
@@ -136,7 +137,7 @@ def _tell(root: Path, plan: Plan, report: Report) -> None:
     )
     if report.kept:
         parts.append(f"{report.kept} were there already")
-    print(f"{root}: {'; '.join(parts)}")
+    print(one_line(f"{root}: {'; '.join(parts)}"))
 
 
 class _Terminated(BaseException):

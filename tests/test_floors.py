@@ -25,6 +25,8 @@ OPTIONAL = WITH_FILES - {"numpy", "PIL"}
 DOORS = {
     ("instagan/__init__.py", "instagan.translation.translator"),  # instagan.Translator, fetched when it is first used
     ("instagan/__main__.py", "instagan.command.main"),  # python -m instagan
+    ("scripts/fuzzing/commands.py", "instagan.command.main"),  # hostile input for all that reads any
+    ("scripts/fuzzing/commands.py", "instagan.command.web.drawing"),
     ("instagan/pictures/optional.py", "?"),  # imports what it is asked for
 }
 """Imports that may go up."""

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from instagan.errors import one_line
 from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
 
@@ -52,7 +53,7 @@ class Console:
 
     def message(self, text: str) -> None:
         """Prints a line above the bar; callable from any thread."""
-        tqdm.write(text, file=self._stream)
+        tqdm.write(one_line(text), file=self._stream)
         self._stream.flush()
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class LossHistory:
         self._facts: set[str] = {*PLACE, *FACTS}
         for line in lines:
             values = {name: value for name, value in line.items() if value is None or isinstance(value, (int, float))}
-            self._append(line["step"], {name: math.nan if value is None else value for name, value in values.items()})
+            self._append(line["step"], {name: _number(value) for name, value in values.items()})
 
     def add(self, progress: Progress, losses: Losses, facts: Losses) -> None:
         self._facts.update(name for name in facts if name not in losses)
@@ -53,6 +53,11 @@ class LossHistory:
             points.append((step, value))
             if len(points) > MOST:
                 points[:] = [_merged(first, second) for first, second in zip(points[::2], points[1::2], strict=False)]
+
+
+def _number(value: float | None) -> float:
+    """Not-a-number for what is none, or larger than any number of a run."""
+    return float(value) if value is not None and abs(value) < 1e300 else math.nan
 
 
 def _merged(first: Point, second: Point) -> Point:

@@ -76,8 +76,8 @@ def _lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
     for raw in path.read_bytes().splitlines():
         try:
             parsed = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(parsed, dict) and isinstance(parsed.get("step"), int):
+        if isinstance(parsed, dict) and isinstance(parsed.get("step"), int) and abs(parsed["step"]) < 2**53:
             lines.append((raw, parsed))
     return lines

@@ -23,8 +23,8 @@ def link(name: str) -> str:
 
 
 def plain(name: str) -> str:
-    """A name reduced to letters, digits, - and _: safe as a part of any file name."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    """A name reduced to at most 100 letters, digits, - and _: safe as a part of any file name."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:100]
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
 from PIL import Image
@@ -41,6 +41,11 @@ class Sample(TypedDict):
     source: str
     file: str
     tiles: list[Tile]
+
+
+SAMPLE = {"epoch": int, "step": int, "source": str, "file": str, "tiles": list}
+TILE = {"name": str, "plain": str, "masks": (str, type(None)), "width": int, "height": int}
+"""What an index of an earlier session must hold."""
 
 
 class SampleStore:
@@ -105,7 +110,19 @@ def _read(index: Path) -> list[Sample]:
     """The samples of an earlier session; none where the index is missing, damaged, or its pictures are gone."""
     try:
         found: list[Any] = json.loads(index.read_bytes())
-        whole = [sample for sample in found if sample.keys() >= Sample.__annotations__.keys()]
-        return [sample for sample in whole if all((index.parent / file).is_file() for file in _files(sample))]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        whole = [sample for sample in found if _fits(sample, SAMPLE) and all(_fits(t, TILE) for t in sample["tiles"])]
+        return [sample for sample in whole if all(_is_ours(index.parent, file) for file in _files(sample))]
+    except (OSError, ValueError, TypeError, RecursionError):
         return []
+
+
+def _fits(record: Any, kinds: Mapping[str, type | tuple[type, ...]]) -> bool:
+    """Whether it is a dictionary of these keys, with values of these kinds in a range that a page can show."""
+    if not isinstance(record, dict) or record.keys() != kinds.keys():
+        return False
+    values = [(record[name], kind) for name, kind in kinds.items()]
+    return all(isinstance(value, kind) and not (kind is int and abs(value) > 2**53) for value, kind in values)
+
+
+def _is_ours(folder: Path, file: str) -> bool:
+    return PurePosixPath(file).parts[:-1] == ("images",) and (folder / file).is_file()

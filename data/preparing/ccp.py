@@ -15,12 +15,12 @@ import numpy as np
 
 from data.placement import Size
 from data.preparing.categories import check_apart
+from data.preparing.mat_files import read_table
 from data.preparing.parallel import in_order
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
 from instagan.pictures.categories import check_names
-from instagan.pictures.optional import need
 
 Scan = tuple[list[int], str]
 """Labels that a picture has, and what is wrong with its file ("" if nothing)."""
@@ -53,7 +53,7 @@ def label_names(root: Path) -> list[str]:
         raise InputError(
             f"{path}: no such file; pass the folder of Clothing Co-Parsing, which holds it, as --data_root"
         )
-    return [str(np.squeeze(name)) for name in _read(path, "label_list").ravel()]
+    return [str(name) for name in _read(path, "label_list").ravel()]
 
 
 def plan_ccp(
@@ -117,13 +117,9 @@ def _labels_of(path: Path, wanted: list[int]) -> Scan:
 
 def _read(path: Path, name: str) -> np.ndarray:
     """A variable of a .mat file. Raises ``InputError`` naming the file."""
-    reader = need("scipy.io", "scipy", "reading CCP's .mat files")
     try:
-        values = reader.loadmat(str(path))[name]
+        return read_table(path, name)
     except KeyError:
         raise InputError(f"{path} has no {name}; take it from a fresh copy of the data set") from None
-    except Exception as error:  # scipy raises whatever a damaged file leads to
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); take it from a fresh copy of the data set") from None
-    if not isinstance(values, np.ndarray) or values.ndim != 2:
-        raise InputError(f"{path}: {name} is no table; take it from a fresh copy of the data set")
-    return values

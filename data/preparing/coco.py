@@ -142,7 +142,7 @@ def _pictures(content: dict[str, Any], part: CocoPart, plan: Plan) -> dict[int, 
             if leads_out(name):
                 raise ValueError(f"the file name {name!r} leads out of the folder of pictures")
             pictures[record["id"]] = (name, width, height)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"a picture has no {error}" if isinstance(error, KeyError) else str(error)
             plan.problems.append((part.annotations.name, f"{part.annotations}: {reason}; mend or remove it"))
     return pictures
@@ -153,9 +153,11 @@ def _category_ids(content: dict[str, Any], names: dict[str, list[str]], path: Pa
     ids: defaultdict[str, list[int]] = defaultdict(list)
     try:
         for record in content["categories"]:
+            if not isinstance(record["id"], (int, str)):
+                raise TypeError
             ids[str(record["name"])].append(record["id"])
     except (KeyError, TypeError):
-        raise InputError(f"{path} has a category without name or id; {ADVICE}") from None
+        raise InputError(f"{path} has a category without name, or whose id is no number; {ADVICE}") from None
     for domain, of_domain in names.items():
         check_names(of_domain, list(ids), "--cat1" if domain == "A" else "--cat2", str(path))
     return ids

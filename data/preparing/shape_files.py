@@ -82,11 +82,13 @@ def read_via(path: Path, attribute: str | None) -> dict[str, list[Shape]]:
     pictures: dict[str, list[Shape]] = {}
     for record in records.values():
         regions = record["regions"] or []
+        if not isinstance(regions, (dict, list)):
+            raise InputError(f"{path}: the regions of {record['filename']} are no list; export the annotations again")
         for number, region in enumerate(regions.values() if isinstance(regions, dict) else regions):
             try:
                 corners = _via_outline(region["shape_attributes"])
                 shape = Shape(_via_label(region.get("region_attributes") or {}, attribute), number, corners)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError(
                     f"{path}, region {number} of {record['filename']}: {_reason(error)}; mend or remove it"
                 ) from None

@@ -83,7 +83,10 @@ def checked(corners: Corners) -> Corners:
 
 def as_corners(points: Iterable[Sequence[Any]]) -> Corners:
     """Pairs of numbers. Raises ``ValueError`` for what is no position."""
-    corners = tuple((float(x), float(y)) for x, y in points)
+    try:
+        corners = tuple((float(x), float(y)) for x, y in points)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
     if not all(math.isfinite(number) and abs(number) < 1e6 for corner in corners for number in corner):
         raise ValueError("a corner is not a number, or absurdly far away")
     return corners

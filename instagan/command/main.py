@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large pictures are what memory decides on
     try:
-        options = _parser().parse_args(argv)
+        options = command_line(argv)
         return COMMANDS[options.command].run(options)
     except InputError as error:
         print(f"instagan: {' '.join(str(error).split())}", file=sys.stderr)
@@ -40,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("instagan: interrupted; the files written so far are whole", file=sys.stderr)
         return 130
+
+
+def command_line(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags, checked one by one. Raises ``InputError``."""
+    return _parser().parse_args(argv)
 
 
 def _parser() -> SentenceParser:

@@ -21,7 +21,7 @@ from instagan.command.jobs import Job, list_jobs
 from instagan.command.progress import progress
 from instagan.command.translate_flags import add_options, check
 from instagan.command.video import translate_video
-from instagan.errors import InputError
+from instagan.errors import InputError, one_line
 from instagan.pictures.pasting import Seam
 from instagan.pictures.reading import read_picture
 from instagan.pictures.writing import make_folder, picture_writer, write_together
@@ -48,7 +48,7 @@ def run(options: Namespace) -> int:
     check(options)
     translator = Translator.load(options.model, options.to, options.device, options.precision, options.epoch)
     if options.video:
-        print(translate_video(translator, options))
+        print(one_line(translate_video(translator, options)))
         return 0
     jobs = list_jobs(options, needs_masks=translator.network.knows_instances)
     make_folder(options.output_dir or options.output.parent)
@@ -94,7 +94,7 @@ def _translate(translator: Translator, job: Job, options: Namespace, tally: Tall
 def _tell(tally: Tally, options: Namespace, translator: Translator) -> None:
     """Skipped pictures on stderr; seam and summary, a line each, on stdout."""
     for reason in tally.skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+        print(one_line(f"skipped: {reason}"), file=sys.stderr)
     if tally.seams:
         print(Seam.mean(tally.seams))
     where = f"{translator.network.device} ({translator.network.precision})"
@@ -106,7 +106,7 @@ def _tell(tally: Tally, options: Namespace, translator: Translator) -> None:
         parts.append(f"{tally.unchanged} unchanged, without an instance to translate")
     parts += sorted(note for note in tally.notes if "unchanged" not in note)
     parts += [f"{len(tally.skipped)} skipped"] if tally.skipped else []
-    print("; ".join([*parts, str(options.output or options.output_dir)]))
+    print(one_line("; ".join([*parts, str(options.output or options.output_dir)])))
 
 
 def _counted(number: int, what: str) -> str:

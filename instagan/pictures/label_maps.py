@@ -13,37 +13,48 @@ from instagan.errors import InputError
 MOST = 500
 """A map with more values than this is a photo, or was saved with smoothing or compression."""
 
+MEMORY = 2**32
+"""Bytes that all masks of a map may take together."""
+
 
 def instances_of(path: Path, size: tuple[int, int], ignored: Sequence[int] = ()) -> dict[int, np.ndarray]:
     """Value -> its pixels (H, W) bool, in the order of the values. size: width and height of the picture."""
-    values = read_label_map(path)
-    if values.shape != size[::-1]:
-        height, width = values.shape
-        raise InputError(
-            f"{path} is {width}x{height} but its picture is {size[0]}x{size[1]}; "
-            "a label map must have the size of its picture"
-        )
+    values = read_label_map(path, size)
     present = [int(value) for value in np.unique(values) if value != 0 and value not in ignored]
     if len(present) > MOST:
         raise InputError(
             f"{path} holds {len(present)} different values, more than instances can be; "
             "save it as png without smoothing"
         )
+    if len(present) * values.size > MEMORY:
+        raise InputError(f"{path} holds {len(present)} instances, too many for so large a picture; shrink both")
     return {value: values == value for value in present}
 
 
-def read_label_map(path: Path) -> np.ndarray:
-    """Integers (H, W); a colour is 65536 red + 256 green + blue. Raises ``InputError`` naming the file."""
+def read_label_map(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Integers (H, W); a colour is 65536 red + 256 green + blue. Raises ``InputError`` naming the file.
+
+    size: width and height of the picture; a map of another size is not even decoded.
+    """
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise InputError(f"{path}: jpeg changes the values of a label map; save it as png")
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("LA", "La", "PA"):
-                image = image.convert("L")
-            values = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); mend or remove the file") from None
+    values = read_levels(path, size)
     if values.ndim == 3:
         red, green, blue = (values[..., channel].astype(np.int64) for channel in range(3))
         values = (red << 16) + (green << 8) + blue
     return values.astype(np.int64)
+
+
+def read_levels(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """The stored values, (H, W) or (H, W, channels); palettes are not looked up. Raises ``InputError``."""
+    try:
+        with Image.open(path) as image:
+            found = image.size
+            if found == size:
+                return np.asarray(image.convert("L") if image.mode in ("LA", "La", "PA") else image)
+    except Exception as error:  # decoding a damaged file can raise anything
+        raise InputError(f"{path} cannot be read as a picture ({error}); mend or remove the file") from None
+    raise InputError(
+        f"{path} is {found[0]}x{found[1]} but its picture is {size[0]}x{size[1]}; "
+        "a label map must have the size of its picture"
+    )

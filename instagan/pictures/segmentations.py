@@ -16,6 +16,12 @@ from instagan.pictures.optional import need
 Size = tuple[int, int]
 """Width and height in pixels, in this order, as PIL has it."""
 
+TURNS = 100
+"""An outline is at most so many times as long as half of the picture's edge: pycocotools takes memory by its length."""
+
+BITS = 60
+"""Of one run in COCO's text form, at most: no picture has as many pixels."""
+
 
 def decode(segmentation: Any, size: Size) -> np.ndarray:
     """Polygons, or runs in either form -> (H, W) bool. Raises ``ValueError`` saying what is wrong."""
@@ -34,11 +40,11 @@ def check(segmentation: Any, size: Size) -> list[int] | None:
     """The lengths of its runs, None for polygons. Raises ``ValueError`` saying what is wrong; decodes nothing."""
     width, height = size
     if isinstance(segmentation, (list, tuple)):
-        _check_polygons(segmentation, 10 * max(size))
+        _check_polygons(segmentation, size)
         return None
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         raise ValueError("has no segmentation (only a box?)")
-    if list(segmentation.get("size", ())) != [height, width]:
+    if segmentation.get("size") not in ([height, width], (height, width)):
         raise ValueError(f"its runs (RLE) are for size {segmentation.get('size')}, the picture is {[height, width]}")
     counts = segmentation["counts"]
     if isinstance(counts, str):
@@ -50,7 +56,8 @@ def check(segmentation: Any, size: Size) -> list[int] | None:
     return counts
 
 
-def _check_polygons(polygons: Sequence[Any], farthest: int) -> None:
+def _check_polygons(polygons: Sequence[Any], size: Size) -> None:
+    farthest, length = 10 * max(size), 0.0
     if not polygons:
         raise ValueError("has no segmentation (only a box?)")
     for polygon in polygons:
@@ -58,10 +65,14 @@ def _check_polygons(polygons: Sequence[Any], farthest: int) -> None:
             raise ValueError("its segmentation is no list of polygons")
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"a polygon has {len(polygon)} numbers; it takes x and y of at least three points")
-        if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in polygon):
+        if not all(isinstance(number, (int, float)) and number == number for number in polygon):
             raise ValueError("a polygon has a corner that is not a number")
-        if max(map(abs, polygon)) > farthest:  # pycocotools takes memory in proportion
-            raise ValueError(f"a polygon has a corner at {max(map(abs, polygon)):g}, far outside of the picture")
+        if max(map(abs, polygon)) > farthest:
+            raise ValueError("a polygon has a corner that is far outside of the picture")
+        corners = list(zip(polygon[::2], polygon[1::2], strict=True))
+        length += sum(map(math.dist, corners, [*corners[1:], corners[0]]))
+    if length > TURNS * sum(size) + 8 * farthest:
+        raise ValueError(f"its outline is {length:.0f} pixels long, as that of no instance can be")
 
 
 def _uncompressed(text: str) -> list[int]:
@@ -72,6 +83,8 @@ def _uncompressed(text: str) -> list[int]:
         bits = ord(letter) - 48
         if not 0 <= bits < 64:
             raise ValueError("its runs (RLE counts) hold a letter that does not belong there")
+        if shift >= BITS:
+            raise ValueError("its runs (RLE counts) hold a number that is longer than any run")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,16 +47,23 @@ class Architecture:
             return {**told, "netG": "set"}
         return {**told, "netG": f"resnet_{self.blocks}blocks", "with_masks": self.with_union}
 
+    def skeleton(self) -> nn.Module:
+        """The generator's parts and their sizes; takes no memory and has no weights."""
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            if self.method == "insta_gan":
+                return SetGenerator(self.ngf, self.norm, self.blocks)
+            return ResnetGenerator(self.ngf, self.norm, self.blocks, self.with_union)
+
     def build(self, weights: Mapping[str, Tensor], where: str) -> nn.Module:
         """The generator with its weights in float32, for translating only. Draws nothing from torch's random state."""
-        generator: nn.Module
-        with torch.random.fork_rng(devices=[]):
-            if self.method == "insta_gan":
-                generator = SetGenerator(self.ngf, self.norm, self.blocks)
-            else:
-                generator = ResnetGenerator(self.ngf, self.norm, self.blocks, self.with_union)
+        generator = self.skeleton()
+        needed = {name: tensor.shape for name, tensor in generator.state_dict().items()}
+        if needed == {name: tensor.shape for name, tensor in weights.items()}:  # else memory without bound
+            generator = generator.to_empty(device="cpu")
         try:
-            generator.load_state_dict(dict(weights))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a skeleton without memory tells that nothing is copied into it
+                generator.load_state_dict(dict(weights))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise InputError(f"{where} does not fit a generator of {self.method} ({reason}); it is damaged") from None

@@ -59,7 +59,16 @@ def state_dict(content: Any, where: str) -> dict[str, Tensor]:
             raise InputError(
                 f"{where} holds {str(name)[:60]!r}, a {type(value).__name__}, among its weights; pass a state dict"
             )
+        if not _is_whole(value):
+            raise InputError(f"{where} holds {name[:60]!r}, which is no plain tensor; pass a state dict")
     return dict(content)
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether all of its numbers are there: a few bytes of a file can stand for any number of equal ones."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def detached(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

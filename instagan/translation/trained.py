@@ -35,6 +35,10 @@ TOLD = (
 )
 """Names of the options that say how a model translates: what a checkpoint keeps of its run's options."""
 
+LEAST_ONE = ("ngf", "ins_per", "fine_size_w", "fine_size_h")
+KINDS: Mapping[str, type] = {"with_masks": bool, **dict.fromkeys(LEAST_ONE, int)}
+"""What the values of those are that are no words."""
+
 METHODS = ("insta_gan", "cycle_gan", "cycle_gan_seg")
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 PUBLISHED = re.compile(r"(?P<epoch>.+)_net_G_(?P<source>[AB])\.pth")
@@ -157,6 +161,12 @@ def _renamed(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
 
 def _checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What is told of ``TOLD``. Raises ``InputError`` for a method that translates otherwise."""
+    if not isinstance(options, Mapping):
+        raise InputError(f"{where} has a {type(options).__name__} for its options; load another checkpoint")
+    for name in TOLD:
+        value = options.get(name)
+        if value is not None and (not isinstance(value, KINDS.get(name, str)) or (name in LEAST_ONE and value < 1)):
+            raise InputError(f"{where} was trained with --{name} {value!r}, which cannot be; load another checkpoint")
     method = options.get("model", METHODS[0])
     if method not in METHODS:
         raise InputError(
@@ -192,5 +202,6 @@ def _values(parts: Any) -> dict[str, Any]:
     for name, _, value in parts:
         if name in TOLD:
             text = value.strip().strip("'\"")
-            options[name] = int(text) if text.isdecimal() else {"true": True, "false": False}.get(text.lower(), text)
+            whole = text.isascii() and text.isdecimal() and len(text) < 10
+            options[name] = int(text) if whole else {"true": True, "false": False}.get(text.lower(), text)
     return options

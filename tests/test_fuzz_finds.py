@@ -1,0 +1,267 @@
+"""What fuzzing and hostile names have found, once each, as it was found: every case ends in a value or a sentence."""
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.prepared import Prepared
+from data.preparing.ccp import label_names
+from data.preparing.coco import CocoPart, plan_coco
+from data.preparing.shape_files import read_labelme, read_via
+from instagan.errors import LONGEST, InputError
+from instagan.pictures.coco import read_annotated
+from instagan.pictures.label_maps import instances_of
+from instagan.pictures.segmentations import decode
+from instagan.translation.architecture import Architecture
+from instagan.translation.tensor_files import read_tensors, state_dict
+from instagan.translation.trained import read_options, read_trained
+from models.schedule import Progress
+from options.parse import parse_testing, parse_training
+from scripts.fuzzing.annotation_files import COCO, DATASET, LABELME, VIA
+from scripts.fuzzing.checkpoint_files import OPTIONS, YAML, generator
+from tests.test_floors import ROOT
+from trackers import loss_log
+from trackers.web_page import WebPage
+
+HUGE = 10**400
+
+
+def written(path: Path, content) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def changed(content, *places, to):
+    """A copy with another value at the place that the keys lead to."""
+    copy = json.loads(json.dumps(content))
+    inner = copy
+    for key in places[:-1]:
+        inner = inner[key]
+    inner[places[-1]] = to
+    return copy
+
+
+def test_a_sentence_is_one_line_whatever_a_file_is_called():
+    told = str(InputError("a\nb\x1b[2J\u202egnp.\udcff.png cannot be read; mend it"))
+    assert told == r"a\nb\x1b[2J\u202egnp.\udcff.png cannot be read; mend it"
+    assert str(InputError("InputError: x.png is bad; mend it")) == "InputError: x.png is bad; mend it"
+    assert len(str(InputError("x" * 10**6))) < LONGEST + 10
+
+
+def test_a_sentence_from_a_worker_is_the_sentence():
+    told = "Caught InputError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File x\n"
+    assert str(InputError(told + "instagan.errors.InputError: a.png is bad; mend it\n")) == "a.png is bad; mend it"
+
+
+@pytest.mark.parametrize(
+    "segmentation, reason",
+    [
+        ({"size": None, "counts": [600]}, "for size None"),
+        ({"size": 7, "counts": [600]}, "for size 7"),
+        ([[HUGE, 1, 2, 2, 3, 3]], "far outside"),
+        ([[float("nan"), 1, 2, 2, 3, 3]], "not a number"),
+        ({"size": [20, 30], "counts": "o" * 2_000_000}, "longer than any run"),  # took quadratic time
+        ([[-290.0, 0.0, 290.0, 0.0] * 20_000], "pixels long"),  # took memory by its length
+    ],
+)
+def test_segmentations(segmentation, reason):
+    with pytest.raises(ValueError, match=reason):
+        decode(segmentation, (30, 20))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        changed(COCO, "images", 0, "width", to=float("inf")),
+        changed(COCO, "categories", 0, "id", to=[7]),
+        changed(COCO, "annotations", 0, "segmentation", to=[[HUGE] * 6]),
+        changed(COCO, "annotations", 1, "segmentation", "size", to=None),
+    ],
+)
+def test_coco_json(tmp_path, content):
+    file = written(tmp_path / "a.json", content)
+    try:
+        plan = plan_coco([CocoPart("train", file, tmp_path)], {"A": ["cow"], "B": ["sheep"]})
+        problems = [problem for _, problem in plan.problems]
+        for task in plan.tasks:
+            list(task.annotation.find((30, 20)))
+    except InputError as error:
+        problems = [str(error)]
+    assert problems and str(file) in problems[0]
+    try:
+        for picture in read_annotated(file, ["cow"]):
+            picture.inside((30, 20))
+    except InputError as error:
+        assert str(file) in str(error)
+
+
+@pytest.mark.parametrize(
+    "read, content, places, value",
+    [
+        (read_labelme, LABELME, ("shapes", 0, "points", 0, 0), HUGE),
+        (lambda path: read_via(path, None), VIA, ("1.jpg99", "regions"), 5),
+        (lambda path: read_via(path, None), VIA, ("1.jpg99", "regions", 1, "shape_attributes", "x"), HUGE),
+        (lambda path: read_via(path, None), VIA, ("1.jpg99", "regions", 2, "shape_attributes", "r"), HUGE),
+    ],
+)
+def test_outlines(tmp_path, read, content, places, value):
+    file = written(tmp_path / "a.json", changed(content, *places, to=value))
+    with pytest.raises(InputError, match="a.json"):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    "places, value",
+    [
+        (("categories", "A", 0, "source_id"), {}),
+        (("pictures", "trainA/1.png", "source_id"), {}),
+        (("pictures", "trainA/1.png", "instances", 0, "id"), {"a": 1}),
+        (("pictures", "trainA/1.png", "instances", 0, "category"), 0.0),
+        (("pictures", "trainA/1.png", "instances", 0, "category"), False),
+    ],
+)
+def test_dataset_json(tmp_path, places, value):
+    written(tmp_path / "dataset.json", changed(DATASET, *places, to=value))
+    with pytest.raises(InputError, match="dataset.json"):
+        prepared = Prepared.read(tmp_path)
+        prepared.source_of("trainA/1.png")
+        prepared.label_and_source_of("trainA/1.png", 0)
+
+
+def test_a_table_of_ccp_that_ended_the_process(tmp_path):
+    """scipy reads past its own tables at a kind of element that there is not (0x1010)."""
+    cell = struct.pack("<II8s II8s II II3sx4x", 6, 8, b"\4", 5, 8, struct.pack("<ii", 1, 3), 1, 0, 0x1010, 3, b"cow")
+    body = struct.pack("<II8s II8s II10s6x", 6, 8, b"\1", 5, 8, struct.pack("<ii", 1, 1), 1, 10, b"label_list")
+    body += struct.pack("<II", 14, len(cell)) + cell
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x0100, b"IM")
+    for whole in (struct.pack("<II", 14, len(body)) + body, struct.pack("<II", 15, 10**6) + zlib.compress(body)):
+        (tmp_path / "label_list.mat").write_bytes(header + whole)
+        with pytest.raises(InputError, match="label_list.mat"):
+            label_names(tmp_path)
+
+
+def test_a_packed_table_that_never_ends(tmp_path):
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(300)) + packer.flush()
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x0100, b"IM")
+    (tmp_path / "label_list.mat").write_bytes(header + struct.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(InputError, match="absurdly large"):
+        label_names(tmp_path)
+
+
+def test_a_label_map_of_another_size_is_not_decoded(tmp_path):
+    Image.new("1", (9000, 9000)).save(tmp_path / "map.png")
+    with pytest.raises(InputError, match=r"map\.png is 9000x9000 but its picture is 24x16"):
+        instances_of(tmp_path / "map.png", (24, 16))
+
+
+def test_tensors_that_are_larger_than_their_file(tmp_path):
+    weights = generator()
+    name = "image_encoder.1.weight"
+    endless = torch.zeros(1).expand(10**8, 3, 7, 7)
+    torch.save({**weights, name: endless}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match="a.pth holds .*no plain tensor"):
+        state_dict(read_tensors(tmp_path / "a.pth"), str(tmp_path / "a.pth"))
+    with pytest.raises(InputError, match="a.pth"):
+        read_trained(tmp_path / "a.pth", "b")
+
+
+def test_a_generator_that_no_memory_would_hold_is_never_made():
+    weights = {"image_encoder.1.weight": torch.zeros(200_000, 3, 7, 7, dtype=torch.int8)}
+    with pytest.raises(InputError, match="x.pth does not fit a generator"):
+        Architecture.of(weights, "instance", "x.pth").build(weights, "x.pth")
+
+
+@pytest.mark.parametrize("options", [[1], 3, {"norm": {}}, {"ins_per": "many"}, {"ins_per": 0}, {"model": []}])
+def test_options_in_a_checkpoint_that_are_none(tmp_path, options):
+    torch.save({"format": 1, "options": options, "networks": {"G_A": generator()}}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match="a.pth"):
+        read_trained(tmp_path / "a.pth", "b")
+
+
+def test_a_number_in_options_that_python_will_not_read(tmp_path):
+    (tmp_path / "options.yaml").write_text(f"ngf: {'9' * 5000}\nins_per: 2\n")
+    assert read_options(tmp_path / "options.yaml")["ins_per"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *YAML,
+        "3: x\n",
+        "\n".join(f"{name}: {value}" for name, value in OPTIONS.items() if name != "fine_size_w"),
+        "\n".join(f"{name}: {value}" for name, value in {**OPTIONS, "model": "other"}.items()),
+        "\n".join(f"{name}: {value}" for name, value in {**OPTIONS, "dataset_mode": "other"}.items()),
+        "\n".join(f"{name}: {value}" for name, value in {**OPTIONS, "ngf": "many"}.items()),
+        "\n".join(f"{name}: {value}" for name, value in {**OPTIONS, "no_flip": 3}.items()),
+    ],
+)
+def test_options_of_a_run_and_config_files(tmp_path, text):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "options.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"options\.yaml is damaged"):
+        parse_testing(["--checkpoints_dir", str(tmp_path), "--name", "run", "--dataroot", "x"])
+    if text in YAML:
+        with pytest.raises(InputError):
+            parse_training(["--dataroot", "x", "--config", str(run / "options.yaml")])
+
+
+@pytest.mark.parametrize("suffix", ["{name:>999999999}", "{niter:09999999999}"])
+def test_a_suffix_of_gigabytes(suffix):
+    with pytest.raises(InputError, match="--suffix"):
+        parse_training(["--dataroot", "x", "--suffix", suffix])
+    assert parse_training(["--dataroot", "x", "--suffix", "2024_{niter}"]).values.name.endswith("_2024_100")
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"step": %d}' % HUGE, b'{"step": 1, "D_A": %d}' % HUGE, b"\xff"])
+def test_a_loss_log_that_somebody_has_changed(tmp_path, line):
+    path = tmp_path / "loss_log.jsonl"
+    path.write_bytes(line + b'\n{"step": 2, "D_A": 0.5}\n')
+    loss_log.drop_after(path, 2)
+    assert loss_log.read(path)[-1] == {"step": 2, "D_A": 0.5}
+    WebPage(tmp_path / "web", "run", {}, (), Progress(), loss_log.read(path)).close()
+
+
+@pytest.mark.parametrize(
+    "places, value",
+    [((0, "step"), "1"), ((0, "epoch"), None), ((0, "tiles"), 3), ((0, "tiles", 0, "width"), HUGE),
+     ((0, "tiles", 0, "plain"), "../outside.png"), ((0, "tiles", 0), {}), ((0,), 3)],
+)  # fmt: skip
+def test_an_index_of_pictures_that_somebody_has_changed(tmp_path, places, value):
+    from scripts.fuzzing.pages import SAMPLES
+
+    (tmp_path / "web" / "images").mkdir(parents=True)
+    for name in ("outside.png", "web/images/1.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    written(tmp_path / "web" / "pictures.json", changed(SAMPLES, *places, to=value))
+    page = WebPage(tmp_path / "web", "run", {}, (), Progress(1, 1, 5, 5))
+    page.close()
+    text = (tmp_path / "web" / "index.html").read_text()
+    assert "outside" not in text and text.count("<article") == 1
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"3", b"\xff"])
+def test_an_index_of_pictures_that_is_none(tmp_path, content):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "pictures.json").write_bytes(content)
+    WebPage(tmp_path / "web", "run", {}, (), Progress()).close()
+
+
+def test_the_programs_print_names_that_no_terminal_shows(tmp_path):
+    """With a strict output, and a folder that is no UTF-8."""
+    folder = str(tmp_path / "\udcff\n")
+    for program in ("train.py", "test.py"):
+        done = subprocess.run(
+            [sys.executable, program, "--dataroot", folder, "--name", "x", "--checkpoints_dir", str(tmp_path)],
+            cwd=ROOT, capture_output=True, timeout=120, env={"PYTHONIOENCODING": "utf-8:strict", "PATH": "/usr/bin"},
+        )  # fmt: skip
+        assert done.returncode == 2 and done.stderr.count(b"\n") == 1, done.stderr
