@@ -115,7 +115,11 @@ def _add_schedule(group: _ArgumentGroup) -> None:
         "--on_nan",
         choices=ON_NAN,
         default="stop",
-        help="losses or gradients not finite change no weight; stop saves, and names the pictures, skip goes on",
+        help="losses or gradients not finite change no weight; stop saves, and names the pictures, skip goes on, "
+        "rollback goes on with the weights of the last checkpoint",
+    )
+    group.add_argument(
+        "--on_nan_limit", type=whole(1), help="most steps skipped or rolled back (default: skip 1000, rollback 10)"
     )
     group.add_argument("--lr", type=finite(above=True), default=2e-4, help="learning rate")
     group.add_argument("--lr_D", type=finite(above=True), help="learning rate of the discriminators (default: --lr)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from models.base_model import TranslationModel
 from models.global_batch import GlobalBatch, rounds
 from models.parallel import World
 from models.schedule import Progress
-from options.build import open_run, training_dataset
+from options.build import checkpoint_tag, open_run, training_dataset
 from options.device import choose_device, prepare, workers
 from options.execution import build_model
 from options.parse import Resolved, parse_training
@@ -23,7 +24,8 @@ from options.run_folder import RunFolder, restore
 
 @dataclass(frozen=True)
 class ReadyRun:
-    """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on."""
+    """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on,
+    ``origin``: the checkpoint from which, None at a run's beginning."""
 
     world: World
     resolved: Resolved
@@ -33,6 +35,7 @@ class ReadyRun:
     folder: RunFolder
     summaries: list[str]
     start: Progress
+    origin: Path | None
 
     def rounds(
         self, progress: Progress, wish: Callable[[], int]
@@ -53,12 +56,20 @@ class ReadyRun:
             self.save(progress, *tags)
 
 
+Opened = tuple[dict[str, Any] | None, Path | None]
+"""The state that a run goes on from, and the file that held it; None at its beginning."""
+
+
 def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
     """Rank 0 reads the command line, the run's folder and its checkpoint for all; pictures are read by every rank.
 
     Raises ``InputError`` on all ranks where one of them cannot go on.
     """
-    resolved = world.from_leader(lambda: parse_training(argv))
+    return ready(world.from_leader(lambda: parse_training(argv)), world, _opened)
+
+
+def ready(resolved: Resolved, world: World, opened: Callable[[RunFolder, Resolved], Opened]) -> ReadyRun:
+    """A run with these options. opened: called by rank 0 alone, once all else is there. Raises as ``make_ready``."""
     options = resolved.values
     with world.unison():
         device = choose_device(options)
@@ -75,7 +86,12 @@ def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
         ranks=world.size,
     )
     folder = RunFolder(Path(options.checkpoints_dir), options.name)
-    state = world.from_leader(lambda: open_run(folder, resolved))
+    state, origin = world.from_leader(lambda: opened(folder, resolved))
     start = restore(state, model) if state else Progress(epoch=options.epoch_count)
     world.share(model)
-    return ReadyRun(world, resolved, device, model, loader, folder, summaries, start)
+    return ReadyRun(world, resolved, device, model, loader, folder, summaries, start, origin)
+
+
+def _opened(folder: RunFolder, resolved: Resolved) -> Opened:
+    state = open_run(folder, resolved)
+    return state, folder.checkpoint(checkpoint_tag(resolved.values)) if state else None

@@ -48,10 +48,10 @@ class RunFolder:
         return sorted(found.stem for found in self.path.glob("*.pth"))
 
     def clear(self) -> None:
-        """Removes what an earlier run of this name left: checkpoints, loss log, page, TensorBoard's events."""
+        """Removes what an earlier run of this name left: checkpoints, loss log, page, TensorBoard's events, dumps."""
         for path in (*self.path.glob("*.pth"), self.loss_log):
             path.unlink(missing_ok=True)
-        for folder in ("web", "tensorboard"):
+        for folder in ("web", "tensorboard", "nonfinite"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def create(self) -> None:

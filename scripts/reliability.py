@@ -28,7 +28,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # checks run several processes be
 
 from scripts.reliability_checks.rows import Budget, Row, table  # noqa: E402
 
-CHECKS: dict[str, str] = {}
+CHECKS: dict[str, str] = {
+    "long_run": "thousands of tiny steps, and what they take",
+}
 """Name -> what it tries, in a few words. Each is a module in reliability_checks/ with ``run(budget) -> rows``."""
 
 LIMIT_MINUTES = 20
@@ -48,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{name}: {CHECKS[name]} ...", flush=True)
                 started, place = time.monotonic(), Path(folder) / name
                 place.mkdir()
-                rows += _isolated(name, Budget(place, options.kills, options.cases, options.seed), options.minutes)
+                rows += _isolated(
+                    name, Budget(place, options.kills, options.cases, options.steps, options.seed), options.minutes
+                )
                 print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     except KeyboardInterrupt:
         return 130
@@ -96,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"any of {', '.join(CHECKS)} (all)")
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="of a training at random moments (100)")
     parser.add_argument("--cases", type=int, default=10_000, metavar="N", help="of generated input (10000)")
+    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="of the long run (2000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (0)")
     parser.add_argument("--minutes", type=float, default=LIMIT_MINUTES, metavar="N", help="most for one check")
     return parser
