@@ -32,13 +32,13 @@ def train(run: ReadyRun) -> int:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
                 about = run.resolved.changed, run.folder.path, progress, run.loader.pictures, world.size
                 watch = stack.enter_context(Watch.from_options(options, *about))
-        check = finite_check(run, watch.message if watch else None)
+        check = finite_check(run, watch and watch.message)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
                 rates = learning_rates(options, progress.epoch)
                 set_learning_rates(model.optimizers(), **rates)
                 waiting_since = time.perf_counter()
-                for pairs, joint in run.rounds(progress, stop.wish):
+                for pairs, joint in run.rounds(progress, stop.wish, watch and watch.message):
                     if stop.agree(joint.stop):
                         break
                     data_wait = time.perf_counter() - waiting_since

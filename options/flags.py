@@ -94,9 +94,19 @@ def _add_execution(group: _ArgumentGroup) -> None:
 
 def add_training(parser: ArgumentParser) -> None:
     _add_cache(parser.add_argument_group("cache"))
+    _add_faults(parser.add_argument_group("data faults"))
     _add_schedule(parser.add_argument_group("training"))
     _add_saving(parser.add_argument_group("saving"))
     _add_watching(parser.add_argument_group("watching"))
+
+
+def _add_faults(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--skip_bad",
+        action="store_true",
+        help="go on without annotations and pictures that cannot be read, and name them; others stand in for them",
+    )
+    group.add_argument("--skip_bad_limit", type=whole(1), default=10, help="most pictures left out; one more stops")
 
 
 def _add_schedule(group: _ArgumentGroup) -> None:

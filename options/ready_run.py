@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from data.loading import TrainingLoader
+from instagan.errors import InputError
 from instagan.instances import UnpairedBatch
 from models.base_model import TranslationModel
 from models.global_batch import GlobalBatch, rounds
@@ -36,13 +37,19 @@ class ReadyRun:
     summaries: list[str]
     start: Progress
     origin: Path | None
+    unread: Unread
 
     def rounds(
-        self, progress: Progress, wish: Callable[[], int]
+        self, progress: Progress, wish: Callable[[], int], warn: Callable[[str], None] | None = None
     ) -> Iterator[tuple[Sequence[UnpairedBatch], GlobalBatch]]:
-        """What the steps still to come in an epoch work on, see ``models.global_batch.rounds``."""
+        """What the steps still to come in an epoch work on, see ``models.global_batch.rounds``.
+
+        warn: is told once of each picture that ``--skip_bad`` leaves out. Raises ``InputError`` where they are many.
+        """
         options, steps = self.resolved.values, self.loader.steps(progress.epoch, progress.in_epoch)
-        return rounds(self.world, steps, options.accumulate, options.batch_size, wish)
+        return rounds(
+            self.world, steps, options.accumulate, options.batch_size, wish, lambda new: self.unread.tell(new, warn)
+        )
 
     def save(self, progress: Progress, *tags: str) -> None:
         """A checkpoint under all the tags, by rank 0; the others wait for it, and fail if it fails."""
@@ -54,6 +61,26 @@ class ReadyRun:
         """As ``save``, but leaves what was saved before where the weights, the same on all ranks, are not finite."""
         if self.model.is_finite():
             self.save(progress, *tags)
+
+
+class Unread:
+    """Pictures that ``--skip_bad`` has left out since the start: each is told of once, and there may be so many."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.known = limit, set[str]()
+
+    def tell(self, sentences: Sequence[str], warn: Callable[[str], None] | None) -> None:
+        """The same on all ranks. Raises ``InputError`` with the sentence that is one too many."""
+        for sentence in sentences:
+            if sentence not in self.known:
+                self.known.add(sentence)
+                if len(self.known) > self.limit:
+                    raise InputError(
+                        f"{sentence}; these are more than the {self.limit} pictures that --skip_bad_limit allows to "
+                        "leave out: mend them, then go on with --continue_train"
+                    )
+                if warn:
+                    warn(f"{sentence}; left out, {len(self.known)} of at most {self.limit}")
 
 
 Opened = tuple[dict[str, Any] | None, Path | None]
@@ -89,7 +116,9 @@ def ready(resolved: Resolved, world: World, opened: Callable[[RunFolder, Resolve
     state, origin = world.from_leader(lambda: opened(folder, resolved))
     start = restore(state, model) if state else Progress(epoch=options.epoch_count)
     world.share(model)
-    return ReadyRun(world, resolved, device, model, loader, folder, summaries, start, origin)
+    return ReadyRun(
+        world, resolved, device, model, loader, folder, summaries, start, origin, Unread(options.skip_bad_limit)
+    )
 
 
 def _opened(folder: RunFolder, resolved: Resolved) -> Opened:

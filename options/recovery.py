@@ -2,7 +2,8 @@
 
 Going back puts weights, moments, pools and random state of ``latest`` into the model, and saves them at once as those
 of the place where the run stands: it goes on with the pictures that come next, the steps between are lost, and no
-batch is taken twice. So what follows differs from what led there, and a run that is killed and continued stays the same.
+batch is taken twice. So what follows differs from what led there, and a run that is killed and continued stays the
+same.
 """
 
 from __future__ import annotations
