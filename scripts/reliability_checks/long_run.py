@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from scripts.make_shapes import write_set
 from scripts.reliability_checks.flatness import Sample, after_start, rates, trend
@@ -33,16 +34,20 @@ MOST_MEMORY, MOST_TIME = 0.02, 0.10
 MOST_PAGE = 1_000_000
 """Bytes of index.html."""
 STRETCHES = 20
+WORK, NEIGHBOURS = 30_000, 10
+"""Of the piece of work that tells how fast the machine is at a moment, and the looks before and after it that count."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What a run took at a step. page: bytes of its index.html; pictures: files beside the page."""
+    """What a run took at a step. page: bytes of its index.html; pictures: files beside the page; pace: seconds that a
+    piece of work which never changes took meanwhile, of the processor's time."""
 
     step: int
     taken: Taken
     page: int
     pictures: int
+    pace: float
 
 
 def run(budget: Budget) -> list[Row]:
@@ -104,7 +109,13 @@ def _look(process: int, folder: Path) -> Moment | None:
         return None
     with log.open("rb") as lines:
         step = PRINT_FREQ * sum(1 for _ in lines)
-    return Moment(step, found, page.stat().st_size, len(os.listdir(folder / "web" / "images")))
+    return Moment(step, found, page.stat().st_size, len(os.listdir(folder / "web" / "images")), _pace())
+
+
+def _pace() -> float:
+    began = time.thread_time()
+    sum(number * number % 7 for number in range(WORK))
+    return time.thread_time() - began
 
 
 def _of(moments: Sequence[Moment], value) -> list[Sample]:  # type: ignore[no-untyped-def]
@@ -112,5 +123,11 @@ def _of(moments: Sequence[Moment], value) -> list[Sample]:  # type: ignore[no-un
 
 
 def _milliseconds(moments: Sequence[Moment]) -> list[Sample]:
-    """The processor's time of each step: other programs on the machine hardly change it."""
-    return rates(_of(moments, lambda moment: 1000 * moment.taken.cpu), STRETCHES)
+    """The processor's time of each step, as long as other programs make the same work take on this machine."""
+    typical, corrected = median(moment.pace for moment in moments), 0.0
+    samples = [(float(moments[0].step), corrected)]
+    for number in range(1, len(moments)):
+        pace = median(moment.pace for moment in moments[max(0, number - NEIGHBOURS) : number + NEIGHBOURS])
+        corrected += 1000 * (moments[number].taken.cpu - moments[number - 1].taken.cpu) * typical / pace
+        samples.append((moments[number].step, corrected))
+    return rates(after_start(samples, SETTLED), STRETCHES)
