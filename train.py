@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from instagan.errors import InputError
-from models.finite import FiniteCheck, NotFiniteError
+from models.finite import NotFiniteError
 from models.schedule import due, set_learning_rates
 from options.build import learning_rates
 from options.endings import ENDINGS, ending
 from options.launch import by_torchrun, joined
 from options.ready_run import ReadyRun, make_ready
+from options.recovery import finite_check
 from options.run_folder import LATEST
 from options.stop_request import StopRequest
 from trackers.watch import Watch
@@ -30,13 +31,13 @@ def train(run: ReadyRun) -> int:
             if world.leads:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
                 watch = stack.enter_context(Watch.from_options(options, *run.about))
-        check = FiniteCheck(model, world, options.on_nan, watch.message if watch else None)
+        check = finite_check(run, watch.message if watch else None)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
                 rates = learning_rates(options, progress.epoch)
                 set_learning_rates(model.optimizers(), **rates)
                 waiting_since = time.perf_counter()
-                for pairs, joint in run.rounds(progress, stop.wish):
+                for pairs, joint in run.rounds(progress, stop.wish, watch and watch.message):
                     if stop.agree(joint.stop):
                         break
                     data_wait = time.perf_counter() - waiting_since
@@ -44,7 +45,7 @@ def train(run: ReadyRun) -> int:
                     losses, pictures = model.training_step(*moved, joint=joint)
                     before, progress = progress, progress.after_batch(joint.pictures)
                     saves = due(options.save_latest_freq, before, progress)
-                    check.step(progress.steps, losses, pairs, now=saves or progress.in_epoch >= run.loader.pictures)
+                    check.step(before, progress, losses, pairs, saves or progress.in_epoch >= run.loader.pictures)
                     if watch:
                         watch.step(before, progress, pairs[0], losses, pictures, rates, data_wait)
                     run.evaluate(before, progress, watch.evaluated if watch else None)
@@ -57,15 +58,14 @@ def train(run: ReadyRun) -> int:
                     epoch, progress = progress.epoch, progress.next_epoch()
                     if options.save_epoch_freq and epoch % options.save_epoch_freq == 0:
                         run.save(progress, LATEST, str(epoch))
-            check.finish()
+            check.finish(progress)
         except (InputError, NotFiniteError):  # raised between two steps, and those so far are not lost
             run.save_if_finite(progress, LATEST)
             raise
         run.save(progress, LATEST)
         if watch:
             where = f"step {progress.steps}, epoch {min(progress.epoch, last_epoch)} of {last_epoch}{check.summary()}"
-            why = f"stopped by {stop.agreed.name}" if stop.agreed else "done"
-            saved = run.folder.checkpoint(LATEST)
+            why, saved = f"stopped by {stop.agreed.name}" if stop.agreed else "done", run.folder.checkpoint(LATEST)
             watch.message(f"{why} at {where} ({watch.newest_losses() or 'no losses'}); saved {saved}")
     return stop.exit_code
 

@@ -38,4 +38,5 @@ def _filled(tensor: Tensor, count: int, value: float) -> Tensor:
 def collate_pairs(pairs: Sequence[tuple[Sample, Sample]]) -> UnpairedBatch:
     """Unpaired samples -> both domains' batches."""
     (a, a_paths), (b, b_paths) = (collate_domain(samples) for samples in zip(*pairs, strict=True))
-    return UnpairedBatch(a, b, a_paths, b_paths)
+    skipped = tuple(sentence for pair in pairs for sample in pair for sentence in sample.skipped)
+    return UnpairedBatch(a, b, a_paths, b_paths, skipped)

@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from torch.utils.data import get_worker_info
 from data.entries import Entry
 from data.placement import Framing, Size, resize_inside, resize_pixels
 from data.preparing.parallel import cores
+from instagan.errors import InputError
 
 HEADER = struct.Struct("<5I")
 """Size of the files, size of the arrays, number of masks."""
@@ -75,14 +77,33 @@ def read_both(read: Read, a: Entry, b: Entry, framing: Framing, threads: int) ->
     Workers of a DataLoader, of which there are as many as shall work, use one thread, whatever ``threads`` says.
     """
     if min(threads, cores()) < 2 or get_worker_info():
-        return read(a, framing), read(b, framing)
-    other = _second_thread(os.getpid()).submit(_read_whole, read, b, framing)
-    return _read_whole(read, a, framing), other.result()
+        with naming(a):
+            of_a = read(a, framing)
+        with naming(b):
+            return of_a, read(b, framing)
+    other = _second_thread(os.getpid()).submit(read_whole, read, b, framing)
+    return read_whole(read, a, framing), other.result()
 
 
-def _read_whole(read: Read, entry: Entry, framing: Framing) -> Decoded:
-    decoded = read(entry, framing)
-    return replace(decoded, masks=list(decoded.masks))
+def read_whole(read: Read, entry: Entry, framing: Framing) -> Decoded:
+    """The picture and its masks, none of which is still to be read. Raises ``InputError`` naming one of them."""
+    with naming(entry):
+        decoded = read(entry, framing)
+        return replace(decoded, masks=list(decoded.masks))
+
+
+@contextmanager
+def naming(entry: Entry) -> Iterator[None]:
+    """Whatever goes wrong within it is an ``InputError`` with a file's name: a worker sends nothing else."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(
+            f"{entry.picture} or one of its masks cannot be used ({reason}); mend or remove the file"
+        ) from error
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import signal
+import threading
 from collections.abc import Iterator
 from itertools import islice
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 from data.collate import collate_domain, collate_pairs
 from data.transport import collate_parcel
 from data.unaligned_instance_dataset import DomainDataset, EpochSampler, UnalignedInstanceDataset
+from instagan.errors import InputError
 from instagan.instances import InstanceBatch, UnpairedBatch
 
 
@@ -62,8 +64,25 @@ class TrainingLoader:
         self.sampler.epoch, self.sampler.done = epoch, done
         counts = [len(batches) for batches in self.sampler.steps()]
         batches = iter(self.loader)
+        if self.loader.num_workers and threading.current_thread() is threading.main_thread():
+            # torch's handler raises in the middle of a step when a worker dies; the next batch tells it soon enough
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for count in counts:
-            yield list(islice(batches, count))
+            yield _taken(batches, count)
+
+
+def _taken(batches: Iterator[UnpairedBatch], count: int) -> list[UnpairedBatch]:
+    """The next batches. Raises ``InputError`` where a worker process is gone, as one that the system has killed is."""
+    try:
+        return list(islice(batches, count))
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"a process that reads pictures has ended, for lack of memory perhaps ({reason}); lower --num_threads, "
+            "then go on with --continue_train"
+        ) from None
 
 
 def testing_loader(

@@ -31,7 +31,7 @@ class Parcel:
 
     def __reduce__(self) -> tuple[Callable[..., UnpairedBatch], tuple[Any, ...]]:
         batch = self.batch
-        return _opened, (_sent(batch.a), _sent(batch.b), batch.a_paths, batch.b_paths)
+        return _opened, (_sent(batch.a), _sent(batch.b), batch.a_paths, batch.b_paths, batch.skipped)
 
 
 def collate_parcel(pairs: Sequence[tuple[Sample, Sample]]) -> Parcel:
@@ -44,8 +44,10 @@ def _sent(batch: InstanceBatch) -> Sent:
     return to_levels(batch.image), masks, tuple(batch.masks.shape), batch.present.numpy(), batch.labels.numpy()
 
 
-def _opened(a: Sent, b: Sent, a_paths: tuple[str, ...], b_paths: tuple[str, ...]) -> UnpairedBatch:
-    return UnpairedBatch(_received(*a), _received(*b), a_paths, b_paths)
+def _opened(
+    a: Sent, b: Sent, a_paths: tuple[str, ...], b_paths: tuple[str, ...], skipped: tuple[str, ...]
+) -> UnpairedBatch:
+    return UnpairedBatch(_received(*a), _received(*b), a_paths, b_paths, skipped)
 
 
 def _received(

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.decoded import Decoded, Read, decode, read_both
+from data.decoded import Decoded, Read, decode, naming, read_both, read_whole
 from data.entries import Entry
 from data.pictures import mask_to_tensor, pixels_to_tensor
 from data.placement import Framing
+from instagan.errors import InputError
 
+TRIES = 100
+"""Pictures that may stand in, one after the other, for one that cannot be read."""
 Key = tuple[int, int]
 """Epoch (from 1) and index: together with the seed all that a sample depends on."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One picture: image (3, H, W) in [-1, 1], masks (n, H, W) in {-1, 1}, category labels (n,), where it came from."""
+    """One picture: image (3, H, W) in [-1, 1], masks (n, H, W) in {-1, 1}, category labels (n,), where it came from.
+    skipped: sentences on pictures that it stands in for, which could not be read."""
 
     image: Tensor
     masks: Tensor
     labels: Tensor
     path: str
+    skipped: tuple[str, ...] = ()
 
 
 def read_sample(entry: Entry, framing: Framing, random: np.random.Generator) -> Sample:
@@ -65,6 +70,9 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
     """Two unpaired domains. Index i takes picture i of A (round and round) and a random one of B, or with ``serial``
     picture i of B; slots are in random order. An epoch is as long as the larger domain, at most ``max_size``.
 
+    A picture that cannot be read, or one of whose masks cannot, raises ``InputError``; with ``skip_bad`` the next one
+    of its domain that can be read stands in for it: the same one as long as the same files are bad.
+
     A process that reads by itself decodes both pictures of a pair at once with two ``threads``, if it has the cores.
     """
 
@@ -78,9 +86,10 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
         max_size: float = float("inf"),
         read: Read = decode,
         threads: int = 2,
+        skip_bad: bool = False,
     ) -> None:
         self.a, self.b, self.framing, self.read, self.threads = a, b, framing, read, threads
-        self.seed, self.serial, self.max_size = seed, serial, max_size
+        self.seed, self.serial, self.max_size, self.skip_bad = seed, serial, max_size, skip_bad
 
     def __len__(self) -> int:
         return int(min(max(len(self.a), len(self.b)), self.max_size))
@@ -90,8 +99,30 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
         random = np.random.default_rng((self.seed, epoch, index))
         partner = index if self.serial else int(random.integers(len(self.b)))
         a, b = self.a[index % len(self.a)], self.b[partner % len(self.b)]
-        of_a, of_b = read_both(self.read, a, b, self.framing, self.threads)
-        return place(a, of_a, self.framing, random, shuffled=True), place(b, of_b, self.framing, random, shuffled=True)
+        try:
+            of_a, of_b = read_both(self.read, a, b, self.framing, self.threads)
+            return self._placed(a, of_a, random), self._placed(b, of_b, random)
+        except InputError:
+            if not self.skip_bad:
+                raise
+        return self._readable(self.a, index, (*key, 0)), self._readable(self.b, partner, (*key, 1))
+
+    def _placed(self, entry: Entry, decoded: Decoded, random: np.random.Generator) -> Sample:
+        with naming(entry):
+            return place(entry, decoded, self.framing, random, shuffled=True)
+
+    def _readable(self, entries: list[Entry], index: int, key: tuple[int, ...]) -> Sample:
+        """The first from there on, round and round, that can be read."""
+        skipped: list[str] = []
+        for number in range(index, index + min(TRIES, len(entries))):
+            entry = entries[number % len(entries)]
+            try:
+                random = np.random.default_rng((self.seed, *key))
+                sample = self._placed(entry, read_whole(self.read, entry, self.framing), random)
+                return replace(sample, skipped=tuple(skipped))
+            except InputError as error:
+                skipped.append(str(error))
+        raise InputError(f"{skipped[0]} (and {len(skipped) - 1} more after it cannot be read either)")
 
 
 class EpochSampler:

@@ -213,12 +213,14 @@ def _sent(index: Tensor, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class UnpairedBatch:
-    """B pictures of domain A and B unrelated pictures of domain B, each with the path it was read from."""
+    """B pictures of domain A and B unrelated pictures of domain B, each with the path it was read from. skipped:
+    sentences on pictures that belong here and could not be read, so that others stand in for them."""
 
     a: InstanceBatch
     b: InstanceBatch
     a_paths: tuple[str, ...]
     b_paths: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = {len(self.a), len(self.b), len(self.a_paths), len(self.b_paths)}

@@ -110,12 +110,18 @@ class GlobalBatch:
 
 
 def rounds(
-    world: World, steps: Iterable[Sequence[UnpairedBatch]], batches: int, rows: int, wish: Callable[[], int]
+    world: World,
+    steps: Iterable[Sequence[UnpairedBatch]],
+    batches: int,
+    rows: int,
+    wish: Callable[[], int],
+    skipped: Callable[[list[str]], None] | None = None,
 ) -> Iterator[tuple[Sequence[UnpairedBatch], GlobalBatch]]:
     """This rank's batches of each step, on the CPU, with what all ranks have, agreed upon in one small collective.
 
     steps: as many on every rank, each of at most so many batches of at most so many rows, or none. wish: the number of
-    a signal that asks for an end, or 0. Raises on all ranks the ``InputError`` that one meets on reading.
+    a signal that asks for an end, or 0. skipped: is told on all ranks what pictures any of them could not read, and
+    may raise. Raises on all ranks the ``InputError`` that one meets on reading.
     """
     remaining = iter(steps)
     while True:
@@ -128,12 +134,15 @@ def rounds(
         if pairs is None:
             return
         facts = _facts(pairs, batches, rows)
-        mine = torch.cat((torch.tensor([wish(), problem is not None]), facts.flatten()))
-        all_ranks = world.everyone(mine)  # (W, 2 + K R 2 3)
+        unread = [sentence for pair in pairs for sentence in pair.skipped]
+        mine = torch.cat((torch.tensor([wish(), problem is not None, len(unread)]), facts.flatten()))
+        all_ranks = world.everyone(mine)  # (W, 3 + K R 2 3)
         with world.unison() if all_ranks[:, 1].any() else nullcontext():
             if problem:
                 raise problem
-        yield pairs, GlobalBatch(world, all_ranks[:, 2:].view(-1, *facts.shape), int(all_ranks[:, 0].max()))
+        if skipped and all_ranks[:, 2].any():
+            skipped([sentence for of_rank in world.tell_all(unread) for sentence in of_rank])
+        yield pairs, GlobalBatch(world, all_ranks[:, 3:].view(-1, *facts.shape), int(all_ranks[:, 0].max()))
 
 
 def _facts(pairs: Sequence[UnpairedBatch], batches: int, rows: int) -> Tensor:

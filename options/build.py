@@ -60,6 +60,7 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
         options.max_dataset_size,
         reader(options.cache, entries, placing, Path(options.cache_dir), int(options.cache_size * 2**30)),
         threads=2 if options.cache == "none" else 1,  # handing over takes longer than a cache
+        skip_bad=options.skip_bad,
     )
     if MODELS[options.model].dataset_mode(options) == "unaligned_seg" and not any(entry.masks for entry in entries):
         folder = entries[0].picture.parent

@@ -101,10 +101,20 @@ def _add_execution(group: _ArgumentGroup) -> None:
 
 def add_training(parser: ArgumentParser) -> None:
     _add_cache(parser.add_argument_group("cache"))
+    _add_faults(parser.add_argument_group("data faults"))
     _add_schedule(parser.add_argument_group("training"))
     _add_saving(parser.add_argument_group("saving"))
     _add_watching(parser.add_argument_group("watching"))
     _add_evaluating(parser.add_argument_group("evaluating"))
+
+
+def _add_faults(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--skip_bad",
+        action="store_true",
+        help="go on without annotations and pictures that cannot be read, and name them; others stand in for them",
+    )
+    group.add_argument("--skip_bad_limit", type=whole(1), default=10, help="most pictures left out; one more stops")
 
 
 def _add_schedule(group: _ArgumentGroup) -> None:
@@ -123,7 +133,11 @@ def _add_schedule(group: _ArgumentGroup) -> None:
         "--on_nan",
         choices=ON_NAN,
         default="stop",
-        help="losses or gradients not finite change no weight; stop saves, and names the pictures, skip goes on",
+        help="losses or gradients not finite change no weight; stop saves, and names the pictures, skip goes on, "
+        "rollback goes on with the weights of the last checkpoint",
+    )
+    group.add_argument(
+        "--on_nan_limit", type=whole(1), help="most steps skipped or rolled back (default: skip 1000, rollback 10)"
     )
     group.add_argument("--lr", type=finite(above=True), default=2e-4, help="learning rate")
     group.add_argument("--lr_D", type=finite(above=True), help="learning rate of the discriminators (default: --lr)")

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from data.loading import TrainingLoader
+from instagan.errors import InputError
 from instagan.instances import UnpairedBatch
 from models.base_model import TranslationModel
 from models.global_batch import GlobalBatch, rounds
 from models.parallel import World
 from models.schedule import Progress, due
-from options.build import open_run, training_dataset
+from options.build import checkpoint_tag, open_run, training_dataset
 from options.device import choose_device, prepare, workers
 from options.execution import build_model
 from options.parse import Resolved, parse_training
@@ -24,8 +26,8 @@ from options.trial import Tell, Trial
 
 @dataclass(frozen=True)
 class ReadyRun:
-    """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on.
-    ``trial``: what rank 0 evaluates on the way."""
+    """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on,
+    ``origin``: the checkpoint from which, None at a run's beginning. ``trial``: what rank 0 evaluates on the way."""
 
     world: World
     resolved: Resolved
@@ -35,6 +37,8 @@ class ReadyRun:
     folder: RunFolder
     summaries: list[str]
     start: Progress
+    origin: Path | None
+    unread: Unread
     trial: Trial | None
 
     @property
@@ -43,11 +47,16 @@ class ReadyRun:
         return self.resolved.changed, self.folder.path, self.start, self.loader.pictures, self.world.size
 
     def rounds(
-        self, progress: Progress, wish: Callable[[], int]
+        self, progress: Progress, wish: Callable[[], int], warn: Callable[[str], None] | None = None
     ) -> Iterator[tuple[Sequence[UnpairedBatch], GlobalBatch]]:
-        """What the steps still to come in an epoch work on, see ``models.global_batch.rounds``."""
+        """What the steps still to come in an epoch work on, see ``models.global_batch.rounds``.
+
+        warn: is told once of each picture that ``--skip_bad`` leaves out. Raises ``InputError`` where they are many.
+        """
         options, steps = self.resolved.values, self.loader.steps(progress.epoch, progress.in_epoch)
-        return rounds(self.world, steps, options.accumulate, options.batch_size, wish)
+        return rounds(
+            self.world, steps, options.accumulate, options.batch_size, wish, lambda new: self.unread.tell(new, warn)
+        )
 
     def save(self, progress: Progress, *tags: str) -> None:
         """A checkpoint under all the tags, by rank 0; the others wait for it, and fail if it fails."""
@@ -68,12 +77,40 @@ class ReadyRun:
             self.save(progress, *tags)
 
 
+class Unread:
+    """Pictures that ``--skip_bad`` has left out since the start: each is told of once, and there may be so many."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.known = limit, set[str]()
+
+    def tell(self, sentences: Sequence[str], warn: Callable[[str], None] | None) -> None:
+        """The same on all ranks. Raises ``InputError`` with the sentence that is one too many."""
+        for sentence in sentences:
+            if sentence not in self.known:
+                self.known.add(sentence)
+                if len(self.known) > self.limit:
+                    raise InputError(
+                        f"{sentence}; these are more than the {self.limit} pictures that --skip_bad_limit allows to "
+                        "leave out: mend them, then go on with --continue_train"
+                    )
+                if warn:
+                    warn(f"{sentence}; left out, {len(self.known)} of at most {self.limit}")
+
+
+Opened = tuple[dict[str, Any] | None, Path | None]
+"""The state that a run goes on from, and the file that held it; None at its beginning."""
+
+
 def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
     """Rank 0 reads the command line, the run's folder and its checkpoint for all; pictures are read by every rank.
 
     Raises ``InputError`` on all ranks where one of them cannot go on.
     """
-    resolved = world.from_leader(lambda: parse_training(argv))
+    return ready(world.from_leader(lambda: parse_training(argv)), world, _opened)
+
+
+def ready(resolved: Resolved, world: World, opened: Callable[[RunFolder, Resolved], Opened]) -> ReadyRun:
+    """A run with these options. opened: called by rank 0 alone, once all else is there. Raises as ``make_ready``."""
     options = resolved.values
     with world.unison():
         device = choose_device(options)
@@ -91,7 +128,14 @@ def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
         ranks=world.size,
     )
     folder = RunFolder(Path(options.checkpoints_dir), options.name)
-    state = world.from_leader(lambda: open_run(folder, resolved))
+    state, origin = world.from_leader(lambda: opened(folder, resolved))
     start = restore(state, model) if state else Progress(epoch=options.epoch_count)
     world.share(model)
-    return ReadyRun(world, resolved, device, model, loader, folder, summaries, start, trial)
+    return ReadyRun(
+        world, resolved, device, model, loader, folder, summaries, start, origin, Unread(options.skip_bad_limit), trial
+    )
+
+
+def _opened(folder: RunFolder, resolved: Resolved) -> Opened:
+    state = open_run(folder, resolved)
+    return state, folder.checkpoint(checkpoint_tag(resolved.values)) if state else None

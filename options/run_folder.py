@@ -58,10 +58,10 @@ class RunFolder:
         return sorted(found.stem for found in self.path.glob("*.pth"))
 
     def clear(self) -> None:
-        """Removes what an earlier run of this name left: checkpoints, what made one the best, logs, page."""
+        """Removes what an earlier run of this name left: checkpoints, what made one the best, logs, page, dumps."""
         for path in (*self.path.glob("*.pth"), self.loss_log, self.best_note):
             path.unlink(missing_ok=True)
-        for folder in ("web", "tensorboard"):
+        for folder in ("web", "tensorboard", "nonfinite"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def create(self) -> None:

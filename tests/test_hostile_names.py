@@ -199,7 +199,8 @@ def test_the_command_translates_pictures_of_any_name(world, model, tmp_path):
         (tmp_path / "a.json").write_text(json.dumps(few))
         (tmp_path / "in").mkdir(exist_ok=True)
         run("-m", "instagan", "translate", "--model", model, "--images", tmp_path / "in", "--annotations",
-            tmp_path / "a.json", "--category", "cow", "--output_dir", tmp_path / "o", "--device", "cpu", code=2)  # fmt: skip
+            tmp_path / "a.json", "--category", "cow", "--output_dir", tmp_path / "o", "--device", "cpu",
+            code=2)  # fmt: skip
         assert not (tmp_path / "o").exists() or not files(tmp_path / "o")
 
 

@@ -15,6 +15,7 @@ from instagan.instances import UnpairedBatch
 from models.finite import WARNINGS, FiniteCheck, NotFiniteError
 from models.optimizer import GuardedAdam
 from models.parallel import ALONE
+from models.schedule import Progress
 from options.run_folder import RunFolder
 from tests.batches import random_batch, random_pair
 from tests.programs import TINY, draw_set, train, train_program
@@ -29,6 +30,10 @@ METHODS = [("insta_gan",), ("cycle_gan",)]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return draw_set(tmp_path_factory.mktemp("data"), "train", a=(2, 1, 1, 2), b=(1, 2, 1, 1))
+
+
+def at(step: int) -> Progress:
+    return Progress(in_epoch=step, steps=step, pictures=step)
 
 
 def spoil(pair: UnpairedBatch) -> UnpairedBatch:
@@ -140,21 +145,21 @@ def test_warnings_end_but_counting_does_not():
     model, warnings = small_model(), []
     check = FiniteCheck(model, ALONE, "skip", warnings.append)
     for step in range(1, WARNINGS + 4):
-        check.step(step, {"G_A": torch.tensor(float("inf"))}, [random_pair([1], [1])])
+        check.step(at(step - 1), at(step), {"G_A": torch.tensor(float("inf"))}, [random_pair([1], [1])])
     assert len(warnings) == WARNINGS and "only counted" in warnings[-1] and "only" not in warnings[-2]
-    assert check.skipped == WARNINGS + 3
+    assert check.found == WARNINGS + 3
 
 
 def test_gradients_alone_are_enough_and_are_told_once():
     model = small_model()
     check, pair = FiniteCheck(model, ALONE), random_pair([1], [1])
-    check.step(1, {"G_A": torch.ones(())}, [pair])
+    check.step(at(0), at(1), {"G_A": torch.ones(())}, [pair])
     weight = next(model.networks["D_A"].parameters())
     weight.grad = torch.full_like(weight, float("nan"))
     model.optimizer_D.descend()
     with pytest.raises(NotFiniteError, match=r"step 2 is not finite in the gradients of D, on the pictures a0, b0"):
-        check.step(2, {"G_A": torch.ones(())}, [pair])
-    check.step(3, {"G_A": torch.ones(())}, [pair])
+        check.step(at(1), at(2), {"G_A": torch.ones(())}, [pair])
+    check.step(at(2), at(3), {"G_A": torch.ones(())}, [pair])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])

@@ -26,7 +26,7 @@ class Tracker(Protocol):
         """Pictures of the moment; a batch may have any number of rows and slots."""
 
     def close(self) -> None:
-        """The run has ended, for whatever reason. Returns within about two seconds."""
+        """The run has ended, for whatever reason. Returns within a few seconds, whatever hangs."""
 
 
 class Trackers:

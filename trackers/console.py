@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -23,7 +24,7 @@ class Console:
     """
 
     def __init__(self, total: int, done: int = 0, epochs: int | None = None, stream: TextIO | None = None) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = _Surviving(sys.stderr if stream is None else stream)
         watched = self._stream.isatty()
         self._of_epochs = "" if epochs is None else f"/{epochs}"
         self._bar: tqdm = tqdm(
@@ -60,10 +61,36 @@ class Console:
         self._bar.close()
 
 
+class _Surviving:
+    """A stream that may go away with its terminal or reader, or have no room: it is written to until then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._lost = stream, False
+
+    def write(self, text: str) -> None:
+        self._attempt(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def isatty(self) -> bool:
+        return not self._stream.closed and self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)  # tqdm asks for its encoding and number
+
+    def _attempt(self, call: Callable[[], object]) -> None:
+        try:
+            if not self._lost:
+                call()
+        except (OSError, ValueError):  # the second from one that is closed
+            self._lost = True
+
+
 class _Lines:
     """A stream for tqdm that ends each state of the bar with a newline instead of returning to the line's start."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: _Surviving) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise InputError("--tensorboard needs the package tensorboard: pip install tensorboard") from error
+        _leave_full_disks_to_the_next_call()
         self._writer = SummaryWriter(str(folder), purge_step=start.steps + 1 if start.steps else None)
 
     def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:
@@ -53,3 +55,15 @@ class TensorBoard:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _leave_full_disks_to_the_next_call() -> None:
+    """TensorBoard's writing thread ends with a traceback on the terminal, and its next call raises the same again."""
+    earlier = threading.excepthook
+
+    def hook(ended: threading.ExceptHookArgs) -> None:
+        own = type(ended.thread).__module__.startswith("tensorboard.")
+        if not (own and issubclass(ended.exc_type, OSError)):
+            earlier(ended)
+
+    threading.excepthook = hook

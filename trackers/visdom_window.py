@@ -29,6 +29,9 @@ from trackers.history import LossHistory, Point, thinned
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
 """How long the thread waits for a server to accept and to answer. Only the thread waits."""
 
+MOST_ANSWER = 2**16
+"""Bytes of an answer: a Visdom server's have a few."""
+
 CLOSE_SECONDS = 2.0
 """How long ``close`` waits for the last work to be sent."""
 
@@ -46,7 +49,7 @@ class VisdomWindow:
     """Sends to ``server``:``port``, environment ``env``. Windows: ``display_id`` is the plot, + 1 the pictures with
     ``ncols`` in a line, + 2 the pictures with instances, + 3 figures of validation pictures, if there are any. ``name``
     heads each window; ``history`` are lines of the run's loss log, so that a resumed run continues its curves. ``warn``
-    is called at most once, from any thread."""
+    is called once if the server is slow, and once if it is not there, from any thread."""
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class VisdomWindow:
         self._history = LossHistory(history)
         self._work: queue.Queue[Callable[[Any], None] | None] = queue.Queue(PENDING)
         self._failed = threading.Event()
+        self._dropped = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name="visdom", daemon=True)
         self._thread.start()
 
@@ -95,16 +99,21 @@ class VisdomWindow:
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _offer(self, work: Callable[[Any], None]) -> None:
-        with contextlib.suppress(queue.Full):
+        try:
             self._work.put_nowait(work)
+        except queue.Full:
+            self._dropped.set()
 
     def _send_all(self) -> None:
         """The thread: connects, then does the work in order until there is no more or the first failure."""
         try:
-            client = _connect(self._server, self._port, self._env)
+            client, told = _connect(self._server, self._port, self._env), False
             while (work := self._work.get()) is not None:
                 work(client)
                 del work  # holds pictures
+                if self._dropped.is_set() and not told:  # by a server that answers, but late
+                    told = True
+                    self._warn("warning: Visdom is slow; training does not wait, some of it is not shown")
         except Exception as error:  # whatever a server or its client does must not end a training run
             self._failed.set()
             reason = str(error) or type(error).__name__
@@ -174,9 +183,15 @@ def _connect(server: str, port: int, env: str) -> Any:
         """Visdom's client with time limits: its own waits for an answer for ever."""
 
         def _handle_post(self, url: str, data: Any = None) -> str:
-            answer = session.post(url, data={} if data is None else data, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
-            answer.raise_for_status()
-            return answer.text
+            waiting, until = (CONNECT_SECONDS, ANSWER_SECONDS), time.monotonic() + ANSWER_SECONDS
+            with session.post(url, data=data or {}, timeout=waiting, stream=True, allow_redirects=False) as answer:
+                answer.raise_for_status()
+                text = b""
+                for piece in answer.iter_content(1024):
+                    text += piece
+                    if len(text) > MOST_ANSWER or time.monotonic() > until:
+                        raise ConnectionError("what answers there is no Visdom server: its answer does not end")
+            return text.decode()
 
     try:
         return Client(server=server, port=port, env=env, raise_exceptions=True, use_incoming_socket=False)

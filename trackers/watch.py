@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from instagan.errors import InputError
 from instagan.instances import UnpairedBatch
 from models.base_model import Losses, Pictures
 from models.schedule import Progress, due
 from trackers import Tracker, Trackers, loss_log
+from trackers.background import Background
 from trackers.console import Console
 from trackers.tensorboard import TensorBoard
 from trackers.visdom_window import VisdomWindow
@@ -46,15 +49,18 @@ class Watch:
             steps = options.max_steps - start.steps
             total = min(total, start.pictures + steps * ranks * options.accumulate * options.batch_size)
         console = Console(max(total, 0), start.pictures, epochs)
-        log = folder / "loss_log.jsonl"
-        loss_log.drop_after(log, start.steps)
-        history = loss_log.read(log)
-        trackers: list[tuple[Tracker, int]] = [(loss_log.LossLog(log), 0)]
+        log, history = _continued(folder / "loss_log.jsonl", start)
+        trackers: list[tuple[Tracker, int]] = [(log, 0)]
+
+        def add(name: str, frequency: int, make: Callable[[], Tracker]) -> None:
+            try:
+                trackers.append((Background(make(), console.message), frequency))
+            except OSError as error:
+                console.message(f"warning: {name} cannot be opened ({error}); training goes on without")
+
         if not options.no_html:
-            page = WebPage(
-                folder / "web", options.name, vars(options), changed, start, history, options.display_winsize
-            )
-            trackers.append((page, options.update_html_freq))
+            about = options.name, vars(options), changed, start, history, options.display_winsize
+            add("the web page", options.update_html_freq, lambda: WebPage(folder / "web", *about))
         if options.display_id > 0:
             window = VisdomWindow(
                 options.display_server, options.display_port, options.display_env, options.display_id,
@@ -62,7 +68,7 @@ class Watch:
             )  # fmt: skip
             trackers.append((window, options.display_freq))
         if options.tensorboard:
-            trackers.append((TensorBoard(folder / "tensorboard", start), options.display_freq))
+            add("TensorBoard", options.display_freq, lambda: TensorBoard(folder / "tensorboard", start))
         return cls(console, trackers, options.print_freq, start)
 
     def step(
@@ -110,3 +116,14 @@ class Watch:
             for trackers, _ in self.showing:
                 trackers.pictures(now, pictures, {"A": pair.a_paths, "B": pair.b_paths})
         self.all.close()
+
+
+def _continued(path: Path, start: Progress) -> tuple[loss_log.LossLog, list[dict[str, Any]]]:
+    """The loss log, open, and its lines up to where the run goes on. Raises ``InputError``: no run does without it."""
+    try:
+        loss_log.drop_after(path, start.steps)
+        return loss_log.LossLog(path), loss_log.read(path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); give yourself the right, or pass another --checkpoints_dir"
+        ) from None

@@ -165,7 +165,8 @@ def _checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise InputError(f"{where} has a {type(options).__name__} for its options; load another checkpoint")
     for name in TOLD:
         value = options.get(name)
-        if value is not None and (not isinstance(value, KINDS.get(name, str)) or (name in LEAST_ONE and value < 1)):
+        fits = isinstance(value, KINDS.get(name, str))
+        if value is not None and (not fits or (isinstance(value, int) and name in LEAST_ONE and value < 1)):
             raise InputError(f"{where} was trained with --{name} {value!r}, which cannot be; load another checkpoint")
     method = options.get("model", METHODS[0])
     if method not in METHODS:

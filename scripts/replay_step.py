@@ -1,0 +1,176 @@
+#!/usr/bin/env python
+"""Makes a training step again that was not finite, from what train.py kept of it, and tells where it begins.
+
+    python scripts/replay_step.py checkpoints/horses/nonfinite/step_1234
+    python scripts/replay_step.py checkpoints/horses/nonfinite/step_1234 --device cpu
+    torchrun --nproc_per_node 2 scripts/replay_step.py ...        of a run on two ranks
+
+The steps since the last checkpoint are made first, from the data set; then the step, from the batches that were kept.
+Other flags are train.py's and stand in for the run's own. Nothing is written. Exit code 0 if the losses are the same to
+the last bit, 1 if they are not (another device, changed pictures), 2 for wrong input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from instagan.errors import InputError  # noqa: E402
+from instagan.instances import InstanceBatch, UnpairedBatch  # noqa: E402
+from models.finite import Finding, FiniteCheck  # noqa: E402
+from models.global_batch import rounds  # noqa: E402
+from models.parallel import World  # noqa: E402
+from models.schedule import set_learning_rates  # noqa: E402
+from options import step_dump  # noqa: E402
+from options.build import learning_rates  # noqa: E402
+from options.endings import ENDINGS, ending  # noqa: E402
+from options.launch import joined  # noqa: E402
+from options.parse import Resolved, parse_training  # noqa: E402
+from options.ready_run import Opened, ReadyRun, ready  # noqa: E402
+from options.run_folder import RunFolder  # noqa: E402
+from options.step_dump import CHECKPOINT, OPTIONS, StepDump  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """steps: made before it. first: what was not finite first, in words."""
+
+    steps: int
+    finding: Finding
+    first: str
+
+
+def replay(folder: Path, flags: Sequence[str], world: World) -> tuple[StepDump, Replayed]:
+    """Makes the step again. Every rank calls it. Raises ``InputError`` where that cannot be."""
+    dump = world.from_leader(lambda: step_dump.read(folder))
+    if world.size != len(dump.pairs):
+        raise InputError(
+            f"{folder} was kept by {len(dump.pairs)} ranks; start them with torchrun --nproc_per_node {len(dump.pairs)}"
+        )
+    run = ready(world.from_leader(lambda: _options(folder, flags)), world, lambda *_: _state(folder))
+    _lead_up(run, dump)
+    options, pairs = run.resolved.values, dump.pairs[world.rank]
+    set_learning_rates(run.model.optimizers(), **learning_rates(options, dump.before.epoch))
+    _, joint = next(rounds(world, [pairs], options.accumulate, options.batch_size, lambda: 0))
+    refused = {name: count.item() for name, count in run.model.refused().items()}
+    with first_not_finite(run.model.networks, pairs) as found:
+        losses, _ = run.model.training_step(*(pair.to(run.device) for pair in pairs), joint=joint)
+    values = {name: loss.item() for name, loss in losses.items()}
+    more = tuple(name for name, count in run.model.refused().items() if count.item() > refused[name])
+    first = next((of_rank for of_rank in world.tell_all(found[0] if found else "") if of_rank), "")
+    return dump, Replayed(dump.before.steps - dump.start.steps, Finding(dump.before, values, more, pairs), first)
+
+
+def _options(folder: Path, flags: Sequence[str]) -> Resolved:
+    return parse_training(["--config", str(folder / OPTIONS), *flags])
+
+
+def _state(folder: Path) -> Opened:
+    path = folder / CHECKPOINT
+    return (RunFolder(folder.parent, folder.name).load(path.stem), path) if path.exists() else (None, None)
+
+
+def _lead_up(run: ReadyRun, dump: StepDump) -> None:
+    """The steps from the checkpoint to the one that was kept, as train.py makes them."""
+    progress, check = dump.start, FiniteCheck(run.model, run.world, "skip", limit=sys.maxsize)
+    while progress.steps < dump.before.steps:
+        set_learning_rates(run.model.optimizers(), **learning_rates(run.resolved.values, progress.epoch))
+        for pairs, joint in run.rounds(progress, lambda: 0):
+            losses, _ = run.model.training_step(*(pair.to(run.device) for pair in pairs), joint=joint)
+            before, progress = progress, progress.after_batch(joint.pictures)
+            check.step(before, progress, losses, pairs)
+            if progress.steps == dump.before.steps:
+                break
+        if progress.in_epoch >= run.loader.pictures:
+            progress = progress.next_epoch()
+    check.finish(progress)
+
+
+@contextmanager
+def first_not_finite(networks: torch.nn.ModuleDict, pairs: Sequence[UnpairedBatch]) -> Iterator[list[str]]:
+    """Within it, notes the first picture or layer that gives what is not finite out of what is."""
+    found = [f"the picture {path} as it was read" for pair in pairs for path in _spoilt(pair)]
+    handles = []
+
+    def note(name: str) -> Any:
+        def hook(module: torch.nn.Module, given: Any, made: Any) -> None:
+            if not found and not _is_finite(made) and _is_finite(given):
+                found.append(f"the output of {name} ({type(module).__name__}), whose input is finite")
+
+        return hook
+
+    for name, module in networks.named_modules():
+        if not list(module.children()):
+            handles.append(module.register_forward_hook(note(name)))
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _spoilt(pair: UnpairedBatch) -> list[str]:
+    sides = ((pair.a, pair.a_paths), (pair.b, pair.b_paths))
+    return [path for batch, paths in sides for row, path in enumerate(paths) if not _is_finite(batch.image[row])]
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, InstanceBatch):
+        return _is_finite((value.image, value.masks))
+    if isinstance(value, tuple | list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, torch.Tensor) or bool(value.isfinite().all())
+
+
+def told(dump: StepDump, again: Replayed) -> tuple[bool, list[str]]:
+    """Whether it is the same step, and the report."""
+    same = _same(dump.losses, again.finding.losses) and dump.refused == again.finding.refused
+    lines = [
+        f"step {dump.before.steps + 1}, epoch {dump.before.epoch}, after {again.steps} steps from the checkpoint",
+        f"pictures: {', '.join(step_dump.paths(dump.pairs))}",
+        *(f"{name:>8}: {value!r} then, {again.finding.losses.get(name)!r} now" for name, value in dump.losses.items()),
+        f"updates refused: of {' and '.join(dump.refused) or 'none'} then, "
+        f"of {' and '.join(again.finding.refused) or 'none'} now",
+        f"not finite first: {again.first or 'nothing that a layer gives; a gradient, or the sum of a loss'}",
+    ]
+    if same:
+        return True, [*lines, "the same step to the last bit"]
+    finite = "; it is finite this time" if not again.finding.words() else ""
+    return False, [*lines, f"not the same step{finite}: another device or version, or pictures that have changed"]
+
+
+def _same(then: dict[str, float], now: dict[str, float]) -> bool:
+    return then.keys() == now.keys() and all(
+        value == now[name] or math.isnan(value) and math.isnan(now[name]) for name, value in then.items()
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="nonfinite/step_<number> in the folder of a run")
+    known, flags = parser.parse_known_args(argv)
+    try:
+        with joined() as world:
+            same, lines = told(*replay(known.folder, flags, world))
+    except ENDINGS as error:
+        code, sentence = ending(error)
+        if sentence:
+            print(f"replay_step.py: {sentence}", file=sys.stderr)
+        return code
+    if world.leads:
+        print(*lines, sep="\n")
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
