@@ -61,6 +61,12 @@ def _takes(action: Action, value: Any) -> bool:
         return True
     if action.nargs == 0:
         return isinstance(value, bool)
+    if action.nargs in ("+", "*"):
+        return isinstance(value, list) and all(_takes_one(action, one) for one in value)
+    return _takes_one(action, value)
+
+
+def _takes_one(action: Action, value: Any) -> bool:
     if action.choices is not None:
         return value in list(action.choices)
     if action.type is None:
