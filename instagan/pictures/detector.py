@@ -33,6 +33,8 @@ def load_detector(weights: Path | None, threshold: float, size: int, device: tor
             state = torch.load(weights, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, pickle.UnpicklingError):  # torch advises to run its code
+                reason = "torch did not save it, or it holds more than tensors"
             raise InputError(
                 f"--weights {weights} cannot be read ({reason}); pass a state dict saved by torch"
             ) from None
