@@ -48,7 +48,7 @@ def run(options: Namespace) -> int:
     check(options)
     translator = Translator.load(options.model, options.to, options.device, options.precision, options.epoch)
     if options.video:
-        print(one_line(translate_video(translator, options)))
+        print(*map(one_line, translate_video(translator, options)), sep="\n")
         return 0
     jobs = list_jobs(options, needs_masks=translator.network.knows_instances)
     make_folder(options.output_dir or options.output.parent)

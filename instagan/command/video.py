@@ -67,8 +67,8 @@ class Steadiness:
         return f"flicker, levels from frame to frame: unchanged background {background}; instances {instances}"
 
 
-def translate_video(translator: Translator, options: Namespace) -> str:
-    """Writes --output, whole or not at all; returns what to tell. Raises ``InputError``."""
+def translate_video(translator: Translator, options: Namespace) -> tuple[str, str]:
+    """Writes --output, whole or not at all; returns two lines to tell. Raises ``InputError``."""
     container_of(options.output.suffix)
     if options.video.resolve() == options.output.resolve():
         raise InputError(f"--output {options.output} would be written over --video; pass another place")
@@ -98,11 +98,12 @@ def translate_video(translator: Translator, options: Namespace) -> str:
     each = (time.perf_counter() - started) / facts.frames
     who = ", ".join(str(number) for number in masks.identities)
     sound = f"sound copied ({', '.join(facts.sound)})" if facts.sound else "no sound"
-    return (
-        f"{steadiness}\n{facts.frames} frames at {facts.rate:g} a second, instances {who} translated to {options.to} "
+    done = (
+        f"{facts.frames} frames at {facts.rate:g} a second, instances {who} translated to {options.to} "
         f"in {each:.3f} s a frame on {translator.network.device} ({translator.network.precision}); {sound}; "
         f"{options.output}" + (f", masks in {options.output_masks}" if options.output_masks else "")
     )
+    return str(steadiness), done
 
 
 def _translating(translator: Translator, masks: FrameMasks, options: Namespace) -> Translate:
