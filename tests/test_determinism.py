@@ -1,0 +1,56 @@
+"""The same seed gives the same weights: another process, any number of workers, and the numbers that were stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from options.run_folder import RunFolder
+from tests.golden import FILE, METHODS, TOLERANCES, difference, kind, losses
+from tests.programs import ROOT, TINY, draw_set
+from tests.test_resume import assert_equal
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_twenty_steps_on_the_shapes_give_the_stored_losses(method, tmp_path):
+    stored = json.loads(FILE.read_text())
+    found = difference(losses(method, tmp_path), stored["losses"][method])
+    assert found <= TOLERANCES[kind(stored["made_at"])]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gpu_gives_the_stored_losses(method, tmp_path):
+    stored = json.loads(FILE.read_text())
+    assert difference(losses(method, tmp_path, "cuda"), stored["losses"][method]) <= TOLERANCES["cuda"]
+
+
+def test_the_comparison_notices_a_changed_loss():
+    stored = json.loads(FILE.read_text())["losses"]["insta_gan"]
+    changed = {name: [value * (1.02 if name == "cyc_B" else 1) for value in values] for name, values in stored.items()}
+    assert difference(changed, stored) == pytest.approx(0.02, rel=0.01)
+    with pytest.raises(AssertionError):
+        difference({name: values for name, values in stored.items() if name != "G_A"}, stored)
+
+
+def test_processes_and_workers_change_no_bit(tmp_path):
+    """Each run in a process of its own, which hashes strings differently: two alike, then with one and two workers."""
+    data = draw_set(tmp_path / "data", "train", a=[2, 1, 3, 0], b=[1, 2, 1])
+    states = []
+    for number, workers in enumerate(("0", "0", "1", "2")):
+        words = ("--dataroot", str(data), "--checkpoints_dir", str(tmp_path / str(number)), "--name", "run")
+        flags = ("--no_html", "--niter", "2", "--niter_decay", "0", "--pool_size", "2", "--num_threads", workers)
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": str(number)}
+        command = [sys.executable, str(ROOT / "train.py"), *words, *TINY, *flags]
+        subprocess.run(command, check=True, capture_output=True, timeout=300, env=environment)
+        states.append(RunFolder(Path(tmp_path / str(number)), "run").load("latest"))
+    for state in states[1:]:
+        for part in ("networks", "optimizers", "pools", "progress", "random"):
+            assert_equal(states[0][part], state[part])
