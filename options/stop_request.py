@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop grants after its step."""
+"""Ctrl-C, SIGTERM and their like as a wish that the training loop grants after its step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+from options.impatience import Impatience
+
+SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (number := getattr(signal, name, None))]
+"""Ctrl-C, a preempted machine's last word, a terminal that closes, and what schedulers announce an end with."""
+
 
 class StopRequest:
-    """Within it the first SIGINT or SIGTERM is only noted; a second one ends the program at once.
+    """Within it the first signal is only noted; a second one ends the program at once, whatever it is waiting for.
 
     ``signal`` is what this process was sent, ``agreed`` what all ranks grant at the same step. launched: by torchrun,
     which passes signals on that a rank may have been sent already: then only torchrun's SIGKILL ends it at once.
@@ -19,12 +24,16 @@ class StopRequest:
         self.signal: signal.Signals | None = None
         self.agreed: signal.Signals | None = None
         self._earlier: dict[signal.Signals, object] = {}
+        self._impatience: Impatience | None = None
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is not threading.main_thread():
             return self  # signals arrive in the main thread only
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._earlier[number] = signal.signal(number, self._note)
+        for number in SIGNALS:
+            if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:  # as by nohup
+                self._earlier[number] = signal.signal(number, self._note)
+        if not self.launched:
+            self._impatience = Impatience(self._earlier)
         return self
 
     def __exit__(
@@ -32,6 +41,8 @@ class StopRequest:
     ) -> None:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if self._impatience:
+            self._impatience.end()
 
     def wish(self) -> int:
         """Number of the signal that this process was sent, 0 for none."""
