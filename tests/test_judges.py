@@ -1,4 +1,4 @@
-"""Who judges translations: the small classifier learns, networks are those of the packages, masks meet what is found."""
+"""Who judges: the small classifier learns, networks are those of the packages, masks meet what is found."""
 
 import numpy as np
 import pytest
