@@ -31,7 +31,7 @@ from instagan.flag_types import finite, whole  # noqa: E402
 from scripts.ablations.figure import draw_figure, read_strip  # noqa: E402
 from scripts.ablations.methods import METHODS  # noqa: E402
 from scripts.ablations.references import look_at_references  # noqa: E402
-from scripts.ablations.report import by_method, counts_in, document, listed, notes_in, summary  # noqa: E402
+from scripts.ablations.report import document, notes_in, summary  # noqa: E402
 from scripts.ablations.study import (  # noqa: E402
     TIME,
     Run,
@@ -45,6 +45,7 @@ from scripts.ablations.study import (  # noqa: E402
     read_run,
     run_file,
 )
+from scripts.ablations.tables import by_method, counts_in, listed  # noqa: E402
 from scripts.ablations.validation import Validation  # noqa: E402
 from scripts.make_shapes import LEVELS  # noqa: E402
 from scripts.shapes import drawing  # noqa: E402
@@ -79,8 +80,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny networks and pictures, a few steps")
     parser.add_argument("--report", action="store_true", help="train nothing, write the document from the runs")
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[0, 1, 2], metavar="N", help="a run of each")
-    parser.add_argument("--steps", type=whole(1), default=300, help="training steps of the one budget")
-    parser.add_argument("--seconds", type=finite(above=True), default=160.0, help="processor time of the other")
+    parser.add_argument("--steps", type=whole(1), default=200, help="training steps of the one budget")
+    parser.add_argument("--seconds", type=finite(above=True), default=100.0, help="processor time of the other")
     parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="which to train")
     parser.add_argument("--level", choices=LEVELS, default="hard", help="of the drawn shapes")
     parser.add_argument("--size", type=whole(32), default=64, help="width and height of the pictures")
