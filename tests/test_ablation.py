@@ -1,5 +1,6 @@
 """The ablation: figures are known where translations are, runs are kept and resumed, the document follows from them."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -37,7 +38,7 @@ def run_of(method: str, seed: int, translated: int, background: float = 0.02, se
     settings = Study("hard", 64, 12, 100, 30, 400, 160.0, 5e-4).settings()
     return {
         "settings": settings, "method": method, "seed": seed, "parameters": 1000, "torch": "2.0",
-        "looks": {STEPS: look, TIME: look},
+        "looks": copy.deepcopy({STEPS: look}) | {TIME: look},
     }  # fmt: skip
 
 
