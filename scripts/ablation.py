@@ -14,7 +14,6 @@ else the computer does meanwhile. A run that is finished is a json file in --run
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +38,8 @@ from scripts.ablations.study import (  # noqa: E402
     cells,
     finished,
     keep,
+    keep_picture,
+    keep_text,
     originals_file,
     picture_file,
     read_references,
@@ -112,7 +113,7 @@ def _train(options: argparse.Namespace) -> None:
         dataroot = study.draw(folder)
         validation = Validation.of(study.ready(folder, *planned[0]).resolved.values)
         keep(options.runs / REFERENCES, look_at_references(validation, dataroot))
-        Image.fromarray(validation.originals()).save(originals_file(options.runs))
+        keep_picture(originals_file(options.runs), Image.fromarray(validation.originals()))
         for number, cell in enumerate(planned, 1):
             if not done[cell]:
                 run = study.run(folder, options.runs, *cell)
@@ -135,16 +136,13 @@ def _write(options: argparse.Namespace) -> None:
     figure = _figure(runs, options.runs)
     try:
         notes = notes_in(page.read_text(encoding="utf-8")) if page.exists() else ""
-        if figure:
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            figure.save(picture, optimize=True)
-        shown = f"{picture.parent.name}/{picture.name}" if picture.exists() else None
-        page.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = page.with_name(f"{page.name}.part")
-        unfinished.write_text(document(runs, references, notes, shown), encoding="utf-8")
-        os.replace(unfinished, page)
-    except OSError as error:
-        raise InputError(f"--document {page} cannot be written ({error.strerror}); choose another file") from None
+    except (OSError, ValueError):
+        raise InputError(f"--document {page} is no text file; choose another file") from None
+    _make(picture.parent if figure else page.parent, "--document")
+    if figure:
+        keep_picture(picture, figure)
+    shown = f"{picture.parent.name}/{picture.name}" if picture.exists() else None
+    keep_text(page, document(runs, references, notes, shown))
     print(f"{len(runs)} runs; read {page}" + (f", look at {picture}" if figure else ""))
 
 

@@ -71,7 +71,7 @@ def document(runs: Sequence[Run], references: Mapping[str, Sums], notes: str, fi
             f"{settings['steps']} steps *and* {settings['seconds']:g} seconds of processor time, and is looked at when "
             "either is reached. Processor time is that of the training process on one thread, loading included and "
             "looking at validation pictures not: unlike time on the wall it does not depend on how much of a core "
-            "other programs leave."
+            "other programs leave, though it grows somewhat when they compete for caches."
         ),
         LEGEND,
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ class Study:
                     }  # fmt: skip
                     pictures[budget] = shown
         for budget, shown in pictures.items():
-            shown.save(picture_file(kept, method, seed, budget))
+            keep_picture(picture_file(kept, method, seed, budget), shown)
         parameters = sum(weight.numel() for weight in model.networks["G_A"].parameters())
         return {
             "settings": self.settings(), "method": method, "seed": seed, "parameters": parameters,
@@ -163,14 +163,28 @@ def read_references(file: Path) -> dict[str, list[dict[str, Any]]]:
         raise InputError(f"{file} is broken; remove it and a run, and start again") from None
 
 
-def keep(file: Path, run: Run) -> None:
+def keep(file: Path, content: Mapping[str, Any]) -> None:
+    """As json, the whole file or none of it. Raises ``InputError`` if it cannot."""
+    keep_text(file, json.dumps(content) + "\n")
+
+
+def keep_text(file: Path, text: str) -> None:
     """Writes the whole file or none of it. Raises ``InputError`` if it cannot."""
+    _written(file, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+
+
+def keep_picture(file: Path, picture: Image.Image) -> None:
+    """Writes the whole png file or none of it. Raises ``InputError`` if it cannot."""
+    _written(file, lambda unfinished: picture.save(unfinished, "PNG", optimize=True))
+
+
+def _written(file: Path, write: Callable[[Path], object]) -> None:
     unfinished = file.with_name(f"{file.name}.part")
     try:
-        unfinished.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+        write(unfinished)
         os.replace(unfinished, file)
     except OSError as error:
-        raise InputError(f"{file} cannot be written ({error.strerror}); choose another --runs") from None
+        raise InputError(f"{file} cannot be written ({error.strerror}); choose another place") from None
 
 
 def _means(reported: Sequence[Losses], method: str) -> dict[str, float]:
