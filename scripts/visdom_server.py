@@ -39,6 +39,9 @@ SUPPLIED = {
 }
 """File of Visdom's page -> stand-in. React comes with Visdom's main.js; formulas and graphs are not drawn here."""
 
+MOST_BYTES = 64 * 2**20
+"""Of one request; the windows of a run take a hundredth of that."""
+
 PLOTLY = "js/plotly-plotly.min.js"
 
 
@@ -80,7 +83,7 @@ def application(port: int, env_path: Path) -> Any:
 
 async def serve(port: int, hostname: str, env_path: Path) -> None:
     """Listens until the process is stopped."""
-    application(port, env_path).listen(port, address=hostname, max_buffer_size=2**30)
+    application(port, env_path).listen(port, address=hostname, max_buffer_size=MOST_BYTES, idle_connection_timeout=60)
     plots = "plots are drawn" if supply(PLOTLY, _own(PLOTLY)).name != "no_plotly.js" else "no plots: pip install plotly"
     print(f"Visdom: http://{hostname}:{port} ({plots}; Ctrl-C ends it)", flush=True)
     await asyncio.Event().wait()

@@ -30,7 +30,7 @@ Table = np.ndarray
 
 
 def read_table(path: Path, name: str) -> Table:
-    """The variable of that name. Raises ``OSError``, ``KeyError`` where there is none, ``ValueError`` in words."""
+    """The variable of that name. Raises ``OSError``, ``KeyError`` if there is none, or ``ValueError``."""
     content = path.read_bytes()
     if len(content) < HEADER or content[126:128] not in (b"IM", b"MI"):
         raise ValueError("it is no .mat file of version 5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator
@@ -86,9 +87,13 @@ def _compact(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a file name could be of a file outside of the folder of pictures."""
+    """Whether a file name could be of a file outside of the folder of pictures, or cannot be of any file."""
     path = PurePosixPath(name)
-    return path.is_absolute() or ".." in path.parts or "\0" in name
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return True
+    return path.is_absolute() or ".." in path.parts or "\0" in name or not path.name
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from instagan.command.web.limits import Limited
 from instagan.errors import InputError
 
 ENVIRONMENT = {
@@ -103,7 +104,7 @@ def serve(gradio: Any, page: Any, host: str, port: int, most_bytes: int) -> str:
             mcp_server=False,
             allowed_paths=[],
             max_file_size=most_bytes,
-            app_kwargs={"middleware": [Middleware(WithHeaders)]},
+            app_kwargs={"middleware": [Middleware(WithHeaders), Middleware(Limited, most_bytes=most_bytes)]},
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
