@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -84,7 +83,7 @@ def test_the_law_notices(tmp_path, read, told):
 def test_the_law_notices_what_does_not_end(tmp_path, monkeypatch):
     monkeypatch.setattr("scripts.fuzzing.judging.SECONDS", 0.2)
     with pytest.raises(BrokenLawError, match="did not end"):
-        judge(reader(lambda path: time.sleep(5)), b"x", tmp_path)
+        judge(reader(lambda path: sum(range(10**10))), b"x", tmp_path)
 
 
 def test_other_errors_pass_through_and_are_made_small(tmp_path):

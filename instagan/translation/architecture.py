@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,23 +46,26 @@ class Architecture:
             return {**told, "netG": "set"}
         return {**told, "netG": f"resnet_{self.blocks}blocks", "with_masks": self.with_union}
 
-    def skeleton(self) -> nn.Module:
-        """The generator's parts and their sizes; takes no memory and has no weights."""
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            if self.method == "insta_gan":
-                return SetGenerator(self.ngf, self.norm, self.blocks)
-            return ResnetGenerator(self.ngf, self.norm, self.blocks, self.with_union)
+    @property
+    def least_weights(self) -> int:
+        """Numbers that an encoder has at least: those of its second stride-2 convolution and its residual blocks."""
+        return 72 * self.ngf**2 * (1 + 4 * self.blocks)
 
     def build(self, weights: Mapping[str, Tensor], where: str) -> nn.Module:
         """The generator with its weights in float32, for translating only. Draws nothing from torch's random state."""
-        generator = self.skeleton()
-        needed = {name: tensor.shape for name, tensor in generator.state_dict().items()}
-        if needed == {name: tensor.shape for name, tensor in weights.items()}:  # else memory without bound
-            generator = generator.to_empty(device="cpu")
+        if sum(tensor.numel() for tensor in weights.values()) < self.least_weights:  # else memory without bound
+            raise InputError(
+                f"{where} does not fit a generator of {self.method} (it has too few weights for --ngf {self.ngf}); "
+                "it is damaged"
+            )
+        generator: nn.Module
+        with torch.random.fork_rng(devices=[]):
+            if self.method == "insta_gan":
+                generator = SetGenerator(self.ngf, self.norm, self.blocks)
+            else:
+                generator = ResnetGenerator(self.ngf, self.norm, self.blocks, self.with_union)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a skeleton without memory tells that nothing is copied into it
-                generator.load_state_dict(dict(weights))
+            generator.load_state_dict(dict(weights))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise InputError(f"{where} does not fit a generator of {self.method} ({reason}); it is damaged") from None

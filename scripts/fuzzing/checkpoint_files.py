@@ -17,6 +17,7 @@ import yaml
 from hypothesis import strategies as st
 
 from instagan.blocks import NORMS
+from instagan.generators import SetGenerator
 from instagan.translation.architecture import Architecture
 from instagan.translation.tensor_files import read_card, read_tensors, state_dict
 from instagan.translation.trained import read_options, read_published_options, read_trained
@@ -45,7 +46,7 @@ class _Runs:
 
 
 def generator() -> dict[str, torch.Tensor]:
-    weights = Architecture("insta_gan", NGF, 1).skeleton().state_dict()
+    weights = SetGenerator(NGF, blocks=1).state_dict()
     return OrderedDict((name, torch.full(tensor.shape, 0.01)) for name, tensor in weights.items())
 
 

@@ -19,7 +19,7 @@ from instagan.errors import LONGEST, InputError, one_line
 from scripts.fuzzing.target import Target
 
 SECONDS = 10.0
-"""For one case; the slowest take a tenth of a second, and a machine may be busy."""
+"""Of the processor's time, for one case; the slowest take a tenth of a second."""
 
 MEMORY = 600 * 2**20
 """Bytes that one case may add to what the process holds at its peak. The inputs are small."""
@@ -78,7 +78,7 @@ def judge(target: Target, case: Any, folder: Path) -> None:
     room.mkdir(exist_ok=True)
     place = os.getcwd()
     os.chdir(room)
-    before, started = _peak(reset=True), time.perf_counter()
+    before, started = _peak(reset=True), time.process_time()
     _watch.acts, _watch.folder = [], str(room)
     try:
         with _in_time(), warnings.catch_warnings():
@@ -97,7 +97,7 @@ def judge(target: Target, case: Any, folder: Path) -> None:
         raise BrokenLawError(f"{target.name}: wrote {strangers[0]!r} beside its folder")
     if halves := [name for name in left if name.endswith((".tmp", ".part"))]:
         raise BrokenLawError(f"{target.name}: left {halves[0]!r} behind")
-    if (seconds := time.perf_counter() - started) > SECONDS:
+    if (seconds := time.process_time() - started) > SECONDS:
         raise BrokenLawError(f"{target.name}: took {seconds:.0f} s")
     if (grown := _peak() - before) > MEMORY:
         raise BrokenLawError(f"{target.name}: took {grown / 2**20:.0f} MiB")
@@ -122,15 +122,15 @@ def _in_time() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     except _HangError:
         raise BrokenLawError(f"did not end within {SECONDS:g} s") from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _peak(reset: bool = False) -> int:

@@ -60,7 +60,7 @@ def run_all(targets: Sequence[Target], plan: Plan, folder: Path, engine: Engine 
             process = context.Process(target=_one, args=(target, cases, seconds, plan.start, place, engine, sender))
             process.start()
             sender.close()
-            running[receiver] = process, target, time.monotonic() + seconds + 6 * SECONDS
+            running[receiver] = process, target, time.monotonic() + 2 * seconds + 12 * SECONDS
         ready = wait(list(running), timeout=1.0)
         for receiver, (process, target, until) in list(running.items()):
             if receiver in ready:
