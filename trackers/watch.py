@@ -48,8 +48,8 @@ class Watch:
         if options.max_steps:
             steps = options.max_steps - start.steps
             total = min(total, start.pictures + steps * ranks * options.accumulate * options.batch_size)
-        console = Console(max(total, 0), start.pictures, epochs)
         log, history = _continued(folder / "loss_log.jsonl", start)
+        console = Console(max(total, 0), start.pictures, epochs)
         trackers: list[tuple[Tracker, int]] = [(log, 0)]
 
         def add(name: str, frequency: int, make: Callable[[], Tracker]) -> None:
