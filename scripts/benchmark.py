@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from instagan.errors import InputError  # noqa: E402
+from instagan.pictures.writing import write_whole  # noqa: E402
 from scripts.benchmarks import batches, loader, memory, scaling, step, translate  # noqa: E402
 from scripts.benchmarks.measuring import described, load, machine  # noqa: E402
 
@@ -43,10 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         facts = machine(figures.get("device", "cpu")) | {"load_before": before}
         print(f"{options.command}: {described(facts)}", table, sep="\n")
         if options.json:
-            try:
-                options.json.write_text(json.dumps({"command": options.command, "machine": facts} | figures, indent=1))
-            except OSError as error:
-                raise InputError(f"--json {options.json} cannot be written ({error.strerror})") from None
+            content = json.dumps({"command": options.command, "machine": facts} | figures, indent=1) + "\n"
+            write_whole(options.json, lambda scratch: scratch.write_text(content))
     except InputError as error:
         print(f"benchmark.py: {error}", file=sys.stderr)
         return 2
