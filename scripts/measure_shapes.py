@@ -27,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from instagan.metrics.agreement import overlap  # noqa: E402
-from instagan.metrics.outlines import LEAST_OVERLAP, has_colour, is_shape, palette  # noqa: E402
+from instagan.metrics.outlines import LEAST_OVERLAP, has_colour, is_shape, others, palette  # noqa: E402
 from scripts.shapes.hard import distractors_of  # noqa: E402
 from scripts.shapes.reading import background_differences, read_mask, read_picture  # noqa: E402
 
@@ -105,15 +105,6 @@ def measure(
         float(np.mean(colours)),
         float(distracted.mean()) if distracted.size else None,
     )
-
-
-def others(before: Sequence[np.ndarray], after: Sequence[np.ndarray], slot: int) -> np.ndarray:
-    """Where all instances but one are, before or after: (H, W) bool. before, after: their masks, at least one."""
-    found = np.zeros_like(before[0])
-    for number, (was, mask) in enumerate(zip(before, after, strict=True)):
-        if number != slot:
-            found |= was | mask
-    return found
 
 
 def report(source: str, target: str, shape: str, figures: Figures | None) -> str:

@@ -26,8 +26,8 @@ NAMES = {
 }
 
 
-def draw_shapes(root: Path, train: int = 16, val: int = 6) -> Path:
-    flags = ["--save_root", str(root), "--train", str(train), "--val", str(val), "--seed", "3"]
+def draw_shapes(root: Path, train: int = 16, val: int = 6, level: str = "plain") -> Path:
+    flags = ["--save_root", str(root), "--train", str(train), "--val", str(val), "--seed", "3", "--level", level]
     assert make_shapes.main(flags) == 0
     return root
 

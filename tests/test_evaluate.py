@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,11 @@ import torch
 from PIL import Image
 
 from instagan.metrics import PROTOCOL, classifier
+from instagan.metrics.shapes import Truth
+from instagan.pictures.reading import read_inside
 from scripts import evaluate, measure_shapes
+from scripts.evaluating.instances import read_outcome
+from scripts.evaluating.layout import OURS, Files
 from tests.evaluating import draw_shapes, report_of, save, translate_by_hand, values
 from tests.programs import draw_set, sentence, train, translate
 
@@ -111,6 +116,24 @@ def test_the_set_s_truth_is_what_measure_shapes_finds(shapes, tmp_path):
     ours = values(report_of(tmp_path / "out", "--results", folder, "--dataroot", shapes, "--direction", "AtoB"), "AtoB")
     assert 0 < theirs.colour_share < 1
     assert (ours["truth_shape"], ours["truth_colour"]) == (theirs.shape_share, theirs.colour_share)
+
+
+def test_so_it_is_where_instances_cover_each_other(tmp_path):
+    root = draw_shapes(tmp_path / "hard", train=0, val=3, level="hard")
+    folder = translate_by_hand(root, tmp_path / "results", "identity")
+    truth = json.loads((root / "shapes.json").read_text())
+    for source, target in ("AB", "BA"):
+        files = Files(folder, OURS, sorted(path.name for path in folder.iterdir()), source, target)
+        outcomes = []
+        for name in files.names("fake"):
+            paths = [root / f"val{source}_seg" / f"{name}_{number}.png" for number in range(8)]
+            before = tuple(read_inside(path) for path in paths if path.exists())
+            outcomes.append(replace(read_outcome(files, name, None)[0], before=before))
+        back = Truth.of(truth, target, source)  # unchanged, they have the shape and colour of their own domain
+        shapes = [right for one in outcomes for right in back.shapes(one)]
+        assert np.mean(shapes) > 0.9 and Truth.of({**truth, "level": "hard"}, source, target).covering
+        plain = Truth.of({key: value for key, value in truth.items() if key != "level"}, target, source)
+        assert np.mean([right for one in outcomes for right in plain.shapes(one)]) < np.mean(shapes)
 
 
 def test_published_names_are_understood_and_instances_are_pieces_of_the_mask(shapes, tmp_path):

@@ -131,3 +131,12 @@ def has_colour(picture: np.ndarray, mask: np.ndarray, wanted: np.ndarray, other:
     mean = picture[mask].mean(0)
     to_wanted, to_other = (np.linalg.norm(colours - mean, axis=1).min() for colours in (wanted, other))
     return bool(to_wanted < to_other and to_wanted <= LARGEST_COLOUR_DISTANCE)
+
+
+def others(before: Sequence[np.ndarray], after: Sequence[np.ndarray], slot: int) -> np.ndarray:
+    """Where all instances but one are, before or after: (H, W) bool. before, after: their masks, at least one."""
+    found = np.zeros_like(before[0])
+    for number, (was, mask) in enumerate(zip(before, after, strict=True)):
+        if number != slot:
+            found |= was | mask
+    return found

@@ -17,33 +17,49 @@ import numpy as np
 from instagan.errors import InputError
 from instagan.metrics.agreement import overlap
 from instagan.metrics.outcome import Outcome
-from instagan.metrics.outlines import LARGEST_COLOUR_DISTANCE, LEAST_OVERLAP, Outline, has_colour, is_shape, palette
+from instagan.metrics.outlines import (
+    LARGEST_COLOUR_DISTANCE,
+    LEAST_OVERLAP,
+    Outline,
+    has_colour,
+    is_shape,
+    others,
+    palette,
+)
 from instagan.pictures.pasting import distance_outside
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What sets the target domain apart: its shape's name, all outlines by name, both domains' colours (K, 3)."""
+    """What sets the target domain apart: its shape's name, all outlines by name, both domains' colours (K, 3).
+
+    covering: instances may cover each other, so that a shape may go on unseen where others are.
+    """
 
     shape: str
-    outlines: Mapping[str, Outline]
+    outlines: dict[str, Outline]
     wanted: np.ndarray
     other: np.ndarray
+    covering: bool = False
 
     @classmethod
-    def of(cls, domains: Mapping[str, Any], source: str, target: str) -> Truth:
-        """domains: those of ``shapes.json``, by letter."""
+    def of(cls, content: Mapping[str, Any], source: str, target: str) -> Truth:
+        """content: of ``shapes.json``; source, target: letters of its domains."""
+        domains = content["domains"]
         outlines = {domain["shape"]: domain["outline"] for domain in domains.values()}
-        return cls(domains[target]["shape"], outlines, palette(domains[target]), palette(domains[source]))
+        colours = palette(domains[target]), palette(domains[source])
+        return cls(domains[target]["shape"], outlines, *colours, covering="level" in content)
 
     def shapes(self, outcome: Outcome) -> list[bool]:
         """Whether each translated mask has the target's shape, where the instance was."""
-        return [
-            before is not None and after is not None
-            and overlap(after, before) >= LEAST_OVERLAP
-            and is_shape(after, self.shape, dict(self.outlines))
-            for before, after in zip(outcome.before, outcome.after, strict=True)
-        ]  # fmt: skip
+        nothing = np.zeros(outcome.fake.shape[:2], bool)
+        before, after = ([nothing if mask is None else mask for mask in of] for of in (outcome.before, outcome.after))
+        right = []
+        for place, (was, mask) in enumerate(zip(before, after, strict=True)):
+            unseen = others(before, after, place) & ~mask if self.covering else None
+            in_place = overlap(mask, was) >= LEAST_OVERLAP
+            right.append(in_place and is_shape(mask, self.shape, self.outlines, unseen))
+        return right
 
     def colours(self, outcome: Outcome) -> list[bool]:
         """Whether each instance has the target's colour, inside its translated mask."""
@@ -72,17 +88,17 @@ class Truth:
 
 
 def read_truth(dataroot: Path) -> dict[str, Any] | None:
-    """The domains of a set that ``make_shapes.py`` drew, by letter; None for any other set. Raises ``InputError``."""
+    """What is told of a set that ``make_shapes.py`` drew; None for any other set. Raises ``InputError``."""
     path = dataroot / "shapes.json"
     if not path.is_file():
         return None
     try:
-        domains = json.loads(path.read_text(encoding="utf-8"))["domains"]
+        content = json.loads(path.read_text(encoding="utf-8"))
         for letter, other in ("AB", "BA"):
-            Truth.of(domains, letter, other)
+            Truth.of(content, letter, other)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}); write it again with make_shapes.py") from None
-    return domains
+    return content
 
 
 def looks_like(colours: np.ndarray, wanted: np.ndarray, other: np.ndarray) -> np.ndarray:

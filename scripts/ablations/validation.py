@@ -21,10 +21,17 @@ from data.collate import collate_domain
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.instances import InstanceBatch
 from instagan.metrics.agreement import overlap
-from instagan.metrics.outlines import LARGEST_COLOUR_DISTANCE, LEAST_OVERLAP, Outline, has_colour, is_shape, palette
+from instagan.metrics.outlines import (
+    LARGEST_COLOUR_DISTANCE,
+    LEAST_OVERLAP,
+    Outline,
+    has_colour,
+    is_shape,
+    others,
+    palette,
+)
 from models.base_model import TranslationModel
 from options.build import domains_of, framing
-from scripts.measure_shapes import others
 from scripts.shapes.hard import distractors_of
 
 PHASE = "val"
