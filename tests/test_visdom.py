@@ -121,6 +121,17 @@ def test_losses_are_one_plot_with_a_curve_for_each_name(served):
     assert plot["content"]["layout"]["showlegend"] is True and warnings == []
 
 
+def test_figures_of_validation_pictures_have_a_plot_of_their_own(served):
+    warnings: list[str] = []
+    view = window(served[1], warnings)
+    view.losses(at(1), {"D_A": 1.0}, {})
+    view.losses(at(2), {"val_psnr_A": 30.0}, {})
+    figures, losses = shown(served[1], "10"), shown(served[1], "7")
+    view.close()
+    assert [curve["name"] for curve in figures["content"]["data"]] == ["val_psnr_A"]
+    assert [curve["name"] for curve in losses["content"]["data"]] == ["D_A"] and warnings == []
+
+
 @pytest.mark.parametrize("slots", [2, 0])
 def test_pictures_and_instances_are_grids(served, slots):
     warnings = []

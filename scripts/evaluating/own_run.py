@@ -22,6 +22,7 @@ from options.validation import DIRECTIONS, Cost, Set, network_letters, reference
 from scripts.evaluating.system import Direction, System
 
 ALL_PICTURES = "1000000"
+FOLDERS = ("unaligned", "unaligned_seg")
 
 
 def read_run(flags: Namespace, others: Sequence[str]) -> System:
@@ -90,8 +91,8 @@ def _read(options: Namespace, phase: str, wanted: Sequence[str], most: int) -> t
 
 
 def _training(options: Namespace, phase: str, most: int) -> Set | None:
-    """Pictures for classifiers to learn from; None where there is no such phase, or it is the one that is evaluated."""
-    if phase == options.phase or not most:
+    """Pictures for classifiers to learn from; None where there are none but those that are evaluated."""
+    if phase == options.phase or not most or options.dataset_mode not in FOLDERS:  # a json knows no phases
         return None
     try:
         return Set.read(options, phase, "AB", most)
