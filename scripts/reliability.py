@@ -29,6 +29,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # checks run several processes be
 from scripts.reliability_checks.rows import Budget, Row, table  # noqa: E402
 
 CHECKS: dict[str, str] = {
+    "numbers": "NaN and infinities, planted; steps made again from their dumps",
+    "data_faults": "files that vanish, break or change in a run",
+    "determinism": "the same seed, any number of workers, stored numbers",
     "long_run": "thousands of tiny steps, and what they take",
 }
 """Name -> what it tries, in a few words. Each is a module in reliability_checks/ with ``run(budget) -> rows``."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from options.run_folder import RunFolder
-from tests.golden import FILE, METHODS, TOLERANCES, difference, kind, losses
+from scripts.reliability_checks.golden import FILE, METHODS, TOLERANCES, difference, kind, losses
 from tests.programs import ROOT, TINY, draw_set
 from tests.test_resume import assert_equal
 

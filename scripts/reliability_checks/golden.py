@@ -1,4 +1,7 @@
-"""The first 20 steps of training on the shapes, to be compared with what was stored: python -m tests.golden --store
+"""The first 20 steps of training on the shapes, to be compared with what was stored.
+
+    python -m scripts.reliability_checks.golden             compares
+    python -m scripts.reliability_checks.golden --store     stores them anew
 
 What is stored was computed on a CPU with the newest torch that the project is tested with. Other processors add up in
 another order, and 20 steps of Adam carry that along: ``TOLERANCES`` tells how far.
@@ -16,9 +19,9 @@ from pathlib import Path
 import torch
 
 from scripts.make_shapes import write_set
-from tests.programs import train_program
+from scripts.reliability_checks.children import ROOT, program
 
-FILE = Path(__file__).parent / "fixtures" / "golden" / "shapes_20_steps.json"
+FILE = ROOT / "tests" / "fixtures" / "golden" / "shapes_20_steps.json"
 STEPS = 20
 FLAGS = (
     "--name", "golden", "--load_size", "36", "--fine_size", "32", "--ngf", "4", "--ndf", "4", "--pool_size", "5",
@@ -41,7 +44,7 @@ def losses(method: str, folder: Path, device: str = "cpu", workers: int = 0) -> 
         write_set(data, 0, {"train": 6}, 40)
     where = ("--dataroot", str(data), "--checkpoints_dir", str(folder / f"{method}_{device}_{workers}"))
     more = ("--model", method, "--device", device, "--num_threads", str(workers))
-    code = train_program.main([*where, *FLAGS, *more])
+    code = program().main([*where, *FLAGS, *more])
     assert code == 0, f"train.py ended with {code}"
     text = (folder / f"{method}_{device}_{workers}" / "golden" / "loss_log.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]

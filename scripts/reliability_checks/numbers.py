@@ -1,0 +1,115 @@
+"""NaN and infinities planted into trainings of one and two ranks: stopped, skipped, rolled back, and made again."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from models.finite import ON_NAN
+from scripts import replay_step
+from scripts.reliability_checks.children import Ended, arguments, data_set, start, trained, wait, warm_up
+from scripts.reliability_checks.planting import spoilt_picture
+from scripts.reliability_checks.rows import Budget, Row
+
+LAW = "6 numbers"
+SPOILT = "squares_002"
+"""The third of four pictures: it comes again in the second epoch."""
+VALUES = (math.nan, math.inf, -math.inf)
+FLAGS = ("--serial_batches", "--save_latest_freq", 2)
+
+
+def run(budget: Budget) -> list[Row]:
+    warm_up()
+    data = data_set(budget.folder / "data", budget.seed)
+    alone = [(value, policy) for value in VALUES for policy in ON_NAN]
+    wrong, replayed = [], 0
+    for value, policy in alone:
+        runs = budget.folder / f"{value}_{policy}"
+        argv = arguments(data, runs, *FLAGS, "--on_nan", policy)
+        ended = trained(argv, budget.folder / "said.txt", spoilt_picture(SPOILT, value))
+        wrong += [f"{value}, {policy}: {what}" for what in _wrong(ended, policy, runs / "run", ranks=1)]
+        for dump in _dumps(runs / "run"):
+            again = trained([], budget.folder / "again.txt", lambda dump=dump: os._exit(replay_step.main([str(dump)])))
+            replayed += 1
+            wrong += [] if again.code == 0 else [f"{dump.name} of {value}, {policy}: {again.said[-200:]}"]
+    figure = f"{len(alone)} runs, {replayed} steps made again to the last bit from their dumps"
+    rows = [_row("a picture of NaN, inf or -inf stops, is skipped or rolled back, named, never saved", figure, wrong)]
+    wrong = [f"{policy}: {what}" for policy in ON_NAN for what in _two_ranks(budget.folder, data, policy)]
+    rows.append(_row("the same on two ranks of which one reads it", f"{len(ON_NAN)} runs, both ranks alike", wrong))
+    return [*rows, _constant(budget.folder)]
+
+
+def _row(how: str, figure: str, wrong: list[str]) -> Row:
+    return Row(LAW, how, figure if not wrong else f"{len(wrong)} wrong: {wrong[0]}", not wrong)
+
+
+def _wrong(ended: Ended, policy: str, folder: Path, ranks: int) -> Iterator[str]:
+    """What is not as it must be after a run of eight pictures."""
+    if ended.code != (1 if policy == "stop" else 0):
+        yield f"exit code {ended.code}: {ended.said[-200:]}"
+        return
+    if f"{SPOILT}.png" not in ended.said or "Traceback" in ended.said:
+        yield f"the picture is not named: {ended.said[-200:]}"
+    state = torch.load(folder / "latest.pth", weights_only=True)
+    if not all(tensor.isfinite().all() for tensor in _tensors({**state, "options": 0})):
+        yield "latest.pth holds what is not finite"
+    steps = (-(-3 // ranks)) if policy == "stop" else 8 // ranks
+    if state["progress"]["steps"] != steps:
+        yield f"ended at step {state['progress']['steps']} instead of {steps}"
+
+
+def _dumps(folder: Path) -> list[Path]:
+    return sorted((folder / "nonfinite").glob("step_*"))
+
+
+def _tensors(state: Any) -> list[torch.Tensor]:
+    if isinstance(state, torch.Tensor):
+        return [state]
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _two_ranks(folder: Path, data: Path, policy: str) -> list[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    runs, children = folder / f"two_{policy}", []
+    for rank in range(2):
+        environment = {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        }  # fmt: skip
+        argv, said = arguments(data, runs, *FLAGS, "--on_nan", policy), folder / f"rank_{rank}.txt"
+        children.append((start(argv, said, spoilt_picture(SPOILT, math.nan), environment), said))
+    first, second = (wait(pid, said) for pid, said in children)
+    assert first and second
+    return [
+        *_wrong(first, policy, runs / "run", ranks=2),
+        *([] if second.code == first.code else [f"the ranks end with {first.code} and {second.code}"]),
+        *([] if not second.said else [f"the second rank says {second.said[-200:]}"]),
+    ]
+
+
+def _constant(folder: Path) -> Row:
+    """Black, grey and white pictures have no variance for instance norm to divide by."""
+    data, wrong = data_set(folder / "constant"), []
+    for number, path in enumerate(sorted(data.glob("train?/*.png"))):
+        with Image.open(path) as picture:
+            size = picture.size
+        Image.new("RGB", size, (0x000000, 0x808080, 0xFFFFFF)[number % 3]).save(path)
+    for method in ("insta_gan", "cycle_gan"):
+        more = ["--model", method] + (["--ins_max", "2"] if method == "insta_gan" else [])
+        argv = [word for word in arguments(data, folder / method) if word not in ("--ins_max", "2")] + more
+        ended = trained(argv, folder / "said.txt")
+        state = torch.load(folder / method / "run" / "latest.pth", weights_only=True) if ended.code == 0 else {}
+        moments = [one["step"].item() for of in state.get("optimizers", {}).values() for one in of["state"].values()]
+        if ended.code or not moments or min(moments) < 8 or not all(t.isfinite().all() for t in _tensors(state)):
+            wrong.append(f"{method}: exit code {ended.code}, {ended.said[-200:]}")
+    return _row("constant pictures through instance norm", "16 steps of both methods, none refused", wrong)
