@@ -31,6 +31,8 @@ from scripts.reliability_checks.rows import Budget, Row, table  # noqa: E402
 CHECKS: dict[str, str] = {
     "numbers": "NaN and infinities, planted; steps made again from their dumps",
     "data_faults": "files that vanish, break or change in a run",
+    "signals": "SIGTERM and its like, once and twice; ranks that die below torchrun",
+    "watching": "servers that hang or talk nonsense, full disks, and what watching costs",
     "determinism": "the same seed, any number of workers, stored numbers",
     "long_run": "thousands of tiny steps, and what they take",
 }
