@@ -1,5 +1,6 @@
 # make demo    draw the shapes, train a small InstaGAN, translate the validation pictures, measure the result
 # make test    all tests but the slow ones, with coverage        make test PYTEST_FLAGS="-k pool"   some of them
+# make reliability   kills, planted faults, damaged files: docs/reliability.md        make reliability RELIABILITY_FLAGS="kills"
 # make fuzz    an hour of hostile input: docs/reliability.md            make fuzz FUZZ_FLAGS="--seconds 60 --seed 3"
 # make lint    ruff, and mypy on instagan/
 # make venv    everything installed, Visdom included
@@ -13,6 +14,7 @@
 PYTHON ?= python3
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
+RELIABILITY_FLAGS ?=
 FUZZ_FLAGS ?= --seconds 3600
 VENV := .venv
 
@@ -26,7 +28,7 @@ endif
 
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test fuzz lint venv clean
+.PHONY: demo test reliability fuzz lint venv clean
 
 demo: $(RUN) datasets/shapes/shapes.json
 	$(PY) train.py --config configs/shapes.yaml --overwrite
@@ -39,6 +41,9 @@ demo: $(RUN) datasets/shapes/shapes.json
 
 test: $(DEV)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
+
+fuzz: $(DEV)
+	$(PY) scripts/fuzz.py --seed $$(date +%s) $(FUZZ_FLAGS)
 
 fuzz: $(DEV)
 	$(PY) scripts/fuzz.py --seed $$(date +%s) $(FUZZ_FLAGS)

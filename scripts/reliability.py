@@ -35,6 +35,7 @@ CHECKS: dict[str, str] = {
     "watching": "servers that hang or talk nonsense, full disks, and what watching costs",
     "determinism": "the same seed, any number of workers, stored numbers",
     "long_run": "thousands of tiny steps, and what they take",
+    "fuzz": "generated hostile input for all that reads any",
 }
 """Name -> what it tries, in a few words. Each is a module in reliability_checks/ with ``run(budget) -> rows``."""
 
