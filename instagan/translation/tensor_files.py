@@ -17,6 +17,7 @@ from torch import Tensor
 
 from instagan.errors import InputError
 from instagan.pictures.writing import write_whole
+from instagan.translation.sealed import fault
 
 CARD = "instagan"
 """The entry of a safetensors file's header that holds the model card."""
@@ -29,23 +30,74 @@ def read_tensors(path: Path) -> Any:
     """
     zipped = zipfile.is_zipfile(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the old format is told in old types of storage
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        if zipped and (wrong := fault(path, strict=False)):
+            raise InputError(f"{path} is damaged or not a checkpoint ({wrong}); pass another file")
+        return _read(path, mmap=zipped)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; pass a run folder, a checkpoint or an exported model") from None
+    except _MoreThanTensorsError as error:
+        raise InputError(f"{path} {error}; pass a file made by torch.save(network.state_dict(), file)") from None
+    except (OSError, _UnreadableError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path} is damaged or not a checkpoint ({reason}); pass another file") from None
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What ``save_sealed`` wrote, all of it in memory. Raises ``InputError``, ``FileNotFoundError``."""
+    try:
+        if wrong := fault(path):
+            raise _UnreadableError(wrong)
+        return _read(path, mmap=False)
+    except FileNotFoundError:
+        raise
+    except _MoreThanTensorsError as error:
+        raise InputError(f"{path} {error}; load another with --epoch") from None
+    except (OSError, _UnreadableError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path} is damaged or not a checkpoint ({reason}); load another with --epoch") from None
+
+
+def glance(path: Path) -> Any:
+    """As ``read_checkpoint``, but tensors are not looked at and may be damaged."""
+    try:
+        if wrong := fault(path, content=False):
+            raise _UnreadableError(wrong)
+        return _read(path, mmap=True)
+    except _UnreadableError as error:
+        raise InputError(f"{path} is damaged ({error})") from None
+
+
+NOT_TORCH = "torch did not save it, or it holds more than tensors"
+
+
+class _UnreadableError(Exception):
+    """Tells why, in a few words."""
+
+
+class _MoreThanTensorsError(_UnreadableError):
+    """Tells what there is that could run a program."""
+
+
+def _read(path: Path, mmap: bool) -> Any:
+    """Raises ``OSError``, ``_UnreadableError``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the old format is told in old types of storage
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except OSError:
+        raise
     except Exception as error:  # reading a damaged pickle can raise anything
         message = str(error)
         asked = re.search(r"GLOBAL ([\w.]+)", message)
         if isinstance(error, pickle.UnpicklingError) and asked:
-            raise InputError(
-                f"{path} holds more than tensors ({asked[1]}) and was not loaded, since that could run any program; "
-                "pass a file made by torch.save(network.state_dict(), file)"
+            raise _MoreThanTensorsError(
+                f"holds more than tensors ({asked[1]}) and was not loaded, since that could run any program"
             ) from None
-        reason = message.strip().partition("\n")[0].partition(". ")[0][:100] or type(error).__name__
-        if not zipped and not isinstance(error, OSError):  # what is said of a first byte helps nobody
-            reason = "torch did not save it, or it holds more than tensors"
-        raise InputError(f"{path} is damaged or not a checkpoint ({reason}); pass another file") from None
+        if isinstance(error, pickle.UnpicklingError) or not zipfile.is_zipfile(path):
+            raise _UnreadableError(NOT_TORCH) from None  # what torch says of a first byte helps nobody
+        raise _UnreadableError(
+            message.strip().partition("\n")[0].partition(". ")[0][:100] or type(error).__name__
+        ) from None
 
 
 def state_dict(content: Any, where: str) -> dict[str, Tensor]:
