@@ -10,13 +10,13 @@ from contextlib import ExitStack
 
 from instagan.errors import InputError
 from models.finite import NotFiniteError
-from models.schedule import due, set_learning_rates
+from models.schedule import set_learning_rates
 from options.build import learning_rates
 from options.endings import ENDINGS, ending
 from options.launch import by_torchrun, joined
 from options.ready_run import ReadyRun, make_ready
 from options.recovery import finite_check
-from options.run_folder import LATEST
+from options.saving import Saver
 from options.stop_request import StopRequest
 from trackers.watch import Watch
 
@@ -31,49 +31,49 @@ def train(run: ReadyRun) -> int:
             if world.leads:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
                 watch = stack.enter_context(Watch.from_options(options, *run.about))
+        saver = Saver.of(run, watch.message if watch else None)
         check = finite_check(run, watch.message if watch else None)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
                 rates = learning_rates(options, progress.epoch)
                 set_learning_rates(model.optimizers(), **rates)
                 waiting_since = time.perf_counter()
-                for pairs, joint in run.rounds(progress, stop.wish, watch and watch.message):
+                for pairs, joint in run.rounds(progress, lambda: stop.wish() | saver.wish(), watch and watch.message):
                     if stop.agree(joint.stop):
                         break
                     data_wait = time.perf_counter() - waiting_since
                     moved = [pair.to(run.device, non_blocking=True) for pair in pairs]
                     losses, pictures = model.training_step(*moved, joint=joint)
                     before, progress = progress, progress.after_batch(joint.pictures)
-                    saves = due(options.save_latest_freq, before, progress)
+                    saves = saver.due(before, progress, joint.stop)
                     check.step(before, progress, losses, pairs, saves or progress.in_epoch >= run.loader.pictures)
                     if watch:
                         watch.step(before, progress, pairs[0], losses, pictures, rates, data_wait)
                     run.evaluate(before, progress, watch.evaluated if watch else None)
                     if saves:
-                        run.save(progress, LATEST, *([f"iter_{progress.pictures}"] if options.save_by_iter else []))
+                        saver.save(progress)
                     if progress.steps >= last_step:
                         break
                     waiting_since = time.perf_counter()
                 if progress.in_epoch >= run.loader.pictures:
-                    epoch, progress = progress.epoch, progress.next_epoch()
-                    if options.save_epoch_freq and epoch % options.save_epoch_freq == 0:
-                        run.save(progress, LATEST, str(epoch))
+                    progress = progress.next_epoch()
+                    saver.epoch_done(progress)
             check.finish(progress)
         except (InputError, NotFiniteError):  # raised between two steps, and those so far are not lost
-            run.save_if_finite(progress, LATEST)
+            saver.rescue(progress)
             raise
-        run.save(progress, LATEST)
+        saved = saver.finish(progress)
         if watch:
             where = f"step {progress.steps}, epoch {min(progress.epoch, last_epoch)} of {last_epoch}{check.summary()}"
-            why, saved = f"stopped by {stop.agreed.name}" if stop.agreed else "done", run.folder.checkpoint(LATEST)
+            why = f"stopped by {stop.agreed.name}" if stop.agreed else "done"
             watch.message(f"{why} at {where} ({watch.newest_losses() or 'no losses'}); saved {saved}")
     return stop.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     try:
-        with joined() as world:
-            return train(make_ready(argv, world))
+        with joined() as world, make_ready(argv, world) as run:
+            return train(run)
     except ENDINGS as error:
         code, sentence = ending(error)
         if sentence:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 from data import DATASETS
 from data.cache import reader
@@ -16,9 +15,6 @@ from instagan.discriminators import smallest_side
 from instagan.errors import InputError
 from models import MODELS
 from models.schedule import learning_rate_factor
-from options.launch import launch_name, restarted
-from options.parse import Resolved
-from options.run_folder import LATEST, RunFolder
 
 
 def framing(options: Namespace, training: bool) -> Framing:
@@ -81,32 +77,3 @@ def learning_rates(options: Namespace, epoch: int) -> dict[str, float]:
 
 def checkpoint_tag(options: Namespace) -> str:
     return f"iter_{options.load_iter}" if options.load_iter else str(options.epoch)
-
-
-def open_run(run: RunFolder, resolved: Resolved) -> dict[str, Any] | None:
-    """Makes or continues a run's folder; returns the state to go on from, None to start from the beginning.
-
-    A process that torchrun started again goes on from what it saved before, whatever else the flags say. Raises
-    ``InputError`` rather than start anew over the checkpoints of an earlier run, unless ``--overwrite``.
-    """
-    options, there = resolved.values, run.tags()
-    state = run.load(LATEST) if restarted() and LATEST in there else None
-    if state and state.get("launch") == launch_name():
-        return state
-    state = None
-    if options.continue_train and (there or checkpoint_tag(options) != LATEST):
-        state = run.load(checkpoint_tag(options))
-        if "batches" in state["progress"]:  # of a single process, before there were several
-            state["progress"]["in_epoch"] = state["progress"].pop("batches") * options.batch_size
-        if "epoch_count" in resolved.changed:
-            state["progress"] |= {"epoch": options.epoch_count, "in_epoch": 0}
-    elif there and not options.overwrite:
-        raise InputError(
-            f"{run.path} holds a run already (checkpoints: {', '.join(there)}); go on with --continue_train, "
-            "choose another --name, or let it go with --overwrite"
-        )
-    run.create()
-    if state is None:
-        run.clear()
-    run.save_options(options)
-    return state

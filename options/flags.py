@@ -156,6 +156,8 @@ def _add_saving(group: _ArgumentGroup) -> None:
     )
     group.add_argument("--save_latest_freq", type=whole(0), default=5000, help="pictures between saves of latest")
     group.add_argument("--save_epoch_freq", type=whole(0), default=5, help="epochs between numbered checkpoints")
+    group.add_argument("--save_minutes", type=real(0, 2**20), default=0.0, help="minutes between saves of latest, too")
+    group.add_argument("--keep_last", type=whole(0), default=0, help="numbered checkpoints kept, 0 for all")
     group.add_argument("--save_by_iter", action="store_true", help="keep each save of latest as iter_<pictures> too")
 
 

@@ -20,6 +20,7 @@ from models import MODELS
 from options import flags
 from options.run_folder import BEST, LATEST, RunFolder
 from options.saved_options import FlatYaml, check_saved
+from options.starts import OF_ONE_START
 
 REFUSED = {
     ("norm", "batch"): "rows of a batch, and instances of a picture, would depend on each other",
@@ -33,9 +34,6 @@ REFUSED = {
     ("dataset_mode", "single"): "test.py can translate one domain with --direction AtoB",
 }
 """Published values that do not exist here, and why."""
-
-NOT_CONTINUED = ("config", "continue_train", "overwrite", "epoch", "load_iter", "epoch_count", "max_steps")
-"""Flags that speak of one start of train.py only: continuing a run does not take them over."""
 
 _UNTYPED = object()
 
@@ -78,11 +76,11 @@ class _Parser(configargparse.ArgumentParser):
 def parse_training(argv: Sequence[str] | None = None) -> Resolved:
     """Options of train.py; with ``--continue_train`` the run's own ones stand in for what is not typed."""
     peeked = _peek(argv, training=True)
-    if not peeked.continue_train:
+    if not peeked.continue_train or _run(peeked).is_bare():
         resolved, _ = _parse(argv, peeked.model, _mode(peeked), training=True, inherited={})
     else:
         trained = _trained(peeked)
-        inherited = {name: value for name, value in trained.items() if name not in NOT_CONTINUED}
+        inherited = {name: value for name, value in trained.items() if name not in OF_ONE_START}
         mode = peeked.dataset_mode or trained["dataset_mode"]
         resolved, typed = _parse(argv, trained["model"], mode, training=True, inherited=inherited)
         check_agreement(trained, resolved.values, typed)
@@ -112,13 +110,13 @@ def architecture(method: str) -> tuple[str, ...]:
 
 
 def check_agreement(trained: dict[str, Any], options: Namespace, typed: frozenset[str]) -> None:
-    """Raises ``InputError`` with both values where a typed flag contradicts the networks of an earlier run."""
-    for name in architecture(trained["model"]):
-        value = getattr(options, name, None)
-        if name in typed and value != trained.get(name, value):
-            raise InputError(
-                f"--{name} {value} contradicts the run, which was trained with --{name} {trained[name]}; drop the flag"
-            )
+    """Raises ``InputError`` with both values of every typed flag that contradicts the networks of an earlier run."""
+    asked = {name: getattr(options, name, None) for name in architecture(trained["model"]) if name in typed}
+    wrong = {name: value for name, value in asked.items() if value != trained.get(name, value)}
+    if wrong:
+        contradicts, drop = ("contradicts", "the flag") if len(wrong) == 1 else ("contradict", "these flags")
+        now, was = (", ".join(f"--{name} {of[name]}" for name in wrong) for of in (wrong, trained))
+        raise InputError(f"{now} {contradicts} the run, which was trained with {was}; drop {drop}")
 
 
 def _inherited(trained: dict[str, Any], method: str, mode: str) -> dict[str, Any]:
@@ -132,7 +130,7 @@ def _inherited(trained: dict[str, Any], method: str, mode: str) -> dict[str, Any
 
 def _trained(peeked: Namespace) -> dict[str, Any]:
     """The saved options of the run that the command line names; defaults where published weights tell nothing."""
-    folder = RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked))
+    folder = _run(peeked)
     saved = folder.read_options()
     if "dataset_mode" in saved:
         known = saved["model"] in tuple(MODELS) and saved["dataset_mode"] in tuple(DATASETS)
@@ -142,6 +140,10 @@ def _trained(peeked: Namespace) -> dict[str, Any]:
     fresh = vars(_parser(saved["model"], "", training=True).parse_args([]))
     told = Namespace(**{**fresh, **saved})
     return {**vars(told), "dataset_mode": MODELS[told.model].dataset_mode(told)}
+
+
+def _run(peeked: Namespace) -> RunFolder:
+    return RunFolder(Path(peeked.checkpoints_dir), _suffixed(peeked))
 
 
 def _peek(argv: Sequence[str] | None, training: bool) -> Namespace:

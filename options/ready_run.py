@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 import torch
 
@@ -16,9 +16,10 @@ from models.base_model import TranslationModel
 from models.global_batch import GlobalBatch, rounds
 from models.parallel import World
 from models.schedule import Progress, due
-from options.build import checkpoint_tag, open_run, training_dataset
+from options.build import training_dataset
 from options.device import choose_device, prepare, workers
 from options.execution import build_model
+from options.opening import Fits, Opened, open_run
 from options.parse import Resolved, parse_training
 from options.run_folder import RunFolder, restore
 from options.trial import Tell, Trial
@@ -27,7 +28,10 @@ from options.trial import Tell, Trial
 @dataclass(frozen=True)
 class ReadyRun:
     """What the training loop works with. ``summaries``: a line on each domain. ``start``: where the run goes on,
-    ``origin``: the checkpoint from which, None at a run's beginning. ``trial``: what rank 0 evaluates on the way."""
+    ``origin``: the checkpoint from which, None at a run's beginning. ``notes``: what was found when it was opened.
+    ``trial``: what rank 0 evaluates on the way.
+
+    A context, at the end of which the run's folder is free for others."""
 
     world: World
     resolved: Resolved
@@ -38,8 +42,17 @@ class ReadyRun:
     summaries: list[str]
     start: Progress
     origin: Path | None
+    notes: tuple[str, ...]
     unread: Unread
     trial: Trial | None
+
+    def __enter__(self) -> ReadyRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.folder.lock.release()
 
     @property
     def about(self) -> tuple[frozenset[str], Path, Progress, int, int]:
@@ -71,11 +84,6 @@ class ReadyRun:
                 if self.trial and tell:
                     self.trial.run(self.model, self.device, self.folder, now, tell)
 
-    def save_if_finite(self, progress: Progress, *tags: str) -> None:
-        """As ``save``, but leaves what was saved before where the weights, the same on all ranks, are not finite."""
-        if self.model.is_finite():
-            self.save(progress, *tags)
-
 
 class Unread:
     """Pictures that ``--skip_bad`` has left out since the start: each is told of once, and there may be so many."""
@@ -97,19 +105,15 @@ class Unread:
                     warn(f"{sentence}; left out, {len(self.known)} of at most {self.limit}")
 
 
-Opened = tuple[dict[str, Any] | None, Path | None]
-"""The state that a run goes on from, and the file that held it; None at its beginning."""
-
-
 def make_ready(argv: Sequence[str] | None, world: World) -> ReadyRun:
     """Rank 0 reads the command line, the run's folder and its checkpoint for all; pictures are read by every rank.
 
     Raises ``InputError`` on all ranks where one of them cannot go on.
     """
-    return ready(world.from_leader(lambda: parse_training(argv)), world, _opened)
+    return ready(world.from_leader(lambda: parse_training(argv)), world, open_run)
 
 
-def ready(resolved: Resolved, world: World, opened: Callable[[RunFolder, Resolved], Opened]) -> ReadyRun:
+def ready(resolved: Resolved, world: World, opened: Callable[[RunFolder, Resolved, Fits], Opened]) -> ReadyRun:
     """A run with these options. opened: called by rank 0 alone, once all else is there. Raises as ``make_ready``."""
     options = resolved.values
     with world.unison():
@@ -128,14 +132,14 @@ def ready(resolved: Resolved, world: World, opened: Callable[[RunFolder, Resolve
         ranks=world.size,
     )
     folder = RunFolder(Path(options.checkpoints_dir), options.name)
-    state, origin = world.from_leader(lambda: opened(folder, resolved))
-    start = restore(state, model) if state else Progress(epoch=options.epoch_count)
-    world.share(model)
+    try:
+        found = world.from_leader(lambda: opened(folder, resolved, lambda state: restore(state, model)))
+        start = restore(found.state, model) if found.state else Progress(epoch=options.epoch_count)
+        world.share(model)
+    except BaseException:
+        folder.lock.release()
+        raise
+    unread = Unread(options.skip_bad_limit)
     return ReadyRun(
-        world, resolved, device, model, loader, folder, summaries, start, origin, Unread(options.skip_bad_limit), trial
+        world, resolved, device, model, loader, folder, summaries, start, found.origin, found.notes, unread, trial
     )
-
-
-def _opened(folder: RunFolder, resolved: Resolved) -> Opened:
-    state = open_run(folder, resolved)
-    return state, folder.checkpoint(checkpoint_tag(resolved.values)) if state else None

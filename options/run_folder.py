@@ -1,8 +1,9 @@
 """The folder of a run, ``checkpoints/<name>/``: what lies where, saved so that a crash never leaves half a file.
 
 options.yaml      the options, usable as ``--config``     latest.pth, best.pth, 5.pth, iter_20000.pth   checkpoints
-loss_log.jsonl    one line per logged step                web/index.html                      the page
-best.json         what made best.pth the best
+loss_log.jsonl    one line per logged step                latest.pth.previous                 what latest was before
+web/index.html    the page                                lock.json                           who trains it now
+best.json         what made best.pth the best             starts.jsonl                        what every start changed
 
 For translating, a folder may hold published weights instead: latest_net_G_A.pth, latest_net_G_B.pth.
 """
@@ -10,7 +11,6 @@ For translating, a folder may hold published weights instead: latest_net_G_A.pth
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -22,10 +22,15 @@ import torch
 import yaml
 
 from instagan.errors import InputError
+from instagan.translation.sealed import fault, save_sealed
+from instagan.translation.tensor_files import glance, read_checkpoint
 from instagan.translation.trained import published_networks, published_options, read_options
 from models.base_model import TranslationModel
 from models.schedule import Progress
+from options.checkpoint_state import misfit, unfit
+from options.durable import flush, keep, link, move, not_written, remove, scratch_of, write_durably
 from options.launch import launch_name
+from options.run_lock import RunLock
 from options.saved_options import flat_yaml
 
 FORMAT = 1
@@ -41,6 +46,7 @@ class RunFolder:
     def __init__(self, checkpoints_dir: Path, name: str) -> None:
         self.path = checkpoints_dir / name
         self.name = name
+        self.lock = RunLock(self.path / "lock.json")
 
     @property
     def loss_log(self) -> Path:
@@ -50,16 +56,49 @@ class RunFolder:
     def best_note(self) -> Path:
         return self.path / f"{BEST}.json"
 
+    @property
+    def starts(self) -> Path:
+        return self.path / "starts.jsonl"
+
     def checkpoint(self, tag: str) -> Path:
         return self.path / f"{tag}.pth"
+
+    @property
+    def previous(self) -> Path:
+        """What ``latest`` was before, for the case that it is damaged; another name of a file of the same size."""
+        return self.path / f"{LATEST}.pth.previous"
+
+    @property
+    def refused(self) -> Path:
+        """A ``latest`` that could not be used, put aside."""
+        return self.path / f"{LATEST}.pth.refused"
 
     def tags(self) -> list[str]:
         """Names of the checkpoints that there are."""
         return sorted(found.stem for found in self.path.glob("*.pth"))
 
+    def numbered(self) -> list[str]:
+        """Names of those that tell when they were saved: 5, iter_20000."""
+        return [tag for tag in self.tags() if tag.removeprefix("iter_").isdecimal()]
+
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint of any name."""
+        return bool(self.tags()) or self.previous.exists()
+
+    def is_bare(self) -> bool:
+        """Whether its first start was killed before it had told its options: there is nothing to go on from."""
+        return self.path.is_dir() and not self.is_begun() and not (self.path / "options.yaml").exists()
+
+    def steps_told(self, path: Path) -> int:
+        """How far a checkpoint says that its run had come, after a glance at it; -1 if it does not say."""
+        try:
+            return int(glance(path)["progress"]["steps"])
+        except (InputError, OSError, KeyError, TypeError, ValueError, RecursionError):
+            return -1
+
     def clear(self) -> None:
-        """Removes what an earlier run of this name left: checkpoints, what made one the best, logs, page, dumps."""
-        for path in (*self.path.glob("*.pth"), self.loss_log, self.best_note):
+        """Removes what an earlier run of this name left: checkpoints, logs, page, TensorBoard's events, dumps."""
+        for path in (*self.path.glob("*.pth"), self.previous, self.refused, self.loss_log, self.starts, self.best_note):
             path.unlink(missing_ok=True)
         for folder in ("web", "tensorboard", "nonfinite"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
@@ -76,7 +115,14 @@ class RunFolder:
         text = yaml.safe_dump(
             {name: value for name, value in kept.items() if name not in ("config", "continue_train", "overwrite")}
         )
-        _write(self.path / "options.yaml", lambda path: path.write_text(text))
+        write_durably(self.path / "options.yaml", lambda path: path.write_text(text))
+
+    def saved_options(self) -> dict[str, Any]:
+        """What ``save_options`` wrote; nothing where it cannot be read."""
+        try:
+            return flat_yaml((self.path / "options.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
 
     def read_options(self) -> dict[str, Any]:
         """What ``save_options`` wrote, or what can be seen of published weights: less than all options.
@@ -103,9 +149,10 @@ class RunFolder:
         return saved
 
     def save(self, tags: list[str], model: TranslationModel, progress: Progress) -> None:
-        """Writes one checkpoint under all of its names, each complete or not there at all.
+        """Writes one checkpoint under all of its names, ``latest`` last, each complete or not there at all.
 
         It keeps those of the run's options that say how to translate, so that the file alone suffices for that.
+        Raises ``InputError`` where it cannot be written; what was there before is there still.
         """
         state = {
             "format": FORMAT,
@@ -115,14 +162,46 @@ class RunFolder:
             "random": {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
             **model.state(),
         }
-        first, *others = tags
-        _write(self.checkpoint(first), lambda path: torch.save(state, path))
-        for tag in others:
-            _write(self.checkpoint(tag), lambda path: _link(self.checkpoint(first), path))
+        latest = self.checkpoint(LATEST)
+        scratch = scratch_of(latest)
+        try:
+            save_sealed(state, scratch)
+            flush(scratch)
+            for tag in tags:
+                if tag != LATEST:
+                    link(scratch, self.checkpoint(tag))
+            if LATEST in tags:
+                keep(latest, self.previous)
+                move(scratch, latest)
+        except (OSError, RuntimeError) as error:
+            raise not_written(self.checkpoint(tags[0]), error) from error
+        finally:
+            remove(scratch)
+
+    def mend(self, options: Namespace) -> None:
+        """Makes the folder again if it has vanished since the start. Raises ``InputError`` if another run is in it."""
+        if not self.lock.is_held():
+            self.create()
+            self.lock.take()
+            self.save_options(options)
+
+    def make_room(self) -> None:
+        """Lets go of what ``latest`` was before, if ``latest`` is whole."""
+        try:
+            if not fault(self.checkpoint(LATEST)):
+                remove(self.previous)
+        except OSError:
+            return
+
+    def keep_newest(self, count: int) -> None:
+        """Removes all but so many of the numbered checkpoints, by when they were written."""
+        numbered = map(self.checkpoint, self.numbered())
+        for path in sorted(numbered, key=lambda path: (path.stat().st_mtime_ns, len(path.stem), path.stem))[:-count]:
+            remove(path)
 
     def save_best(self, note: Mapping[str, Any]) -> None:
         """What made the checkpoint ``best`` the best: metric, value, step ..."""
-        _write(self.best_note, lambda path: path.write_text(json.dumps(note, indent=1) + "\n"))
+        write_durably(self.best_note, lambda path: path.write_text(json.dumps(note, indent=1) + "\n"))
 
     def read_best(self, metric: str) -> dict[str, Any] | None:
         """The same, if there is a best checkpoint and it was chosen by this metric."""
@@ -135,24 +214,26 @@ class RunFolder:
 
     def load(self, tag: str) -> dict[str, Any]:
         """A checkpoint's state on the CPU; never runs code from the file. Raises ``InputError`` naming the file."""
-        path = self.checkpoint(tag)
-        if not path.exists() and (published := published_networks(self.path, tag)):
+        if not self.checkpoint(tag).exists() and (published := published_networks(self.path, tag)):
             return {"format": FORMAT, "networks": published, "progress": {"steps": "not told"}}
+        return self.load_file(self.checkpoint(tag))
+
+    def load_file(self, path: Path) -> dict[str, Any]:
+        """As ``load``; ``file`` in the state tells where it is from."""
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_checkpoint(path)
+            wrong = unfit(state, FORMAT)
         except FileNotFoundError:
             there = f"there are: {', '.join(self.tags())}" if self.tags() else f"{self.path} holds none"
             raise InputError(f"{path}: no such checkpoint; {there}") from None
-        except Exception as error:  # reading a damaged pickle can raise anything
-            reason = str(error).strip().partition("\n")[0][:100]
-            raise InputError(f"{path} is damaged or not a checkpoint ({reason}); load another with --epoch") from None
-        if not isinstance(state, dict) or "networks" not in state:
-            raise InputError(f"{path} is not a checkpoint of a run; load another with --epoch")
-        if state.get("format") != FORMAT:
-            raise InputError(
-                f"{path} has format {state.get('format')}, this version reads {FORMAT}; use the matching one"
-            )
-        return state
+        except RecursionError:
+            wrong = "is not a checkpoint of a run"
+        if wrong:
+            raise InputError(f"{path} {wrong}; load another with --epoch")
+        if "batches" in state["progress"]:  # of a single process, before there were several
+            size = self.saved_options().get("batch_size", 1)
+            state["progress"]["in_epoch"] = state["progress"].pop("batches") * size
+        return {**state, "file": str(path)}
 
 
 def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
@@ -161,11 +242,16 @@ def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
         raise InputError(
             "published weights alone cannot be trained on; make a run of them first with scripts/convert_checkpoint.py"
         )
-    _fit(model.load_state, state)
-    torch.set_rng_state(state["random"]["torch"])
-    if len(state["random"]["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["random"]["cuda"])
-    return Progress(**state["progress"])
+    _fit(model.load_state, state, misfit(state, model))
+    try:
+        torch.set_rng_state(state["random"]["torch"])
+        if len(state["random"]["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["random"]["cuda"])
+        return Progress(**state["progress"])
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{_file(state)} is damaged (it does not tell where the run stood: {error}); load another with --epoch"
+        ) from None
 
 
 def restore_networks(state: dict[str, Any], model: TranslationModel) -> None:
@@ -179,42 +265,19 @@ def restore_networks(state: dict[str, Any], model: TranslationModel) -> None:
         raise InputError(
             f"the weights of {missing[0]} are missing; put the file *_net_{missing[0]}.pth beside the other"
         )
-    _fit(model.load_networks, {**state, "networks": {**own, **given}})
+    whole = {**state, "networks": {**own, **given}}
+    _fit(model.load_networks, whole, misfit(whole, model))
 
 
-def _fit(load: Callable[[dict[str, Any]], None], state: dict[str, Any]) -> None:
+def _fit(load: Callable[[dict[str, Any]], None], state: dict[str, Any], difference: str) -> None:
     try:
-        load(state)
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise InputError(f"the checkpoint does not fit the networks ({str(error).partition(chr(10))[0]})") from None
+        if not difference:
+            load(state)
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        difference = str(error).partition("\n")[0]
+    if difference:
+        raise InputError(f"{_file(state)} does not fit the networks ({difference})")
 
 
-def _write(path: Path, write: Any) -> None:
-    """Writes beside the path, waits for the disk, then renames: readers see the old file or the new one."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(scratch)
-        _flush(scratch)
-        os.replace(scratch, path)
-        _flush(path.parent)
-    except (OSError, RuntimeError) as error:  # torch.save raises the second where the disk is full
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be written ({reason}); make room or pass another folder") from None
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _link(source: Path, path: Path) -> None:
-    """A second name for the same bytes; a copy where the file system has no links."""
-    try:
-        os.link(source, path)
-    except OSError:
-        shutil.copyfile(source, path)
+def _file(state: dict[str, Any]) -> str:
+    return str(state.get("file", "the checkpoint"))

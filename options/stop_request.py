@@ -10,6 +10,8 @@ from options.impatience import Impatience
 
 SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (number := getattr(signal, name, None))]
 """Ctrl-C, a preempted machine's last word, a terminal that closes, and what schedulers announce an end with."""
+OTHER_WISHES = 1 << 8
+"""No signal has such a number: bits from here on are left to others."""
 
 
 class StopRequest:
@@ -48,8 +50,9 @@ class StopRequest:
         """Number of the signal that this process was sent, 0 for none."""
         return self.signal or 0
 
-    def agree(self, number: int) -> bool:
-        """Takes over what some rank was sent; whether it is time to end."""
+    def agree(self, wishes: int) -> bool:
+        """Takes over what some rank was sent; whether it is time to end. wishes: its number below ``OTHER_WISHES``."""
+        number = wishes % OTHER_WISHES
         self.agreed = signal.Signals(number) if number else None
         return bool(number)
 

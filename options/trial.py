@@ -106,12 +106,16 @@ class Trial:
         figures = self.figures(model, device)
         score, before = self.score(figures), folder.read_best(self.best)
         better = score is not None and (before is None or _better(self.best, score, before["value"]))
+        saved = f", saved as {BEST}"
         if better:
-            folder.save([BEST], model, now)
             note = {"metric": self.best, "value": score, "step": now.steps, "epoch": now.epoch, "protocol": PROTOCOL}
-            folder.save_best({**note, "figures": figures})
+            try:
+                folder.save([BEST], model, now)
+                folder.save_best({**note, "figures": figures})
+            except InputError as error:  # a full disk costs a checkpoint, not the run
+                saved = f", the best so far; warning: {error}"
         remark = "" if score is None else f"{self.best} {score:.4g}"
-        remark += "" if score is None else f", saved as {BEST}" if better else f"; best so far {before['value']:.4g}"
+        remark += "" if score is None else saved if better else f"; best so far {before['value']:.4g}"
         tell(now, figures, remark, time.perf_counter() - started)
 
 

@@ -35,8 +35,9 @@ from options import step_dump  # noqa: E402
 from options.build import learning_rates  # noqa: E402
 from options.endings import ENDINGS, ending  # noqa: E402
 from options.launch import joined  # noqa: E402
+from options.opening import Opened  # noqa: E402
 from options.parse import Resolved, parse_training  # noqa: E402
-from options.ready_run import Opened, ReadyRun, ready  # noqa: E402
+from options.ready_run import ReadyRun, ready  # noqa: E402
 from options.run_folder import RunFolder  # noqa: E402
 from options.step_dump import CHECKPOINT, OPTIONS, StepDump  # noqa: E402
 
@@ -77,7 +78,7 @@ def _options(folder: Path, flags: Sequence[str]) -> Resolved:
 
 def _state(folder: Path) -> Opened:
     path = folder / CHECKPOINT
-    return (RunFolder(folder.parent, folder.name).load(path.stem), path) if path.exists() else (None, None)
+    return Opened(RunFolder(folder.parent, folder.name).load(path.stem) if path.exists() else None)
 
 
 def _lead_up(run: ReadyRun, dump: StepDump) -> None:
