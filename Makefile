@@ -42,6 +42,9 @@ demo: $(RUN) datasets/shapes/shapes.json
 test: $(DEV)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
 
+reliability: $(DEV)
+	OMP_NUM_THREADS=1 $(PY) scripts/reliability.py $(RELIABILITY_FLAGS)
+
 fuzz: $(DEV)
 	$(PY) scripts/fuzz.py --seed $$(date +%s) $(FUZZ_FLAGS)
 

@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # checks run several processes be
 from scripts.reliability_checks.rows import Budget, Row, table  # noqa: E402
 
 CHECKS: dict[str, str] = {
+    "kills": "SIGKILL at random moments, and at every file operation of a save",
     "numbers": "NaN and infinities, planted; steps made again from their dumps",
     "data_faults": "files that vanish, break or change in a run",
     "signals": "SIGTERM and its like, once and twice; ranks that die below torchrun",
