@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,41 +12,45 @@ import torch
 from scripts.reliability_checks.children import arguments, data_set, trained, warm_up
 from scripts.reliability_checks.planting import FILE_FAULTS, after_step
 from scripts.reliability_checks.rows import Budget, Row
+from scripts.reliability_checks.together import wrongs
 
 LAW = "8 data faults"
 FILES = ("trainA/squares_003.png", "trainA_seg/squares_003_0.png")
 """Of the last of four pictures: workers read ahead, and must not have read it before it breaks."""
 
 
+Case = tuple[Callable[[Path], object], str, int, bool]
+"""A fault, the file it happens to, the number of workers, and whether bad files are left out."""
+
+
 def run(budget: Budget) -> list[Row]:
     warm_up()
-    whole = data_set(budget.folder / "data", budget.seed)
-    cases = [(fault, file, workers) for fault in FILE_FAULTS for file in FILES for workers in (0, 1)]
-    rows = []
-    for how, flags in (
-        ("stops with its name, all steps before saved", ()),
-        ("is left out with --skip_bad", ("--skip_bad",)),
+    whole, rows = data_set(budget.folder / "data", budget.seed), []
+    for how, skip in (
+        ("stops the run with its name, all steps before saved", False),
+        ("is left out with --skip_bad", True),
     ):
-        wrong = []
-        for fault, file, workers in cases:
-            shutil.rmtree(budget.folder / "copy", ignore_errors=True)
-            shutil.rmtree(budget.folder / "runs", ignore_errors=True)
-            data = Path(shutil.copytree(whole, budget.folder / "copy"))
-            argv = arguments(data, budget.folder / "runs", "--serial_batches", "--num_threads", workers, *flags)
-            ended = trained(argv, budget.folder / "said.txt", after_step(1, partial(fault, data / file)))
-            steps = _steps(budget.folder / "runs" / "run")
-            # a worker may have read the file before it broke, but not twice: it comes again in the second epoch
-            fine = (0, (8,)) if flags else (2, (3,) if workers == 0 else (3, 7))
-            named = "squares_003" in ended.said and "Traceback" not in ended.said
-            if ended.code != fine[0] or steps not in fine[1] or not named:
-                wrong.append(
-                    f"{fault.__name__} {file}, {workers} workers: {ended.code} at {steps}, {ended.said[-150:]}"
-                )
+        cases: list[Case] = [(fault, file, n, skip) for fault in FILE_FAULTS for file in FILES for n in (0, 1)]
+        wrong = wrongs(cases, partial(_tried, budget.folder, whole))
         figure = f"{len(cases)} faults planted, with and without a worker"
-        rows.append(
-            Row(LAW, f"a file that breaks {how}", figure if not wrong else f"{len(wrong)} wrong: {wrong[0]}", not wrong)
-        )
+        told = figure if not wrong else f"{len(wrong)} wrong: {wrong[0]}"
+        rows.append(Row(LAW, f"a file that breaks {how}", told, not wrong))
     return rows
+
+
+def _tried(folder: Path, whole: Path, number: int, case: Case) -> list[str]:
+    fault, file, workers, skip = case
+    name = f"{number}_{skip}"
+    data, runs, said = Path(shutil.copytree(whole, folder / f"data_{name}")), folder / name, folder / f"{name}.txt"
+    flags = ("--serial_batches", "--num_threads", workers, *(["--skip_bad"] if skip else []))
+    ended = trained(arguments(data, runs, *flags), said, after_step(1, partial(fault, data / file)))
+    steps = _steps(runs / "run")
+    # a worker may have read the file before it broke, but not twice: it comes again in the second epoch
+    code, ends = (0, (8,)) if skip else (2, (3,) if workers == 0 else (3, 7))
+    named = "squares_003" in ended.said and "Traceback" not in ended.said
+    if ended.code == code and steps in ends and named:
+        return []
+    return [f"{fault.__name__} {file}, {workers} workers: {ended.code} at step {steps}, {ended.said[-150:]}"]
 
 
 def _steps(folder: Path) -> int:

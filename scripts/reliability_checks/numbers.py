@@ -6,6 +6,7 @@ import math
 import os
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scripts import replay_step
 from scripts.reliability_checks.children import Ended, arguments, data_set, start, trained, wait, warm_up
 from scripts.reliability_checks.planting import spoilt_picture
 from scripts.reliability_checks.rows import Budget, Row
+from scripts.reliability_checks.together import wrongs
 
 LAW = "6 numbers"
 SPOILT = "squares_002"
@@ -29,25 +31,28 @@ def run(budget: Budget) -> list[Row]:
     warm_up()
     data = data_set(budget.folder / "data", budget.seed)
     alone = [(value, policy) for value in VALUES for policy in ON_NAN]
-    wrong, replayed = [], 0
-    for value, policy in alone:
-        runs = budget.folder / f"{value}_{policy}"
-        argv = arguments(data, runs, *FLAGS, "--on_nan", policy)
-        ended = trained(argv, budget.folder / "said.txt", spoilt_picture(SPOILT, value))
-        wrong += [f"{value}, {policy}: {what}" for what in _wrong(ended, policy, runs / "run", ranks=1)]
-        for dump in _dumps(runs / "run"):
-            again = trained([], budget.folder / "again.txt", lambda dump=dump: os._exit(replay_step.main([str(dump)])))
-            replayed += 1
-            wrong += [] if again.code == 0 else [f"{dump.name} of {value}, {policy}: {again.said[-200:]}"]
-    figure = f"{len(alone)} runs, {replayed} steps made again to the last bit from their dumps"
+    wrong = wrongs(alone, partial(_alone, budget.folder, data))
+    figure = f"{len(alone)} runs, {len(alone)} steps made again to the last bit from their dumps"
     rows = [_row("a picture of NaN, inf or -inf stops, is skipped or rolled back, named, never saved", figure, wrong)]
-    wrong = [f"{policy}: {what}" for policy in ON_NAN for what in _two_ranks(budget.folder, data, policy)]
+    wrong = wrongs(ON_NAN, partial(_two_ranks, budget.folder, data))
     rows.append(_row("the same on two ranks of which one reads it", f"{len(ON_NAN)} runs, both ranks alike", wrong))
     return [*rows, _constant(budget.folder)]
 
 
 def _row(how: str, figure: str, wrong: list[str]) -> Row:
     return Row(LAW, how, figure if not wrong else f"{len(wrong)} wrong: {wrong[0]}", not wrong)
+
+
+def _alone(folder: Path, data: Path, number: int, case: tuple[float, str]) -> list[str]:
+    """A run of one process, and its newest dump made again."""
+    value, policy = case
+    runs, said = folder / str(number), folder / f"said_{number}.txt"
+    argv = arguments(data, runs, *FLAGS, "--on_nan", policy)
+    wrong = list(_wrong(trained(argv, said, spoilt_picture(SPOILT, value)), policy, runs / "run", ranks=1))
+    dumps = sorted((runs / "run" / "nonfinite").glob("step_*"), key=lambda path: path.stat().st_mtime)
+    again = trained([], said, lambda: os._exit(replay_step.main([str(dumps[-1])]))) if dumps else Ended(1, "no dump")
+    wrong += [] if again.code == 0 else [f"its dump: {again.said[-200:]}"]
+    return [f"{value}, {policy}: {what}" for what in wrong]
 
 
 def _wrong(ended: Ended, policy: str, folder: Path, ranks: int) -> Iterator[str]:
@@ -65,10 +70,6 @@ def _wrong(ended: Ended, policy: str, folder: Path, ranks: int) -> Iterator[str]
         yield f"ended at step {state['progress']['steps']} instead of {steps}"
 
 
-def _dumps(folder: Path) -> list[Path]:
-    return sorted((folder / "nonfinite").glob("step_*"))
-
-
 def _tensors(state: Any) -> list[torch.Tensor]:
     if isinstance(state, torch.Tensor):
         return [state]
@@ -76,7 +77,7 @@ def _tensors(state: Any) -> list[torch.Tensor]:
     return [tensor for part in parts for tensor in _tensors(part)]
 
 
-def _two_ranks(folder: Path, data: Path, policy: str) -> list[str]:
+def _two_ranks(folder: Path, data: Path, number: int, policy: str) -> list[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -86,15 +87,16 @@ def _two_ranks(folder: Path, data: Path, policy: str) -> list[str]:
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         }  # fmt: skip
-        argv, said = arguments(data, runs, *FLAGS, "--on_nan", policy), folder / f"rank_{rank}.txt"
+        argv, said = arguments(data, runs, *FLAGS, "--on_nan", policy), folder / f"rank_{number}_{rank}.txt"
         children.append((start(argv, said, spoilt_picture(SPOILT, math.nan), environment), said))
     first, second = (wait(pid, said) for pid, said in children)
     assert first and second
-    return [
+    found = [
         *_wrong(first, policy, runs / "run", ranks=2),
         *([] if second.code == first.code else [f"the ranks end with {first.code} and {second.code}"]),
         *([] if not second.said else [f"the second rank says {second.said[-200:]}"]),
     ]
+    return [f"{policy}: {what}" for what in found]
 
 
 def _constant(folder: Path) -> Row:

@@ -18,12 +18,15 @@ from PIL import Image
 from scripts.reliability_checks.children import arguments, data_set, differences, trained, warm_up
 from scripts.reliability_checks.planting import Plant, refuse
 from scripts.reliability_checks.rows import Budget, Row
+from scripts.reliability_checks.together import wrongs
 
 LAW = "9 trackers"
 MOST_SHARE = 0.01
 PAGE = ("--update_html_freq", 1)
 MEASURED = ("--niter", 150, "--niter_decay", 0, "--save_latest_freq", 0, "--save_epoch_freq", 0, "--print_freq", 100)
 """600 steps with the published frequencies of what is shown."""
+Case = tuple[str, tuple[object, ...], Plant]
+"""What is wrong, the flags, and what is planted."""
 
 
 def run(budget: Budget) -> list[Row]:
@@ -32,19 +35,8 @@ def run(budget: Budget) -> list[Row]:
     ended = trained(arguments(data, straight), budget.folder / "said.txt")
     if ended.code:
         raise RuntimeError(f"the run without faults ended with {ended.code}: {ended.said[-300:]}")
-    cases = list(_cases())
-    wrong = []
-    for number, (name, flags, plant) in enumerate(cases):
-        runs, said = budget.folder / str(number), budget.folder / "said.txt"
-        argv = [
-            word for word in arguments(data, runs, *flags) if word != "--no_html" or "--update_html_freq" not in flags
-        ]
-        ended = trained(argv, said, plant)
-        warnings = [line for line in ended.said.splitlines() if line.startswith("warning: ")]
-        if ended.code or "Traceback" in ended.said or len(warnings) != 1:
-            wrong.append(f"{name}: exit code {ended.code}, {len(warnings)} warnings, {ended.said[-200:]}")
-        else:
-            wrong += [f"{name}: {what}" for what in differences(straight / "run", runs / "run")[:1]]
+    cases = _cases()
+    wrong = wrongs(cases, partial(_tried, budget.folder, data))
     figure = f"{len(cases)} faults ({', '.join(name for name, *_ in cases)}): a warning each, the same weights"
     first = Row(
         LAW, "faults of servers and disks", figure if not wrong else f"{len(wrong)} wrong: {wrong[0]}", not wrong
@@ -52,8 +44,21 @@ def run(budget: Budget) -> list[Row]:
     return [first, _slowing(budget, data)]
 
 
-def _cases() -> list[tuple[str, tuple[object, ...], Plant | None]]:
-    cases: list[tuple[str, tuple[object, ...], Plant | None]] = [("page on a full disk", PAGE, _full_page)]
+def _tried(folder: Path, data: Path, number: int, case: Case) -> list[str]:
+    name, flags, plant = case
+    runs, said = folder / str(number), folder / f"said_{number}.txt"
+    argv = arguments(data, runs, *flags)
+    if "--update_html_freq" in flags:
+        argv.remove("--no_html")
+    ended = trained(argv, said, plant)
+    warnings = [line for line in ended.said.splitlines() if line.startswith("warning: ")]
+    if ended.code or "Traceback" in ended.said or len(warnings) != 1:
+        return [f"{name}: exit code {ended.code}, {len(warnings)} warnings, {ended.said[-200:]}"]
+    return [f"{name}: {what}" for what in differences(folder / "straight" / "run", runs / "run")[:1]]
+
+
+def _cases() -> list[Case]:
+    cases: list[Case] = [("page on a full disk", PAGE, _full_page)]
     cases.append(("page on a disk that hangs", PAGE, _hanging_page))
     if importlib.util.find_spec("tensorboard"):
         cases.append(("TensorBoard on a full disk", ("--tensorboard", "--display_freq", 1), _full_board))
