@@ -28,9 +28,11 @@ RAW = (
     b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
     b"\xff" * 3000,
 )
-MALFORMED = (b"", b"null", b"[]", b"{}", b"[" * 50_000, b"\xff\xfe", b'{"data": null, "fn_index": 0}', b'{"data": 1e999}',
-             b'{"fn_index": -1, "data": [], "session_hash": "x"}', b'{"fn_index": "0", "data": {}, "session_hash": []}',
-             b'{"fn_index": 2, "data": [1,2,3,4,5,6,7], "session_hash": "x"}')  # fmt: skip
+MALFORMED = (
+    b"", b"null", b"[]", b"{}", b"[" * 50_000, b"\xff\xfe", b'{"data": null, "fn_index": 0}', b'{"data": 1e999}',
+    b'{"fn_index": -1, "data": [], "session_hash": "x"}', b'{"fn_index": "0", "data": {}, "session_hash": []}',
+    b'{"fn_index": 2, "data": [1,2,3,4,5,6,7], "session_hash": "x"}',
+)  # fmt: skip
 
 
 def said(port, content, seconds=10.0, host="127.0.0.1"):
