@@ -29,6 +29,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # checks run several processes be
 from scripts.reliability_checks.rows import Budget, Row, table  # noqa: E402
 
 CHECKS: dict[str, str] = {
+    "resume": "SIGKILL after a step, in every phase and way of training",
+    "faults": "damaged checkpoints, failing disks, two runs in one folder",
     "kills": "SIGKILL at random moments, and at every file operation of a save",
     "numbers": "NaN and infinities, planted; steps made again from their dumps",
     "data_faults": "files that vanish, break or change in a run",
