@@ -32,7 +32,7 @@ class GlobalBatch:
     world: World
     facts: Tensor
     stop: int = 0
-    """Number of the signal that some rank was sent, 0 for none."""
+    """The largest of the ranks' wishes: the number of a signal that one was sent, 0 for none, and bits above for others."""
 
     @classmethod
     def of(cls, pairs: Sequence[UnpairedBatch]) -> GlobalBatch:

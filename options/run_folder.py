@@ -242,7 +242,7 @@ def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
         raise InputError(
             "published weights alone cannot be trained on; make a run of them first with scripts/convert_checkpoint.py"
         )
-    _fit(model.load_state, state, misfit(state, model))
+    _fit(model.load_state, state, model)
     try:
         torch.set_rng_state(state["random"]["torch"])
         if len(state["random"]["cuda"]) == torch.cuda.device_count():
@@ -266,11 +266,12 @@ def restore_networks(state: dict[str, Any], model: TranslationModel) -> None:
             f"the weights of {missing[0]} are missing; put the file *_net_{missing[0]}.pth beside the other"
         )
     whole = {**state, "networks": {**own, **given}}
-    _fit(model.load_networks, whole, misfit(whole, model))
+    _fit(model.load_networks, whole, model)
 
 
-def _fit(load: Callable[[dict[str, Any]], None], state: dict[str, Any], difference: str) -> None:
+def _fit(load: Callable[[dict[str, Any]], None], state: dict[str, Any], model: TranslationModel) -> None:
     try:
+        difference = misfit(state, model)
         if not difference:
             load(state)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:

@@ -16,7 +16,7 @@ from models.schedule import Progress
 from options.opening import open_run
 from options.parse import parse_training
 from options.run_folder import RunFolder, restore
-from tests.programs import TINY
+from tests.programs import TINY, draw_set, train
 
 
 class Trap:
@@ -226,3 +226,18 @@ def test_old_checkpoints_without_a_checksum_are_read_and_checked_by_the_archives
     content[place + 9] ^= 1
     run.checkpoint("latest").write_bytes(content)
     assert "does not fit the checksum" in opened(run, model, "--continue_train").notes[0]
+
+
+def test_a_run_that_was_killed_before_it_told_its_options_begins(tmp_path, capsys):
+    root = draw_set(tmp_path / "data", "train", a=(1,), b=(1,))
+    (tmp_path / "run").mkdir()
+    flags = ("--name", "run", "--continue_train", "--no_html", "--max_steps", "1")
+    assert train(root, tmp_path, *flags) == 0
+    assert RunFolder(tmp_path, "run").load("latest")["progress"]["steps"] == 1
+
+
+def test_a_state_of_anything_else_fits_nothing(run, model):
+    for spoiled in ({"networks": {name: {"a": 1} for name in model.networks}}, {"options": [1, 2]}, {"optimizers": 3}):
+        changed(run.checkpoint("2"), lambda state, spoiled=spoiled: state | spoiled)
+        with pytest.raises(InputError, match="2.pth does not fit the networks"):
+            restore(run.load("2"), model)

@@ -34,6 +34,7 @@ OPTIONS: dict[str, Any] = {
     "fine_size_w": 32, "fine_size_h": 32, "load_size_w": 36, "load_size_h": 36, "resize_or_crop": "resize_and_crop",
     "name": "run", "seed": 0, "input_nc": 3, "output_nc": 3, "no_flip": False, "lr": 0.0002,
 }  # fmt: skip
+PROGRESS = {"epoch": 1, "steps": 3, "pictures": 3}
 
 
 class _Runs:
@@ -54,7 +55,7 @@ def contents() -> list[Any]:
     """What may be in a file of tensors: a checkpoint, weights, and things that are neither."""
     weights = generator()
     one = next(iter(weights))
-    checkpoint = {"format": 1, "options": OPTIONS, "progress": {"epoch": 1}, "networks": {"G_A": weights}}
+    checkpoint = {"format": 1, "options": OPTIONS, "progress": PROGRESS, "networks": {"G_A": weights}}
     endless = {**weights, one: torch.zeros(1).expand(weights[one].shape[0] * 10**6, 3, 7, 7)}
     return [
         checkpoint,

@@ -66,8 +66,8 @@ class Scene:
     folder: Path
 
     def continued(self, place: Path) -> list[str]:
-        """How to start or to go on: whatever is there."""
-        begun = (place / "run" / "options.yaml").exists()
+        """How to start or to go on, if only the folder is there."""
+        begun = (place / "run").exists()
         return arguments(self.data, place, *(["--continue_train"] if begun else []))
 
 
