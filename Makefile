@@ -48,9 +48,6 @@ reliability: $(DEV)
 fuzz: $(DEV)
 	$(PY) scripts/fuzz.py --seed $$(date +%s) $(FUZZ_FLAGS)
 
-fuzz: $(DEV)
-	$(PY) scripts/fuzz.py --seed $$(date +%s) $(FUZZ_FLAGS)
-
 lint: $(DEV)
 	$(PY) -m ruff check .
 	$(PY) -m mypy
