@@ -35,11 +35,16 @@ MALFORMED = (
 )  # fmt: skip
 
 
-def said(port, content, seconds=10.0, host="127.0.0.1"):
-    """What is answered to raw bytes; b"" where the connection is closed or nothing comes."""
+def said(port, content, seconds=10.0, host="127.0.0.1", complete=False):
+    """What is answered to raw bytes; b"" where the connection is closed or nothing comes.
+
+    complete: a whole request, whose answer ends the connection; else the server is told that nothing more will come.
+    """
     with socket.create_connection((host, port), timeout=seconds) as line:
         try:
             line.sendall(content)
+            if complete:
+                return b"".join(iter(lambda: line.recv(65536), b""))
             line.shutdown(socket.SHUT_WR)
             return line.recv(65536)
         except OSError:
@@ -47,9 +52,9 @@ def said(port, content, seconds=10.0, host="127.0.0.1"):
 
 
 def posted(port, path, body, *headers, length=None):
-    head = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *headers]
+    head = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", "Content-Type: application/json", *headers]
     head.append(f"Content-Length: {len(body) if length is None else length}")
-    return said(port, "\r\n".join(head).encode() + b"\r\n\r\n" + body)
+    return said(port, "\r\n".join(head).encode() + b"\r\n\r\n" + body, complete=length is None)
 
 
 def status(answer):
@@ -57,7 +62,8 @@ def status(answer):
 
 
 def answers(port):
-    return status(said(port, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", 60)) == 200
+    request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    return status(said(port, request, 60, complete=True)) == 200
 
 
 def endless(port, path, pieces=200):
@@ -172,7 +178,9 @@ def test_a_file_with_a_name_of_tricks_stays_in_the_page_s_folder(page, tmp_path)
             b"Content-Type: image/png\r\n\r\nhello\r\n--b--\r\n"
         )
         head = f"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
-        answer = said(page, head.encode() + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + body)
+        answer = said(
+            page, head.encode() + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + body, complete=True
+        )
         assert status(answer) in (200, 400, 422, 500), answer
         if status(answer) == 200:
             (path,) = json.loads(answer.partition(b"\r\n\r\n")[2])

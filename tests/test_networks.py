@@ -119,6 +119,7 @@ def test_score_maps_have_the_documented_size(layers):
 
 
 def test_spectral_norm_bounds_every_convolution():
+    torch.manual_seed(0)  # how many power steps are enough depends on the weights
     network = SetDiscriminator(4)
     for _ in range(30):  # power steps
         network(random_batch([1]))
