@@ -57,6 +57,10 @@ QUICK = {
 }  # fmt: skip
 """What --quick puts in the place of defaults."""
 REFERENCES = "references.json"
+IMAGES = "images"
+"""Folder of the figures, beside the document."""
+LONGER = "longer"
+"""Folder beside the runs with those of a study with more time, which get a section of their own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,41 +127,54 @@ def _train(options: argparse.Namespace) -> None:
 
 def _write(options: argparse.Namespace) -> None:
     """The document, and beside it the figure, if the pictures for it are there; what a person wrote stays."""
-    files = sorted(options.runs.glob("*-seed*.json"))
-    runs = [read_run(file) for file in files]
+    runs, longer = _read(options.runs), _read(options.runs / LONGER)
     if not runs:
         raise InputError(f"--runs {options.runs} holds no finished run; leave out --report to train some")
-    for file, run in zip(files, runs, strict=True):
-        if run["settings"] != runs[0]["settings"]:
-            raise InputError(f"{file} has other settings than {files[0]}; keep runs of two studies in two folders")
     references = read_references(options.runs / REFERENCES)
     page: Path = options.document
-    picture = page.parent / "images" / f"{page.stem}.png"
-    figure = _figure(runs, options.runs)
     try:
         notes = notes_in(page.read_text(encoding="utf-8")) if page.exists() else ""
     except (OSError, ValueError):
         raise InputError(f"--document {page} is no text file; choose another file") from None
-    _make(picture.parent if figure else page.parent, "--document")
-    if figure:
-        keep_picture(picture, figure)
-    shown = f"{picture.parent.name}/{picture.name}" if picture.exists() else None
-    keep_text(page, document(runs, references, notes, shown))
-    print(f"{len(runs)} runs; read {page}" + (f", look at {picture}" if figure else ""))
+    _make(page.parent / IMAGES, "--document")
+    figures = [
+        _keep_figure(*study, page.parent / IMAGES / name)
+        for study, name in (
+            ((runs, options.runs), f"{page.stem}.png"),
+            ((longer, options.runs / LONGER), f"{page.stem}_{LONGER}.png"),
+        )
+    ]
+    keep_text(page, document(runs, references, notes, figures[0], longer, figures[1]))
+    print(f"{len(runs) + len(longer)} runs; read {page}")
 
 
-def _figure(runs: Sequence[Run], kept: Path) -> Image.Image | None:
-    """Of the first seed, at equal time; None where pictures are missing."""
-    seed, side, found = min(run["seed"] for run in runs), runs[0]["settings"]["size"], by_method(runs)
-    files = {"picture": originals_file(kept)}
-    files |= {METHODS[name].title: picture_file(kept, name, seed, TIME) for name in found}
-    strips = {title: read_strip(file) for title, file in files.items()}
+def _read(folder: Path) -> list[Run]:
+    """The runs of a study. Raises ``InputError`` if a folder holds those of two."""
+    files = sorted(folder.glob("*-seed*.json"))
+    runs = [read_run(file) for file in files]
+    for file, run in zip(files, runs, strict=True):
+        if run["settings"] != runs[0]["settings"]:
+            raise InputError(f"{file} has other settings than {files[0]}; keep runs of two studies in two folders")
+    return runs
+
+
+def _keep_figure(runs: Sequence[Run], kept: Path, file: Path) -> str | None:
+    """Of the first seed, at equal time: its path as seen from the document, None where there is none.
+
+    Where pictures are missing, as where runs are kept for their numbers alone, an earlier figure stays.
+    """
+    strips: dict[str, Image.Image | None] = {}
+    if runs:
+        seed = min(run["seed"] for run in runs)
+        files = {METHODS[name].title: picture_file(kept, name, seed, TIME) for name in by_method(runs)}
+        strips = {title: read_strip(path) for title, path in ({"picture": originals_file(kept)} | files).items()}
     there = {title: strip for title, strip in strips.items() if strip}
-    if len(there) < len(strips):
-        return None
-    domains = (drawing.SQUARES.shape, drawing.TRIANGLES.shape)
-    groups = [f"{source}s to {target}s" for source, target in (domains, domains[::-1])]
-    return draw_figure(there, side, [listed([count]) for count in counts_in(runs)], groups)
+    if there and len(there) == len(strips):
+        domains = (drawing.SQUARES.shape, drawing.TRIANGLES.shape)
+        groups = [f"{source}s to {target}s" for source, target in (domains, domains[::-1])]
+        headings = [listed([count]) for count in counts_in(runs)]
+        keep_picture(file, draw_figure(there, runs[0]["settings"]["size"], headings, groups))
+    return f"{IMAGES}/{file.name}" if file.exists() else None
 
 
 def _make(folder: Path, flag: str) -> None:

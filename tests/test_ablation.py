@@ -15,7 +15,8 @@ from scripts.ablations import report, study, tables
 from scripts.ablations.methods import METHODS, ONE_STEP, SEQUENTIAL, inferring
 from scripts.ablations.references import NOTHING, PAINT, PERFECT, look_at_references
 from scripts.ablations.study import STEPS, TIME, Study, cells, counts_of
-from scripts.ablations.validation import NOBODY, Validation, shares, territories
+from scripts.ablations.tables import FIGURES
+from scripts.ablations.validation import NOBODY, Validation, shares, taken_last, territories
 from tests.programs import sentence
 
 TINY = Study("hard", size=48, ngf=4, train=4, val=6, steps=2, seconds=0.001, lr=5e-4)
@@ -67,8 +68,9 @@ def test_known_translations_have_known_figures(validation):
     found = {name: shares(sums) for name, sums in look_at_references(*validation).items()}
     perfect, nothing, paint = (found[name] for name in (PERFECT, NOTHING, PAINT))
     assert perfect["translated"] > 0.85 and perfect["masks"] > 0.95 and perfect["colour"] == 1
+    assert perfect["colour_earlier"] == perfect["colour_last"] == 1
     assert perfect["background"] < 0.001 and perfect["distractors"] < 0.001
-    assert nothing == {"translated": 0, "masks": 0, "colour": 0, "background": 0, "distractors": 0}
+    assert set(nothing) == {*FIGURES, "colour_earlier", "colour_last"} and not any(nothing.values())
     assert paint["translated"] == 0 and paint["colour"] == 1
     assert paint["background"] > 0.2 and paint["distractors"] > 0.2
 
@@ -95,6 +97,14 @@ def test_half_of_the_instances_translated_is_half(validation):
     sums = [one for one in looked.look(Half()) if one["count"] == 2]
     assert sum(one["instances"] for one in sums) == 4
     assert shares(sums)["translated"] == shares(sums)["masks"] == shares(sums)["colour"] == 0.5
+
+
+def test_what_is_taken_last_is_smallest():
+    masks = [np.zeros((20, 20), bool) for _ in range(5)]
+    for mask, size in zip(masks, (3, 9, 5, 7, 2), strict=True):
+        mask[:size, :size] = True
+    assert taken_last(masks) == [4] and taken_last(masks[:4]) == [2, 0]
+    assert taken_last(masks[:2]) == taken_last(masks[:1]) == []
 
 
 def test_a_territory_is_what_is_near_and_nearest():
@@ -179,6 +189,10 @@ def test_end_to_end_resumed_and_reported(tmp_path, capsys, monkeypatch):
     after = page.read_text()
     assert "Because of this." in after and METHODS["context"].title not in rows(after, "## Equal steps")
     assert not list(folder.rglob("*.part"))
+    (folder / "longer").mkdir()
+    (folder / "longer" / "context-seed3.json").write_text(json.dumps(run_of("context", 3, 4)))
+    assert ablation.main([*FLAGS, "--report"]) == 0
+    assert rows(page.read_text(), "## With more time")["+ context loss"][4] == "40.0%"
 
     said = sentence(capsys, ablation.main, *FLAGS, "--lr", "0.01", "--methods", "cycle_gan")
     assert "cycle_gan-seed0.json holds a run with lr 0.0005" in said

@@ -11,12 +11,14 @@ from scripts.ablations.study import LAST_LOSSES, STEPS, TIME, Run
 from scripts.ablations.tables import (
     FIGURES,
     Sums,
+    by_method,
     claim_table,
     count_table,
     counts_in,
     listed,
     loss_table,
     main_table,
+    order_table,
     own,
     spread,
     square_table,
@@ -42,8 +44,18 @@ the judge does not recognise), one that changes nothing, and the target's colour
 """
 
 
-def document(runs: Sequence[Run], references: Mapping[str, Sums], notes: str, figure: str | None) -> str:
-    """The whole document. notes: what a person wrote; figure: the picture's path as seen from the document."""
+def document(
+    runs: Sequence[Run],
+    references: Mapping[str, Sums],
+    notes: str,
+    figure: str | None,
+    longer: Sequence[Run] = (),
+    longer_figure: str | None = None,
+) -> str:
+    """The whole document. notes: what a person wrote; figure: the picture's path as seen from the document.
+
+    longer: runs of a second study, with more time, and their figure.
+    """
     settings = runs[0]["settings"]
     seeds = sorted({run["seed"] for run in runs})
     spent = sum(max(look["seconds"] for look in run["looks"].values()) for run in runs)
@@ -94,6 +106,10 @@ def document(runs: Sequence[Run], references: Mapping[str, Sums], notes: str, fi
     ]
     if figure:
         parts += ["## Pictures", f"![Translations of all methods]({figure})", FIGURE_LEGEND.format(seeds[0])]
+    if longer:
+        parts += longer_parts(longer)
+    if longer and longer_figure:
+        parts += [f"![Translations with more time]({longer_figure})"]
     parts += ["## A look at why", f"{NOTES}\n{notes}\n{END_OF_NOTES}"]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -101,6 +117,29 @@ def document(runs: Sequence[Run], references: Mapping[str, Sums], notes: str, fi
 FIGURE_LEGEND = """\
 *The first validation picture of each number of instances, in both directions; equal time, seed {}. First row: the
 pictures that are translated.*"""
+
+
+def longer_parts(runs: Sequence[Run]) -> list[str]:
+    """The section on a second study: whether the order is one of the beginning of training."""
+    settings, seeds = runs[0]["settings"], sorted({run["seed"] for run in runs})
+    return [
+        "## With more time",
+        wrapped(
+            f"Some of the methods with {settings['seconds']:g} seconds, seed {', '.join(map(str, seeds))}: what "
+            "remains of the order when training goes on."
+        ),
+        f"    {command(settings, seeds)} --methods {' '.join(by_method(runs))}",
+        main_table(runs, {}, TIME),
+        "Translated, by the number of instances in the picture:",
+        count_table(runs, {}, TIME),
+        "Training and inference:",
+        square_table(runs, (TIME,)),
+        wrapped(
+            "Does a pass spoil what the passes before it have translated? Instances that sequential inference takes in "
+            "the last pass, and those before them; in one-step inference the same instances, all in one pass:"
+        ),
+        order_table(runs, TIME),
+    ]
 
 
 def wrapped(text: str) -> str:

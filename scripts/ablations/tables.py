@@ -56,14 +56,14 @@ def count_table(runs: Sequence[Run], references: Mapping[str, Sums], budget: str
     return table(["instances", *map(str, counts)], rows)
 
 
-def square_table(runs: Sequence[Run]) -> str:
+def square_table(runs: Sequence[Run], budgets: Sequence[str] = (STEPS, TIME)) -> str:
     """The 2 x 2, under both budgets; the second share is of the pictures with more instances than those of training."""
     many = [count for count in counts_in(runs) if count > MOST_TRAINED]
     header = ["", "training", "inference", *FIGURES]
     if many:
         header[4:4] = [f"translated, {listed(many)}"]
     rows = []
-    for budget in (STEPS, TIME):
+    for budget in budgets:
         for training, method in SCHEMES.items():
             looks = [run["looks"][budget]["inference"] for run in by_method(runs).get(method, [])]
             for inference in (ONE_STEP, SEQUENTIAL):
@@ -73,6 +73,18 @@ def square_table(runs: Sequence[Run]) -> str:
                     row[1:1] = [spread([translated(look[inference], many) for look in looks], PERCENT)]
                 rows.append([f"equal {budget}", training, inference, *row])
     return table(header, rows)
+
+
+def order_table(runs: Sequence[Run], budget: str) -> str:
+    """Colour of the instances that sequential inference takes last, and of those before them."""
+    rows = []
+    for training, method in SCHEMES.items():
+        looks = [run["looks"][budget]["inference"] for run in by_method(runs).get(method, [])]
+        for inference in (ONE_STEP, SEQUENTIAL):
+            found = [shares(look[inference]) for look in looks]
+            row = [spread([one[name] for one in found], PERCENT) for name in ("colour_earlier", "colour_last")]
+            rows.append([training, inference, *row])
+    return table(["training", "inference", "colour, taken earlier", "colour, taken last"], rows)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from instagan.metrics.outlines import (
 )
 from models.base_model import TranslationModel
 from options.build import domains_of, framing
+from scripts.ablations.methods import AT_A_TIME
 from scripts.shapes.hard import distractors_of
 
 PHASE = "val"
@@ -51,8 +52,11 @@ TOTALS = {
     "colour": "instances",
     "background": "background_pixels",
     "distractors": "distractor_pixels",
+    "colour_earlier": "instances_earlier",
+    "colour_last": "instances_last",
 }
-"""What is summed -> the sum by which it is divided. Errors are absolute differences on [0, 1], means over channels."""
+"""What is summed -> the sum by which it is divided. Errors are absolute differences on [0, 1], means over channels.
+Last are the instances that sequential inference takes last, where it takes others earlier."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ class Validation:
 
 def shares(looks: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Shares and errors of a choice of ``Validation.look``'s sums; None where nothing was there to be counted."""
-    totals = {name: sum(look[name] for look in looks) for name in {*TOTALS, *TOTALS.values()}}
+    totals = {name: sum(look.get(name, 0) for look in looks) for name in {*TOTALS, *TOTALS.values()}}
     return {name: totals[name] / totals[by] if totals[by] else None for name, by in TOTALS.items()}
 
 
@@ -165,6 +169,9 @@ def judge(
         shows = np.count_nonzero(seen & ~found) >= LEAST_BESIDE * np.count_nonzero(mine)
         return bool(in_place and shows and is_shape(mine, direction.shape, outlines, unseen))
 
+    right = [has_colour(fake, mask, direction.wanted, direction.other) for mask in scene.masks]
+    last = taken_last(scene.masks)
+    earlier = [number for number in range(scene.count) if number not in last] if last else []
     error = np.abs(fake - scene.picture).mean(2)  # (H, W)
     outside = scene.territory == NOBODY
     return {
@@ -173,12 +180,22 @@ def judge(
         "translated": sum(taken_on(number, *place) for number, place in enumerate(by_picture)),
         "instances_with_masks": len(by_mask),
         "masks": sum(taken_on(number, *place) for number, place in enumerate(by_mask)),
-        "colour": sum(has_colour(fake, mask, direction.wanted, direction.other) for mask in scene.masks),
+        "colour": sum(right),
+        "colour_earlier": sum(right[number] for number in earlier),
+        "instances_earlier": len(earlier),
+        "colour_last": sum(right[number] for number in last),
+        "instances_last": len(last),
         "background": float(error[outside].sum()),
         "background_pixels": int(outside.sum()),
         "distractors": float(error[outside & scene.distractors].sum()),
         "distractor_pixels": int((outside & scene.distractors).sum()),
     }
+
+
+def taken_last(masks: Sequence[np.ndarray]) -> list[int]:
+    """The instances of the last mini-batch, largest first; none if there is one mini-batch only."""
+    order = sorted(range(len(masks)), key=lambda number: -np.count_nonzero(masks[number]))
+    return order[(len(order) - 1) // AT_A_TIME * AT_A_TIME :] if len(order) > AT_A_TIME else []
 
 
 def coloured(picture: np.ndarray, wanted: np.ndarray, other: np.ndarray) -> np.ndarray:
