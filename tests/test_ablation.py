@@ -14,10 +14,10 @@ from scripts import ablation
 from scripts.ablations import report, study, tables
 from scripts.ablations.methods import METHODS, ONE_STEP, SEQUENTIAL, inferring
 from scripts.ablations.references import NOTHING, PAINT, PERFECT, look_at_references
-from scripts.ablations.study import STEPS, TIME, Study, cells, counts_of
+from scripts.ablations.study import STEPS, TIME, Study, cells, counts_of, read_references, read_run
 from scripts.ablations.tables import FIGURES
 from scripts.ablations.validation import NOBODY, Validation, shares, taken_last, territories
-from tests.programs import sentence
+from tests.programs import ROOT, sentence
 
 TINY = Study("hard", size=48, ngf=4, train=4, val=6, steps=2, seconds=0.001, lr=5e-4)
 FLAGS = ("--quick", "--seeds", "0", "--train", "4", "--steps", "2", "--seconds", "0.001")
@@ -268,6 +268,18 @@ def test_notes_stay_and_nothing_else():
     assert report.notes_in(written) == "By hand.\n\nMore."
     assert report.notes_in("# Something else") == ""
     assert report.document(runs, {}, report.notes_in(written), None) == written
+
+
+def test_the_committed_document_is_what_its_runs_say():
+    page, kept = ROOT / "docs" / "ablation.md", ROOT / "docs" / "ablation_runs"
+    text, runs = page.read_text(encoding="utf-8"), [read_run(file) for file in sorted(kept.glob("*-seed*.json"))]
+    assert {run["method"] for run in runs} == set(METHODS)
+    references = read_references(kept / "references.json")
+    longer = [read_run(file) for file in sorted((kept / ablation.LONGER).glob("*-seed*.json"))]
+    figures = [page.parent / "images" / f"{name}.png" for name in ("ablation", f"ablation_{ablation.LONGER}")]
+    there = [f"images/{figure.name}" if figure.exists() else None for figure in figures]
+    assert report.document(runs, references, report.notes_in(text), there[0], longer, there[1]) == text
+    assert Image.open(figures[0]).width > 1000
 
 
 def test_a_study_that_is_stopped_early_has_something_on_every_method():

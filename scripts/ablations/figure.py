@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE = 96
-"""Of a picture in the figure, in pixels."""
+SIDE = 128
+"""Of a picture in the figure, in pixels: a multiple of what is drawn, which keeps the file small."""
 GAP, LABEL, TOP = 4, 130, 34
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -33,7 +33,7 @@ def draw_figure(strips: Mapping[str, Image.Image], side: int, headings: list[str
         draw.text((4, top + SIDE // 2 - 8), title, BLACK, font)
         for column in range(len(groups) * each):
             part = strip.crop((column * side, 0, (column + 1) * side, side))
-            figure.paste(part.resize((SIDE, SIDE), Image.Resampling.BICUBIC), (left(column), top))
+            figure.paste(part.resize((SIDE, SIDE), Image.Resampling.NEAREST), (left(column), top))
     return figure
 
 

@@ -72,7 +72,7 @@ def document(
             f"core in training (torch {', '.join(sorted({run['torch'] for run in runs}))}). Pictures of "
             f"{settings['size']} x {settings['size']} pixels, {settings['train']} of each domain to train on, with 1 "
             f"to {MOST_TRAINED} instances, and {settings['val']} to look at, with {listed(counts_in(runs))}; ngf "
-            f"{settings['ngf']} for InstaGAN, more for CycleGAN, so that its generator has about as many weights; "
+            f"{settings['ngf']} for InstaGAN, more for CycleGAN, whose generator is one network instead of two; "
             f"batch 1, learning rate {settings['lr']:g} throughout, the same weights of losses in all rows (cycle and "
             "identity 10, context 10 where there is one). The row InstaGAN takes all instances at once and has no "
             "context loss; each row after it adds one thing."
