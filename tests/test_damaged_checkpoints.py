@@ -207,12 +207,21 @@ def test_a_checkpoint_that_is_asked_for_by_its_number_has_no_stand_in(run, model
     run.lock.release()
 
 
-def test_what_was_saved_next_is_never_lost_to_a_damaged_latest(run, model):
-    """Falling back, then a save that is cut off before its last rename: there must be something whole still."""
+def test_a_damaged_latest_never_takes_the_place_of_a_whole_one(run, model, monkeypatch):
+    """Falling back, then a save that is cut off before its last rename: the newest that was whole is there still."""
     flipped(run.checkpoint("latest"))
     opened(run, model, "--continue_train")
-    run.save(["3"], model, Progress(1, 0, 11, 11))
-    run.checkpoint("3").unlink()
+    replace = os.replace
+
+    def cut_off(scratch, path):
+        if Path(path).name == "latest.pth":
+            raise OSError("the end")
+        replace(scratch, path)
+
+    monkeypatch.setattr("options.durable.os.replace", cut_off)
+    with pytest.raises(InputError):
+        run.save(["latest"], model, Progress(1, 0, 11, 11))
+    monkeypatch.undo()
     assert opened(run, model, "--continue_train").state["progress"]["steps"] == 9
 
 
