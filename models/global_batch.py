@@ -32,7 +32,7 @@ class GlobalBatch:
     world: World
     facts: Tensor
     stop: int = 0
-    """The largest of the ranks' wishes: the number of a signal that one was sent, 0 for none; bits above it: others."""
+    """The largest of the ranks' wishes: the number of a signal, 0 for none, plus bits for other wishes."""
 
     @classmethod
     def of(cls, pairs: Sequence[UnpairedBatch]) -> GlobalBatch:
