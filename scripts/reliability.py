@@ -59,10 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{name}: {CHECKS[name]} ...", flush=True)
                 started, place = time.monotonic(), Path(folder) / name
                 place.mkdir()
-                rows += _isolated(
-                    name, Budget(place, options.kills, options.cases, options.steps, options.seed), options.minutes
-                )
-                print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+                budget = Budget(place, options.kills, options.cases, options.steps, options.seed)
+                found = _isolated(name, budget, options.minutes)
+                rows += found
+                held = "held" if all(row.passed for row in found) else "BROKEN"
+                print(f"{name}: {held}, {time.monotonic() - started:.0f} s", flush=True)
     except KeyboardInterrupt:
         return 130
     broken = sum(not row.passed for row in rows)
