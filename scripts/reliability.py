@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"any of {', '.join(CHECKS)} (all)")
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="of a training at random moments (100)")
     parser.add_argument("--cases", type=int, default=10_000, metavar="N", help="of generated input (10000)")
-    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="of the long run (2000)")
+    parser.add_argument("--steps", type=int, default=6000, metavar="N", help="of the long run (6000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (0)")
     parser.add_argument("--minutes", type=float, default=LIMIT_MINUTES, metavar="N", help="most for one check")
     return parser

@@ -24,12 +24,13 @@ from scripts.make_shapes import write_set
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = 4
 FLAGS = (
-    "--name", "run", "--device", "cpu", "--ngf", "1", "--ndf", "1", "--n_layers_D", "1", "--ins_max", "2",
+    "--name", "run", "--device", "cpu", "--ngf", "1", "--ndf", "1", "--n_layers_D", "1",
     "--load_size", "18", "--fine_size", "16", "--num_threads", "0", "--display_id", "0", "--no_html",
     "--print_freq", "1", "--pool_size", "3", "--niter", "1", "--niter_decay", "1", "--save_latest_freq", "2",
     "--save_epoch_freq", "1",
 )  # fmt: skip
 """Eight steps: two epochs, of which the second decays; pools that overflow; saves after every second picture."""
+INSTA_GAN = ("--ins_max", "2")
 PATIENCE = 600.0
 """Seconds for a child to end; it takes about two where nothing else is computed."""
 TIMING = ("seconds_per_picture", "data_wait")
@@ -65,7 +66,9 @@ def data_set(folder: Path, seed: int = 0) -> Path:
 
 
 def arguments(data: Path, runs: Path, *flags: object) -> list[str]:
-    return ["--dataroot", str(data), "--checkpoints_dir", str(runs), *FLAGS, *map(str, flags)]
+    """A command line of train.py; flags of InstaGAN alone are left out where another ``--model`` is asked for."""
+    own = () if "--model" in flags and "insta_gan" not in flags else INSTA_GAN
+    return ["--dataroot", str(data), "--checkpoints_dir", str(runs), *FLAGS, *own, *map(str, flags)]
 
 
 def start(

@@ -107,9 +107,7 @@ def _constant(folder: Path) -> Row:
             size = picture.size
         Image.new("RGB", size, (0x000000, 0x808080, 0xFFFFFF)[number % 3]).save(path)
     for method in ("insta_gan", "cycle_gan"):
-        more = ["--model", method] + (["--ins_max", "2"] if method == "insta_gan" else [])
-        argv = [word for word in arguments(data, folder / method) if word not in ("--ins_max", "2")] + more
-        ended = trained(argv, folder / "said.txt")
+        ended = trained(arguments(data, folder / method, "--model", method), folder / "said.txt")
         state = torch.load(folder / method / "run" / "latest.pth", weights_only=True) if ended.code == 0 else {}
         moments = [one["step"].item() for of in state.get("optimizers", {}).values() for one in of["state"].values()]
         if ended.code or not moments or min(moments) < 8 or not all(t.isfinite().all() for t in _tensors(state)):

@@ -17,6 +17,8 @@ LAW = "5 signals"
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 SHARE = 10
 """A signal is sent once for so many kills of the budget."""
+APART = 0.005
+"""Seconds between two signals: shorter than a step, so that the second meets the step that the first has let go on."""
 CRASHES = ((1, 3), (0, 6))
 """Rank, and how many steps it makes before it dies: before the first save, and after some."""
 CRASHING = """
@@ -85,8 +87,9 @@ def _twice(budget: Budget, data: Path, straight: Path) -> Row:
     pid, log = start(arguments(data, runs), said), runs / "run" / "loss_log.jsonl"
     while not (log.exists() and log.read_bytes().count(b"\n") >= 3) and not wait_briefly(said):
         pass
-    for _ in range(2):
-        os.kill(pid, signal.SIGINT)
+    os.kill(pid, signal.SIGINT)
+    time.sleep(APART)  # two of one kind that wait to be delivered are one
+    os.kill(pid, signal.SIGINT)
     began = time.monotonic()
     ended = wait(pid, said)
     took = time.monotonic() - began
