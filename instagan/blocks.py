@@ -20,6 +20,8 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 RESIDUAL_BLOCKS = 9
 SIZE_MULTIPLE = 4
 """Two stride-2 convolutions and their inverses give back exactly the sizes that 4 divides."""
+EVEN = 2.0**-14
+"""A channel whose values differ by less is even: a 128th of the step between two values of 8 bits."""
 
 
 class ResidualBlock(Block):
@@ -41,6 +43,20 @@ class ResidualBlock(Block):
         return features + self.layers(features)
 
 
+class NormalisedEncoder(Stack):
+    """A stack with instance norm after its convolutions, which sees nothing in a row that is even.
+
+    Instance norm takes the mean from every feature. Of a row that has one value per channel (a mask that fills the
+    picture, a black picture) only rounding errors are left, which every further norm multiplies by up to 1 / sqrt(eps),
+    316: computed plainly, the features of such a row are noise, and their gradients a thousand times those of any
+    other, or infinite. Here they are 0, what they would be without rounding, and so are the gradients.
+    """
+
+    def forward(self, features: Tensor, chunk: int | None = None) -> Tensor:
+        even = (features.amax((2, 3)) - features.amin((2, 3)) < EVEN).all(1)  # (B,)
+        return super().forward(features, chunk).masked_fill(even[:, None, None, None], 0)
+
+
 def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> Stack:
     """(B, in_channels, H, W) -> (B, 4 ngf, H/4, W/4): 7x7 stem, two stride-2 convolutions, residual blocks."""
     layers: list[nn.Module] = [ReflectionPad2d(3), Conv2d(in_channels, ngf, 7), NORMS[norm](ngf), nn.ReLU(True)]
@@ -51,7 +67,7 @@ def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RE
             nn.ReLU(inplace=True),
         ]
     layers += [ResidualBlock(4 * ngf, norm) for _ in range(blocks)]
-    return Stack(*layers)
+    return NormalisedEncoder(*layers) if norm == "instance" else Stack(*layers)
 
 
 def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> Stack:

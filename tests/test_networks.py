@@ -1,14 +1,16 @@
 """Laws of the networks: sets have no order, rows know nothing of each other, absent slots do nothing."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
-from instagan.blocks import initialise
+from instagan.blocks import encoder, initialise
 from instagan.discriminators import PatchDiscriminator, SetDiscriminator, smallest_side
 from instagan.generators import ResnetGenerator, SetGenerator
-from instagan.instances import OUTSIDE
-from tests.batches import assert_same, random_batch
+from instagan.instances import OUTSIDE, InstanceBatch
+from tests.batches import SIDE, assert_same, random_batch
 
 COUNTS = [4, 1, 0]
 CLOSE = 1e-5  # rounding of float32 through a dozen layers
@@ -108,6 +110,43 @@ def test_gradients_of_a_batch_are_those_of_its_rows(generator):
     batch = random_batch(COUNTS)
     together, apart = gradients(batch), gradients(*(batch[[row]] for row in range(3)))
     assert (together - apart).norm() < 1e-5 * together.norm()
+
+
+def gradient_of_largest(network, batch):
+    network.zero_grad()
+    out = network(batch)
+    (out.image.square().mean() + (out.masks - OUTSIDE).square().mean()).backward()
+    return max(p.grad.abs().max().item() for p in network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("picture", ["usual", "grey"])
+@pytest.mark.parametrize("kind", [SetGenerator, ResnetGenerator, partial(ResnetGenerator, with_union=True)])
+def test_masks_that_fill_the_picture_and_grey_pictures_have_gradients_like_any_other(kind, picture):
+    torch.manual_seed(0)
+    network = kind(8)
+    initialise(network)
+    usual = random_batch([1])
+    filled = InstanceBatch.from_masks(usual.image, torch.ones_like(usual.masks))
+    if picture == "grey":
+        filled = filled.with_image(torch.full_like(usual.image, 0.3))
+    assert gradient_of_largest(network, filled) < 10 * gradient_of_largest(network, usual)
+
+
+@pytest.mark.parametrize("step", [0.0, 2 / 255])
+def test_encoders_see_every_step_of_8_bits_and_nothing_in_an_even_row(step):
+    torch.manual_seed(0)
+    network = encoder(1, 4)
+    initialise(network)
+    rows = torch.cat([random_batch([1]).masks, torch.full((1, 1, SIDE, SIDE), 0.5)])  # (2, 1, H, W)
+    alone = network(rows[:1])
+    rows[1, :, 3, 4] += step
+    encoded = network(rows)
+    assert torch.allclose(encoded[:1], alone, atol=CLOSE)
+    assert encoded[1].any() == bool(step)
+
+
+def test_without_normalisation_even_rows_are_encoded_like_any_other():
+    assert encoder(1, 4, "none")(torch.full((1, 1, SIDE, SIDE), 0.5)).any()
 
 
 @pytest.mark.parametrize("layers", [1, 3, 4])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 
 from models.finite import ON_NAN
 from scripts import replay_step
-from scripts.reliability_checks.children import Ended, arguments, data_set, start, trained, wait, warm_up
+from scripts.reliability_checks.children import PICTURES, Ended, arguments, data_set, start, trained, wait, warm_up
 from scripts.reliability_checks.planting import spoilt_picture
 from scripts.reliability_checks.rows import Budget, Row
 from scripts.reliability_checks.together import wrongs
@@ -25,6 +26,8 @@ SPOILT = "squares_002"
 """The third of four pictures: it comes again in the second epoch."""
 VALUES = (math.nan, math.inf, -math.inf)
 FLAGS = ("--serial_batches", "--save_latest_freq", 2)
+EPOCHS = 6
+"""On constant pictures."""
 
 
 def run(budget: Budget) -> list[Row]:
@@ -100,16 +103,28 @@ def _two_ranks(folder: Path, data: Path, number: int, policy: str) -> list[str]:
 
 
 def _constant(folder: Path) -> Row:
-    """Black, grey and white pictures have no variance for instance norm to divide by."""
+    """Black, grey and white pictures, and masks that fill them, have no variance for instance norm to divide by."""
     data, wrong = data_set(folder / "constant"), []
-    for number, path in enumerate(sorted(data.glob("train?/*.png"))):
+    filled = shutil.copytree(data, folder / "filled")
+    _paint(data.glob("train?/*.png"), "RGB", (0x000000, 0x808080, 0xFFFFFF))
+    _paint(filled.glob("train?/*.png"), "RGB", (0x000000, 0x808080, 0xFFFFFF))
+    _paint(filled.glob("train?_seg/*.png"), "L", (0xFF,))
+    cases = [(data, "insta_gan"), (filled, "insta_gan"), (data, "cycle_gan"), (filled, "cycle_gan_seg")]
+    for number, (pictures, method) in enumerate(cases):
+        runs = folder / str(number)
+        ended = trained(arguments(pictures, runs, "--model", method, "--niter", EPOCHS - 1), folder / "said.txt")
+        state = torch.load(runs / "run" / "latest.pth", weights_only=True) if ended.code == 0 else {}
+        moments = [one["step"].item() for of in state.get("optimizers", {}).values() for one in of["state"].values()]
+        finite = all(tensor.isfinite().all() for tensor in _tensors(state))
+        if ended.code or not moments or min(moments) < EPOCHS * PICTURES or not finite:
+            wrong.append(f"{method} on {pictures.name}: exit code {ended.code}, {ended.said[-200:]}")
+    steps = f"{len(cases)} runs of {EPOCHS * PICTURES} steps, three methods, no update refused"
+    return _row("constant pictures, and masks that fill them, through instance norm", steps, wrong)
+
+
+def _paint(pictures: Iterable[Path], mode: str, colours: Sequence[int]) -> None:
+    """Every picture in one colour."""
+    for number, path in enumerate(sorted(pictures)):
         with Image.open(path) as picture:
             size = picture.size
-        Image.new("RGB", size, (0x000000, 0x808080, 0xFFFFFF)[number % 3]).save(path)
-    for method in ("insta_gan", "cycle_gan"):
-        ended = trained(arguments(data, folder / method, "--model", method), folder / "said.txt")
-        state = torch.load(folder / method / "run" / "latest.pth", weights_only=True) if ended.code == 0 else {}
-        moments = [one["step"].item() for of in state.get("optimizers", {}).values() for one in of["state"].values()]
-        if ended.code or not moments or min(moments) < 8 or not all(t.isfinite().all() for t in _tensors(state)):
-            wrong.append(f"{method}: exit code {ended.code}, {ended.said[-200:]}")
-    return _row("constant pictures through instance norm", "16 steps of both methods, none refused", wrong)
+        Image.new(mode, size, colours[number % len(colours)]).save(path)
