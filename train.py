@@ -32,7 +32,7 @@ def train(run: ReadyRun) -> int:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
                 watch = stack.enter_context(Watch.from_options(options, *run.about))
         saver = Saver.of(run, watch.message if watch else None)
-        check = finite_check(run, watch.message if watch else None)
+        check = finite_check(run, saver, watch.message if watch else None)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
                 rates = learning_rates(options, progress.epoch)

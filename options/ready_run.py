@@ -71,12 +71,6 @@ class ReadyRun:
             self.world, steps, options.accumulate, options.batch_size, wish, lambda new: self.unread.tell(new, warn)
         )
 
-    def save(self, progress: Progress, *tags: str) -> None:
-        """A checkpoint under all the tags, by rank 0; the others wait for it, and fail if it fails."""
-        with self.world.unison():
-            if self.world.leads:
-                self.folder.save(list(tags), self.model, progress)
-
     def evaluate(self, before: Progress, now: Progress, tell: Tell | None) -> None:
         """The evaluation that is due between two moments, if any: by rank 0, which tells; the others wait for it."""
         if due(self.resolved.values.eval_freq, before, now):

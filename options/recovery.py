@@ -19,13 +19,14 @@ from models.schedule import Progress
 from options import step_dump
 from options.ready_run import ReadyRun
 from options.run_folder import LATEST, restore
+from options.saving import Saver
 from options.step_dump import StepDump
 
 
-def finite_check(run: ReadyRun, warn: Callable[[str], None] | None) -> FiniteCheck:
+def finite_check(run: ReadyRun, saver: Saver, warn: Callable[[str], None] | None) -> FiniteCheck:
     """The look at every step of a run, with ``--on_nan`` and all that follows from it. Every rank calls it."""
     options = run.resolved.values
-    recovery = Recovery(run)
+    recovery = Recovery(run, saver)
     recovery.prepare()
     return FiniteCheck(run.model, run.world, options.on_nan, warn, options.on_nan_limit, recovery)
 
@@ -37,14 +38,14 @@ Mark = tuple[int, int, int] | None
 class Recovery(Aftermath):
     """Of one start of a run. Keeps the first steps only, ``step_dump.MOST`` of them."""
 
-    def __init__(self, run: ReadyRun) -> None:
-        self.run, self.kept = run, 0
+    def __init__(self, run: ReadyRun, saver: Saver) -> None:
+        self.run, self.saver, self.kept = run, saver, 0
         self._latest_then = _mark(self._latest)
 
     def prepare(self) -> None:
         """So that there is a checkpoint to go back to from the first step on."""
         if self.run.resolved.values.on_nan == "rollback":
-            self.run.save(self.run.start, LATEST)
+            self.saver.save_latest(self.run.start)
 
     def keep(self, finding: Finding) -> str:
         """Rank 0 writes what all ranks were given. A full disk must not hide what was found."""
@@ -70,7 +71,7 @@ class Recovery(Aftermath):
             for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                 group["lr"] = rate
         if run.model.is_finite():
-            run.save(now, LATEST)
+            self.saver.save_latest(now)
         return f"the weights are again those of step {then.steps}, and the next pictures follow"
 
     @property

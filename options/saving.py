@@ -77,7 +77,11 @@ class Saver:
     def rescue(self, now: Progress) -> None:
         """The run ends with an error, which is what the user must read: finite weights are saved if possible."""
         if self.run.model.is_finite():
-            self._attempt(now, LATEST)
+            self.save_latest(now)
+
+    def save_latest(self, now: Progress) -> None:
+        """``latest`` alone, when it is not due but what follows relies on it."""
+        self._attempt(now, LATEST)
 
     def _attempt(self, now: Progress, *tags: str) -> None:
         if problem := self._tries(now, *tags):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from options import step_dump
+from options import run_folder, step_dump
 from options.run_folder import RunFolder
 from scripts import replay_step
 from tests.programs import TINY, draw_set, sentence, train, train_program
@@ -122,6 +123,25 @@ def test_rollback_is_bounded_keeps_the_log_and_resumes_to_the_same_weights(data,
         assert train(data, tmp_path / "few", *FLAGS, *flags, "--on_nan_limit", "1") == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("train.py: step 7 is not finite") and "--on_nan_limit 1 allows" in last
+
+
+def test_going_back_on_a_full_disk_costs_a_checkpoint_and_not_the_run(data, tmp_path, monkeypatch, capsys):
+    spoil_loader(monkeypatch, "a2")
+    save = run_folder.save_sealed
+
+    def full_for_a_while(state, path):
+        if state["progress"]["steps"] == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, path)
+
+    monkeypatch.setattr(run_folder, "save_sealed", full_for_a_while)
+    monkeypatch.setattr("options.saving.PAUSES", (0.0,))
+    flags = ("--on_nan", "rollback", "--save_latest_freq", "2", "--serial_batches", "--max_steps", "4")
+    assert train(data, tmp_path, *FLAGS, *flags) == 0
+    error = capsys.readouterr().err
+    assert "No space left on device" in error and "training goes on, the newest checkpoint is of step 2" in error
+    assert "the weights are again those of step 2" in error
+    assert saved(tmp_path)["progress"]["steps"] == 4
 
 
 def test_rollback_mends_weights_that_are_not_finite(data, tmp_path, monkeypatch, capsys):
