@@ -10,10 +10,12 @@ another order, and 20 steps of Adam carry that along: ``TOLERANCES`` tells how f
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import platform
 import sys
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +66,10 @@ def losses(method: str, folder: Path, device: str = "cpu", workers: int = 0) -> 
         write_set(data, 0, {"train": 6}, 40)
     where = ("--dataroot", str(data), "--checkpoints_dir", str(folder / f"{method}_{device}_{workers}"))
     more = ("--model", method, "--device", device, "--num_threads", str(workers))
-    code = program().main([*where, *FLAGS, *more])
-    assert code == 0, f"train.py ended with {code}"
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = program().main([*where, *FLAGS, *more])
+    assert code == 0, f"train.py ended with {code}: {said.getvalue()[-300:]}"
     text = (folder / f"{method}_{device}_{workers}" / "golden" / "loss_log.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))

@@ -111,7 +111,7 @@ def _constant(folder: Path) -> Row:
     _paint(filled.glob("train?_seg/*.png"), "L", (0xFF,))
     cases = [(data, "insta_gan"), (filled, "insta_gan"), (data, "cycle_gan"), (filled, "cycle_gan_seg")]
     for number, (pictures, method) in enumerate(cases):
-        runs = folder / str(number)
+        runs = folder / f"even_{number}"
         ended = trained(arguments(pictures, runs, "--model", method, "--niter", EPOCHS - 1), folder / "said.txt")
         state = torch.load(runs / "run" / "latest.pth", weights_only=True) if ended.code == 0 else {}
         moments = [one["step"].item() for of in state.get("optimizers", {}).values() for one in of["state"].values()]
