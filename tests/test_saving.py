@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.schedule import Progress
-from options import durable, saving
+from options import durable, run_folder, saving
 from options.run_folder import RunFolder
 from tests.programs import draw_set, train, train_program
 from tests.using import tiny_run
@@ -84,6 +84,19 @@ def test_a_full_disk_takes_the_kept_one_before_latest_never_latest(tmp_path, mon
     run.checkpoint("latest").write_bytes(content)
     run.make_room()  # not now
     assert run.load_file(run.previous)["progress"]["steps"] == 2
+
+
+def test_where_there_is_room_for_no_more_the_kept_one_makes_it(data, tmp_path, monkeypatch, capsys):
+    save = run_folder.save_sealed
+
+    def full(state, path):
+        if (tmp_path / "run" / "latest.pth.previous").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, path)
+
+    monkeypatch.setattr(run_folder, "save_sealed", full)
+    assert train(data, tmp_path, *FLAGS) == 0
+    assert "No space left" not in capsys.readouterr().err
 
 
 def test_a_save_that_failed_is_tried_again_before_the_next_one_is_due(data, tmp_path, monkeypatch):
