@@ -53,7 +53,8 @@ class NormalisedEncoder(Stack):
     """
 
     def forward(self, features: Tensor, chunk: int | None = None) -> Tensor:
-        even = (features.amax((2, 3)) - features.amin((2, 3)) < EVEN).all(1)  # (B,)
+        seen = features.detach()  # that a row is even has no gradient
+        even = (seen.amax((2, 3)) - seen.amin((2, 3)) < EVEN).all(1)  # (B,)
         return super().forward(features, chunk).masked_fill(even[:, None, None, None], 0)
 
 

@@ -46,7 +46,10 @@ def test_a_second_signal_ends_a_process_whose_main_thread_hears_none():
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_every_such_signal_is_a_wish_and_the_second_an_interruption(number):
+def test_every_such_signal_is_a_wish_and_the_second_an_interruption(number, request):
+    if signal.getsignal(number) == signal.SIG_IGN:  # the tests were started by nohup
+        request.addfinalizer(lambda: signal.signal(number, signal.SIG_IGN))
+        signal.signal(number, signal.SIG_DFL)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
         os.kill(os.getpid(), number)
