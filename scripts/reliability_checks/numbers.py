@@ -105,9 +105,8 @@ def _two_ranks(folder: Path, data: Path, number: int, policy: str) -> list[str]:
 def _constant(folder: Path) -> Row:
     """Black, grey and white pictures, and masks that fill them, have no variance for instance norm to divide by."""
     data, wrong = data_set(folder / "constant"), []
-    filled = shutil.copytree(data, folder / "filled")
     _paint(data.glob("train?/*.png"), "RGB", (0x000000, 0x808080, 0xFFFFFF))
-    _paint(filled.glob("train?/*.png"), "RGB", (0x000000, 0x808080, 0xFFFFFF))
+    filled = shutil.copytree(data, folder / "filled")
     _paint(filled.glob("train?_seg/*.png"), "L", (0xFF,))
     cases = [(data, "insta_gan"), (filled, "insta_gan"), (data, "cycle_gan"), (filled, "cycle_gan_seg")]
     for number, (pictures, method) in enumerate(cases):
