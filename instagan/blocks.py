@@ -71,7 +71,23 @@ def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RE
     return NormalisedEncoder(*layers) if norm == "instance" else Stack(*layers)
 
 
-def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> Stack:
+class InstanceDecoder(Stack):
+    """A decoder of what an instance has of its own and what all instances of its picture have in common.
+
+    Its first layer is linear: what the common part makes there is computed once for a picture.
+    """
+
+    def forward(self, own: Tensor, common: Tensor, owner: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """own (P, C, h, w), common (B, C', h, w), owner (P,): decodes [own_k ; common of owner_k]. None: B is 1."""
+        first, *layers = self
+        assert isinstance(first, ConvTranspose2d)
+        with self._precision(own.device.type):
+            features, of_common = first.of_parts(own, common)
+        features += of_common if owner is None else of_common.index_select(0, owner)
+        return self._through(layers, features)
+
+
+def decoder(in_channels: int, out_channels: int, norm: str = "instance", kind: type[Stack] = Stack) -> Stack:
     """(B, in_channels, H/4, W/4) -> (B, out_channels, H, W) in [-1, 1]: two transposed convolutions, 7x7, tanh."""
     layers: list[nn.Module] = []
     for channels in (in_channels, in_channels // 2):
@@ -80,7 +96,7 @@ def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> Stac
             NORMS[norm](channels // 2),
             nn.ReLU(inplace=True),
         ]
-    return Stack(*layers, ReflectionPad2d(3), Conv2d(in_channels // 4, out_channels, 7), nn.Tanh())
+    return kind(*layers, ReflectionPad2d(3), Conv2d(in_channels // 4, out_channels, 7), nn.Tanh())
 
 
 def patch_features(in_channels: int, ndf: int, layers: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> Stack:

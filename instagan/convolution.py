@@ -1,10 +1,10 @@
 """Convolutions with the parameters and results of torch's, computed the way that a CPU is fastest at.
 
 torch leaves a convolution to oneDNN in the layout that it finds. No layout is good at everything: channels-last is
-fastest forward and for the gradient of the input, for the gradient of some weights it is several times slower than the
-contiguous one; and a convolution to one or three channels leaves most of a vector register empty. A network with
-weights in channels-last (``network.to(memory_format=torch.channels_last)``) takes the fastest way for each of them;
-on other devices, and with contiguous weights, these modules are torch's own. docs/performance.md has the figures.
+fastest forward and for the gradient of the input of wide networks, for the gradient of some weights it is several times
+slower than the contiguous one; and a convolution to one or three channels leaves most of a vector register empty in
+both. The layout is that of the weights (``network.to(memory_format=torch.channels_last)``); in each, these modules take
+the fastest way. On other devices they are torch's own. docs/performance.md has the figures.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instagan.normalisation import LAST, Activation
+from instagan.normalisation import KEPT, LAST, Activation, without_autocast
 
 FEW = 4
 """Output channels below which a convolution is cut into columns."""
-WIDE = 8
-"""Filters of a network's first layer (``ngf``) from which channels-last is faster; torch's own way rounds less, too."""
+WIDE, WIDE_IN_BFLOAT16 = 64, 8
+"""Filters of a network's first layer (``ngf``) from which channels-last is the faster layout on a CPU."""
 MANY = 512
 """Output channels from which the gradient of the weight is computed in the contiguous layout."""
 
@@ -29,25 +29,49 @@ class Conv2d(nn.Conv2d):
     """torch's Conv2d with zero padding, without dilation and groups. (B, C, H, W) -> (B, C', H', W')."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not by_hand(input, weight):
-            return super()._conv_forward(input, weight, bias)
-        return convolve(input, self, weight)
+        if by_hand(input) and (channels_last(weight) or _in_columns(weight, self.stride, self.padding)):
+            return convolve(input, self, weight, bias)
+        return super()._conv_forward(input, weight, bias)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """torch's ConvTranspose2d without dilation and groups. (B, C, h, w) -> (B, C', H, W)."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is not None or not by_hand(input, self.weight):
+        if output_size is not None:
             return super().forward(input, output_size)
-        return convolve(input, self, self.weight)
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if by_hand(input) and channels_last(weight):
+            return convolve(input, self, weight, bias)
+        how = self.stride, self.padding, self.output_padding
+        return functional.conv_transpose2d(input, weight, bias, *how)  # type: ignore[arg-type]
+
+    def of_parts(self, *parts: Tensor) -> list[Tensor]:
+        """What each part of the input's channels (R, C_i, h, w) contributes, (R, C', H, W); their sum is the result.
+
+        Parts may have different numbers of rows R. The bias is in the last.
+        """
+        weights = self.weight.split([part.shape[1] for part in parts])
+        biases = [None] * (len(parts) - 1) + [self.bias]
+        return [self._conv_forward(*each) for each in zip(parts, weights, biases, strict=True)]
 
 
-def by_hand(features: Tensor, weight: Tensor) -> bool:
-    """Whether a convolution is computed by ``convolve``."""
+def channels_last_is_faster(ngf: int, dtype: torch.dtype) -> bool:
+    """The layout for networks of this width that run in this type on a CPU."""
+    return ngf >= (WIDE if dtype == torch.float32 else WIDE_IN_BFLOAT16)
+
+
+def channels_last(weight: Tensor) -> bool:
+    """Also true where there is one channel, and both layouts are the same bytes."""
+    return weight.stride(1) == 1
+
+
+def by_hand(features: Tensor) -> bool:
+    """Whether a convolution can be computed by ``convolve``, which then is faster in channels-last."""
     return (
-        weight.stride(1) == 1  # channels-last, also where there is one channel and both layouts are the same bytes
-        and features.device.type == "cpu"
+        features.device.type == "cpu"
         and features.dtype in (torch.float32, torch.bfloat16)
         and features.numel() > 0
         and not torch.compiler.is_compiling()
@@ -55,35 +79,38 @@ def by_hand(features: Tensor, weight: Tensor) -> bool:
 
 
 def convolve(
-    features: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d, weight: Tensor, before: Activation | None = None
+    features: Tensor,
+    layer: nn.Conv2d | nn.ConvTranspose2d,
+    weight: Tensor,
+    bias: Tensor | None,
+    before: Activation | None = None,
 ) -> Tensor:
-    """The layer's convolution with a weight, of features or of what ``before`` makes of them. Keeps only the features.
+    """A layer's convolution with this weight, of features or of what ``before`` makes of them. Keeps only the features.
 
     Under autocast in its type, like torch's own convolutions.
     """
-    bias = layer.bias
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         features, weight, bias = features.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     transposed = isinstance(layer, nn.ConvTranspose2d)
     output_padding = layer.output_padding if transposed else (0, 0)
     how = layer.stride, layer.padding, (1, 1), transposed, output_padding, 1
-    with torch.autocast("cpu", enabled=False):  # which would pad in float32
+    with without_autocast("cpu"):  # which would pad in float32
         return _Convolution.apply(features, weight, bias, how, before)
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution, or a transposed one, in channels-last."""
+    """A convolution, or a transposed one, in the layout of its weight."""
 
     @staticmethod
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, how: tuple[Any, ...], before: Activation | None
     ) -> Tensor:
-        features = features.contiguous(memory_format=LAST)
+        features = features.contiguous(memory_format=_layout(weight))
         ctx.save_for_backward(features, weight)
         ctx.how, ctx.before = how, before
         seen = features if before is None else before(features)[0]
-        if _in_columns(weight, how):
+        if _in_columns(weight, how[0], how[1], how[3]):
             return _by_columns(seen, weight, bias)
         return torch.convolution(seen, weight, bias, *how)
 
@@ -94,8 +121,8 @@ class _Convolution(torch.autograd.Function):
         seen = features
         if ctx.before:  # cheaper to compute again than to keep
             seen, mean, scale = ctx.before(features)
-        gradient = gradient.contiguous(memory_format=LAST)
-        backward = _columns_backward if _in_columns(weight, ctx.how) else _backward
+        gradient = gradient.contiguous(memory_format=_layout(weight))
+        backward = _columns_backward if _in_columns(weight, ctx.how[0], ctx.how[1], ctx.how[3]) else _backward
         wanted = list(ctx.needs_input_grad[:3])
         to_seen, to_weight, to_bias = backward(gradient, seen, weight, ctx.how, wanted)
         if ctx.before and to_seen is not None:
@@ -111,8 +138,8 @@ def _backward(
     gradient: Tensor, features: Tensor, weight: Tensor, how: tuple[Any, ...], wanted: list[bool]
 ) -> Gradients:
     """All three at once where channels-last is good enough for the weight's gradient, else that in its own way."""
-    transposed = how[3]
-    if not (wanted[1] and (transposed or gradient.shape[1] >= MANY)):
+    transposed, layout = how[3], _layout(weight)
+    if layout is KEPT or not (wanted[1] and (transposed or gradient.shape[1] >= MANY)):
         return _torch_backward(gradient, features, weight, how, wanted)
     to_features = _torch_backward(gradient, features, weight, how, [wanted[0], False, False])[0]
     if transposed and gradient.dtype == torch.bfloat16:
@@ -150,15 +177,19 @@ def _transposed_weight_gradient(gradient: Tensor, features: Tensor, weight: Tens
     return product.view(channels, kernel_height, kernel_width, made).permute(0, 3, 1, 2)
 
 
-def _in_columns(weight: Tensor, how: tuple[Any, ...]) -> bool:
-    stride, padding, _, transposed, _, _ = how
+def _in_columns(weight: Tensor, stride: Any, padding: Any, transposed: bool = False) -> bool:
     return not transposed and weight.shape[0] < FEW and tuple(stride) == (1, 1) and tuple(padding) == (0, 0)
 
 
 def _tall(weight: Tensor) -> Tensor:
     """A kernel's columns, each as a kernel with output channels of its own: (few, C, k, l) -> (l few, C, k, 1)."""
     few, channels, height, width = weight.shape
-    return weight.permute(3, 0, 1, 2).reshape(width * few, channels, height, 1).contiguous(memory_format=LAST)
+    tall = weight.permute(3, 0, 1, 2).reshape(width * few, channels, height, 1)
+    return tall.contiguous(memory_format=_layout(weight))
+
+
+def _layout(weight: Tensor) -> torch.memory_format:
+    return LAST if channels_last(weight) else KEPT
 
 
 PLAIN = (1, 1), (0, 0), (1, 1), False, (0, 0), 1
@@ -179,7 +210,7 @@ def _columns_backward(
 ) -> Gradients:
     few, channels, height, width = weight.shape
     rows, _, high, wide = gradient.shape
-    parts = gradient.new_zeros((rows, width * few, high, features.shape[3])).contiguous(memory_format=LAST)
+    parts = gradient.new_zeros((rows, width * few, high, features.shape[3])).contiguous(memory_format=_layout(weight))
     for start, part in enumerate(parts.split(few, dim=1)):
         part[..., start : start + wide] = gradient
     to_features, to_tall, _ = _torch_backward(parts, features, _tall(weight), PLAIN, [*wanted[:2], False])

@@ -6,7 +6,7 @@ enough, for the layout at hand. docs/performance.md has the figures.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if input.device.type != "cpu" or torch.compiler.is_compiling() or input.numel() == 0:
             return super().forward(input)
-        with torch.autocast("cpu", enabled=False):
+        with without_autocast("cpu"):
             return _InstanceNorm.apply(input, self.eps)
 
 
@@ -35,9 +35,15 @@ class ReflectionPad2d(nn.ReflectionPad2d):
     def forward(self, input: Tensor) -> Tensor:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return super().forward(input)
-        kind = input.device.type
-        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+        with without_autocast(input.device.type):
             return _ReflectionPad.apply(input, self.padding)
+
+
+def without_autocast(kind: str) -> AbstractContextManager[object]:
+    """What computes in the type that it finds. Costs nothing where autocast is off already."""
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Activation:
     padding: tuple[int, int, int, int]
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, C, H, W) channels-last -> what the convolution sees; mean and scale (B, C) of the normalisation."""
-        if features.dtype != torch.bfloat16:
+        """(B, C, H, W) -> what the convolution sees; mean and scale (B, C) of the normalisation."""
+        if features.dtype != torch.bfloat16 and _layout(features) is LAST:
             return self._in_place(features)
         normalised, mean, scale = _normalise(features, self.eps)
         padded = functional.pad(normalised, self.padding, mode="reflect") if any(self.padding) else normalised
@@ -87,6 +93,7 @@ class Activation:
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, eps: float) -> Tensor:
+        features = features.contiguous(memory_format=_layout(features))
         normalised, mean, scale = _normalise(features, eps)
         ctx.save_for_backward(features, mean, scale)
         ctx.eps = eps
@@ -101,9 +108,8 @@ class _InstanceNorm(torch.autograd.Function):
 def _normalise(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Instance norm of (B, C, H, W); mean and scale (B, C) in float32 at least."""
     rows, channels, height, width = features.shape
-    if _layout(features) is KEPT:  # a group norm with groups of one channel
-        sizes = rows, channels, height * width, channels
-        return torch.ops.aten.native_group_norm(features, _ones(features), None, *sizes, eps)
+    if _layout(features) is KEPT:
+        return torch.ops.aten.native_group_norm(features, _ones(features), None, *_groups(features), eps)
     normalised = torch.empty_like(features)
     if features.dtype == torch.bfloat16:  # whose own rounding is far coarser than what is said below of the kernel
         ones = _ones(features)
@@ -141,9 +147,12 @@ def _scale(features: Tensor, mean: Tensor, scale: Tensor, out: Tensor) -> None:
 
 
 def _normalise_backward(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """Row by row with the kernel of batch norm: that of group norm takes ten times as long in channels-last."""
-    gradient = gradient.contiguous(memory_format=_layout(features))
-    ones = _ones(features)
+    """In channels-last row by row with the kernel of batch norm: that of group norm takes ten times as long there."""
+    layout, ones = _layout(features), _ones(features)
+    gradient = gradient.contiguous(memory_format=layout)
+    if layout is KEPT:
+        backward = torch.ops.aten.native_group_norm_backward
+        return backward(gradient, features, mean, scale, ones, *_groups(features), [True, False, False])[0]
     backward = torch.ops.aten.native_batch_norm_backward
     rows = [
         backward(
@@ -153,6 +162,12 @@ def _normalise_backward(gradient: Tensor, features: Tensor, mean: Tensor, scale:
         for row in range(len(features))
     ]  # fmt: skip
     return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _groups(features: Tensor) -> tuple[int, int, int, int]:
+    """Instance norm for the kernels of group norm: rows, channels, pixels, and as many groups as channels."""
+    rows, channels, height, width = features.shape
+    return rows, channels, height * width, channels
 
 
 def _ones(features: Tensor) -> Tensor:

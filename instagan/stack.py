@@ -57,7 +57,9 @@ class Stack(nn.Sequential):
 
     def forward(self, features: Tensor, chunk: int | None = None) -> Tensor:
         """chunk: rows that are run at a time, each lot recomputed for its gradients, so that memory stays bounded."""
-        layers = list(self)
+        return self._through(list(self), features, chunk)
+
+    def _through(self, layers: list[nn.Module], features: Tensor, chunk: int | None = None) -> Tensor:
         weights: dict[nn.Module, Tensor] = {  # computed once, in float32
             layer: layer.weight  # type: ignore[misc]
             for layer in layers
@@ -107,8 +109,8 @@ def run(layers: Sequence[nn.Module], features: Tensor, weights: dict[nn.Module, 
         count, before = _before_convolution(layers[start : start + 4])
         layer = layers[start + count]
         weight = weights.get(layer)
-        if before and by_hand(features, layer.weight if weight is None else weight):  # type: ignore[arg-type]
-            features = convolve(features, layer, layer.weight if weight is None else weight, before)  # type: ignore
+        if before and by_hand(features):
+            features = convolve(features, layer, layer.weight if weight is None else weight, layer.bias, before)  # type: ignore
             start += count + 1
         else:
             layer = layers[start]

@@ -37,8 +37,7 @@ class OfSet(nn.Module):
         of_image = self.generator.image_encoder(image)  # (1, C, h, w)
         of_mask = self.generator.mask_encoder(masks[:, None])  # (N, C, h, w)
         of_all = torch.cat([of_image, of_mask.sum(0, keepdim=True)], dim=1)  # (1, 2 C, h, w)
-        of_each = torch.cat([of_mask, of_all.expand(masks.shape[0], -1, -1, -1)], dim=1)  # (N, 3 C, h, w)
-        return self.generator.image_decoder(of_all), self.generator.mask_decoder(of_each)[:, 0]
+        return self.generator.image_decoder(of_all), self.generator.mask_decoder(of_mask, of_all)[:, 0]
 
 
 class OfUnion(nn.Module):
