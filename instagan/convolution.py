@@ -19,8 +19,9 @@ from instagan.normalisation import KEPT, LAST, Activation, without_autocast
 
 FEW = 4
 """Output channels below which a convolution is cut into columns."""
-WIDE, WIDE_IN_BFLOAT16 = 64, 8
-"""Filters of a network's first layer (``ngf``) from which channels-last is the faster layout on a CPU."""
+WIDE, WIDE_ENOUGH = 64, 8
+"""Filters of a network's first layer (``ngf``) from which channels-last is the better layout on a CPU: for training in
+float32, and for everything else."""
 MANY = 512
 """Output channels from which the gradient of the weight is computed in the contiguous layout."""
 
@@ -56,11 +57,6 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         weights = self.weight.split([part.shape[1] for part in parts])
         biases = [None] * (len(parts) - 1) + [self.bias]
         return [self._conv_forward(*each) for each in zip(parts, weights, biases, strict=True)]
-
-
-def channels_last_is_faster(ngf: int, dtype: torch.dtype) -> bool:
-    """The layout for networks of this width that run in this type on a CPU."""
-    return ngf >= (WIDE if dtype == torch.float32 else WIDE_IN_BFLOAT16)
 
 
 def channels_last(weight: Tensor) -> bool:

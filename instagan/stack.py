@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.checkpoint import checkpoint
 
-from instagan.convolution import Conv2d, ConvTranspose2d, by_hand, convolve
+from instagan.convolution import Conv2d, ConvTranspose2d, by_hand, channels_last, convolve
 from instagan.normalisation import Activation, InstanceNorm2d, ReflectionPad2d
 
 GRAPHS = 256
@@ -109,8 +109,9 @@ def run(layers: Sequence[nn.Module], features: Tensor, weights: dict[nn.Module, 
         count, before = _before_convolution(layers[start : start + 4])
         layer = layers[start + count]
         weight = weights.get(layer)
-        if before and by_hand(features):
-            features = convolve(features, layer, layer.weight if weight is None else weight, layer.bias, before)  # type: ignore
+        chosen = layer.weight if before and weight is None else weight
+        if before and by_hand(features) and _worth_it(chosen):  # type: ignore[arg-type]
+            features = convolve(features, layer, chosen, layer.bias, before)  # type: ignore[arg-type]
             start += count + 1
         else:
             layer = layers[start]
@@ -118,6 +119,14 @@ def run(layers: Sequence[nn.Module], features: Tensor, weights: dict[nn.Module, 
             features = layer(features) if weight is None else layer._conv_forward(features, weight, layer.bias)  # type: ignore
             start += 1
     return features
+
+
+def _worth_it(weight: Tensor) -> bool:
+    """Whether to take a convolution and what precedes it together: to keep less, or in channels-last to copy less.
+
+    In the contiguous layout it would hold one tensor more at its peak, for nothing where no gradients are asked for.
+    """
+    return channels_last(weight) or torch.is_grad_enabled()
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from argparse import Namespace
 import torch
 from torch.amp import GradScaler
 
-from instagan.convolution import channels_last_is_faster
+from instagan.convolution import WIDE, WIDE_ENOUGH
 from instagan.errors import InputError
 from instagan.stack import Execution, execute
 from models import MODELS
@@ -35,5 +35,5 @@ def _channels_last(options: Namespace, device: torch.device) -> bool:
     if options.memory_format != "auto":
         return bool(options.memory_format == "channels_last")
     if device.type == "cpu" and not options.compile:
-        return channels_last_is_faster(options.ngf, PRECISIONS[options.precision] or torch.float32)
+        return bool(options.ngf >= (WIDE if options.precision == "fp32" else WIDE_ENOUGH))
     return device.type == "cpu" or options.compile  # eager instance norm on a GPU would convert forth and back

@@ -11,7 +11,7 @@ from typing import Any, overload
 import torch
 from PIL import Image
 
-from instagan.convolution import channels_last_is_faster
+from instagan.convolution import WIDE_ENOUGH
 from instagan.errors import InputError
 from instagan.instances import InstanceBatch
 from instagan.pictures.pasting import FEATHER, paste_background
@@ -87,7 +87,7 @@ class Translator:
         trained = read_trained(Path(path), to, str(epoch))
         architecture = Architecture.of(trained.weights, str(trained.options.get("norm", "instance")), trained.where)
         generator = architecture.build(trained.weights, trained.where).to(chosen)
-        if chosen.type == "cpu" and channels_last_is_faster(architecture.ngf, PRECISIONS[precision]):
+        if chosen.type == "cpu" and architecture.ngf >= WIDE_ENOUGH:  # takes less memory
             generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = Network(
             generator,

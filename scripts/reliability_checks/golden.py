@@ -60,15 +60,19 @@ Losses = dict[str, list[float]]
 
 
 def losses(method: str, folder: Path, device: str = "cpu", workers: int = 0) -> Losses:
-    """Every loss at every step, in a folder of its own."""
+    """Every loss at every step, in a folder of its own; by one thread: several add up in another order."""
     data = folder / "shapes"
     if not data.exists():
         write_set(data, 0, {"train": 6}, 40)
     where = ("--dataroot", str(data), "--checkpoints_dir", str(folder / f"{method}_{device}_{workers}"))
     more = ("--model", method, "--device", device, "--num_threads", str(workers))
-    said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
-        code = program().main([*where, *FLAGS, *more])
+    said, threads = io.StringIO(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            code = program().main([*where, *FLAGS, *more])
+    finally:
+        torch.set_num_threads(threads)
     assert code == 0, f"train.py ended with {code}: {said.getvalue()[-300:]}"
     text = (folder / f"{method}_{device}_{workers}" / "golden" / "loss_log.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
