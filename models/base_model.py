@@ -180,13 +180,15 @@ def backpropagate(optimizer: torch.optim.Optimizer, objectives: Iterable[Tensor]
 def descend(optimizer: torch.optim.Optimizer, gradients: GradientSum) -> None:
     """One step, as soon as the gradients of all ranks are in. Weights without a gradient stay where they are.
 
-    The sums are the same on all ranks: they all refuse a step, and change their loss scale, or none does.
+    The sums are the same on all ranks: they all refuse a step, and change their loss scale, or none does. Gradients are
+    forgotten at once: those of one optimizer would only stand beside the graphs of the next.
     """
     gradients.wait()
     if isinstance(optimizer, GuardedAdam):
         optimizer.descend()
     else:
         optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def weighted(loss: Tensor, share: float) -> Tensor:

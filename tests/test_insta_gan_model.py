@@ -193,6 +193,14 @@ def test_frozen_networks_pass_gradients_on_and_are_restored_as_they_were():
     assert discriminator.training and not discriminator.classifier.training
 
 
+def test_no_gradient_stands_beside_the_graphs_of_the_next_mini_batch():
+    model, mini_batches = small_model(ins_per=1), 0
+    for _ in model.mini_batch_steps(random_pair([3], [2])):
+        mini_batches += 1
+        assert all(weight.grad is None for weight in model.parameters())
+    assert mini_batches == 3
+
+
 def test_results_carry_no_graph():
     losses, pictures = small_model().training_step(random_pair([3], [1]))
     assert not any(loss.requires_grad for loss in losses.values())
