@@ -134,8 +134,8 @@ def _backward(
     gradient: Tensor, features: Tensor, weight: Tensor, how: tuple[Any, ...], wanted: list[bool]
 ) -> Gradients:
     """All three at once where channels-last is good enough for the weight's gradient, else that in its own way."""
-    transposed, layout = how[3], _layout(weight)
-    if layout is KEPT or not (wanted[1] and (transposed or gradient.shape[1] >= MANY)):
+    transposed = how[3]
+    if not channels_last(weight) or not (wanted[1] and (transposed or gradient.shape[1] >= MANY)):
         return _torch_backward(gradient, features, weight, how, wanted)
     to_features = _torch_backward(gradient, features, weight, how, [wanted[0], False, False])[0]
     if transposed and gradient.dtype == torch.bfloat16:
