@@ -7,18 +7,25 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from instagan.blocks import initialise
 from instagan.flag_types import finite
 from instagan.image_pool import ImagePool
+from instagan.instances import InstanceBatch
 from instagan.losses import lsgan, vanilla
 from models.base_model import TranslationModel
 from models.optimizer import GuardedAdam
 
+FEW_PIXELS = 2**15
+"""Pixels of two batches up to which one call of a network on both is faster than two, whatever the network's width.
+Beyond that it would only hold more memory."""
+
 
 class AdversarialModel(TranslationModel):
     """Networks by source domain, a pool of fakes for each discriminator, one optimizer for both of a kind."""
+
+    few_pixels = FEW_PIXELS
 
     def __init__(
         self,
@@ -44,6 +51,31 @@ class AdversarialModel(TranslationModel):
             GuardedAdam([p for net in nets.values() for p in net.parameters()], rate, beta1)
             for nets, rate in ((generators, lr), (discriminators, lr if lr_D is None else lr_D))
         )
+
+    def reconstruct(
+        self, F: nn.Module, translated: InstanceBatch, source: InstanceBatch, identity: bool
+    ) -> tuple[InstanceBatch, InstanceBatch | None]:
+        """F(translated), and F(source) where that is wanted and costs hardly more: None where it does not.
+
+        Both batches have the same rows, slots and size.
+        """
+        if not (identity and self._together(translated, source)):
+            return F(translated), None
+        made = F(InstanceBatch.cat([translated, source]))
+        return made[: len(source)], made[len(source) :]
+
+    def discriminator_loss(self, D: nn.Module, real: InstanceBatch, fake: InstanceBatch) -> Tensor:
+        """Half the sum of D's losses on real pictures and on fakes: (), a mean over rows."""
+        if self._together(real, fake):
+            of_real, of_fake = D(InstanceBatch.cat([real, fake])).split(len(real))
+        else:
+            of_real, of_fake = D(real), D(fake)
+        return (self.gan_loss(of_real, True) + self.gan_loss(of_fake, False)) / 2
+
+    def _together(self, *batches: InstanceBatch) -> bool:
+        """Whether a network is to see these batches in one call."""
+        sizes = {tuple(batch.image.shape[2:]) for batch in batches}
+        return len(sizes) == 1 and sum(batch.image[:, 0].numel() for batch in batches) <= self.few_pixels
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"G": self.optimizer_G, "D": self.optimizer_D}

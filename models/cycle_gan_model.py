@@ -120,11 +120,13 @@ class CycleGanModel(AdversarialModel):
             for way in self.directions:
                 source, losses, share = real[way.source], Losses(), joint.share(way.source, batch)
                 fake = way.G(source)
-                reconstructed = way.F(fake)
+                reconstructed, same = self.reconstruct(way.F, fake, source, way.lambda_idt > 0)
                 losses[f"G_{way.source}"] = self.gan_loss(way.D(fake), True)
                 losses[f"cyc_{way.source}"] = way.lambda_cyc * set_l1(reconstructed, source)
-                yield weighted(losses[f"G_{way.source}"] + losses[f"cyc_{way.source}"], share)
-                if way.lambda_idt > 0:
+                if same is not None:
+                    losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(same, source)
+                yield weighted(torch.stack(list(losses.values())).sum(), share)
+                if way.lambda_idt > 0 and same is None:
                     losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(way.F(source), source)
                     yield weighted(losses[f"idt_{way.target}"], share)
                 pictures = {
@@ -148,8 +150,7 @@ class CycleGanModel(AdversarialModel):
     ) -> Iterator[Tensor]:
         for way, batches, shown in judged:
             for one, fake in zip(batches, shown, strict=True):
-                on_real, on_fake = self.gan_loss(way.D(one.real), True), self.gan_loss(way.D(fake), False)
-                loss = (on_real + on_fake) / 2
+                loss = self.discriminator_loss(way.D, one.real, fake)
                 one.losses[f"D_{way.source}"] = loss.detach()
                 yield weighted(loss, one.share)
 

@@ -187,20 +187,25 @@ class InstaGanModel(AdversarialModel):
     def _generator_objectives(
         self, plays: list[Play], played: list[PlayedStep], joint: GlobalBatch, taken: int
     ) -> Iterator[Tensor]:
-        """L_lsgan + L_cyc + L_ctx, then L_idt, of each direction still in play: graphs that share nothing."""
+        """L_lsgan + L_cyc + L_ctx, then L_idt, of each direction still in play: graphs that share nothing.
+
+        Small pictures have one graph for all of it: F sees what it reconstructs and what it keeps in one call.
+        """
         for play in plays:
             step = next(play.mini_batches, None)
             if step is None:
                 continue
             way, losses = play.direction, Losses()
             share = joint.share(way.source, play.batch, beyond=taken)
+            reconstructed, same = self.reconstruct(way.F, step.translated, step.source, way.lambda_idt > 0)
             losses[f"G_{way.source}"] = self.gan_loss(way.D(step.aggregate), True)
-            reconstructed = way.F(step.translated)
             losses[f"cyc_{way.source}"] = way.lambda_cyc * set_l1(reconstructed, step.source)
             if way.lambda_ctx > 0:
                 losses[f"ctx_{way.source}"] = way.lambda_ctx * context_l1(step.source, step.translated)
+            if same is not None:
+                losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(same, step.source)
             yield weighted(torch.stack(list(losses.values())).sum(), share)
-            if way.lambda_idt > 0:
+            if way.lambda_idt > 0 and same is None:
                 losses[f"idt_{way.target}"] = way.lambda_idt * set_l1(way.F(step.source), step.source)
                 yield weighted(losses[f"idt_{way.target}"], share)
             detached = {name: loss.detach() for name, loss in losses.items()}
@@ -223,9 +228,8 @@ class InstaGanModel(AdversarialModel):
             for number, (step, fake) in enumerate(zip(each.steps, each.shown, strict=True)):
                 # spectral norm: one power step per update, and one division per batch of it
                 with cached(), settled(way.D) if number else nullcontext():
-                    on_real = self.gan_loss(way.D(step.play.real[step.mini_batch.rows]), True)
-                    on_fake = self.gan_loss(way.D(fake), False)
-                loss = (on_real + on_fake) / 2
+                    real = step.play.real[step.mini_batch.rows]
+                    loss = self.discriminator_loss(way.D, real, fake)
                 step.losses[f"D_{way.source}"] = loss.detach()
                 yield weighted(loss, step.share)
 

@@ -51,6 +51,17 @@ def test_a_step_trains_all_four_networks(with_masks):
     assert changed == {"G_A", "G_B", "D_A", "D_B"}
 
 
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_small_pictures_in_one_call_give_the_losses_of_calls_of_their_own(with_masks):
+    one, own = small_model(with_masks), small_model(with_masks)
+    own.few_pixels = 0
+    pair = random_pair([2, 0], [1, 1])
+    in_one_call, by_themselves = (model.training_step(pair)[0] for model in (one, own))
+    assert list(in_one_call) == list(by_themselves)
+    for name, loss in by_themselves.items():
+        assert in_one_call[name].item() == pytest.approx(loss.item(), rel=1e-5)
+
+
 def test_identity_loss_is_switched_off_by_its_weight():
     assert not {"idt_A", "idt_B"} & set(
         small_model(False, lambdas={"idt": 0.0}).training_step(random_pair([1], [1]))[0]

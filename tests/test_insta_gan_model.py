@@ -8,6 +8,7 @@ from instagan.discriminators import SetDiscriminator
 from instagan.generators import SetGenerator
 from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.losses import lsgan
+from models.adversarial_model import FEW_PIXELS
 from models.base_model import frozen
 from models.insta_gan_model import InstaGanModel
 from tests.batches import assert_same, random_batch, random_pair
@@ -38,9 +39,10 @@ class Recorder:
         )
 
 
-def gradients(pair: UnpairedBatch) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def gradients(pair: UnpairedBatch, few_pixels: int = FEW_PIXELS) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Gradients of G and D at every mini-batch of one training step, the weights held still."""
     model = small_model().eval().double()  # eval: no power step, so that every call sees the same discriminator
+    model.few_pixels = few_pixels
     pair = UnpairedBatch(doubled(pair.a), doubled(pair.b), pair.a_paths, pair.b_paths)
     model.optimizer_G, model.optimizer_D = Recorder(model.optimizer_G), Recorder(model.optimizer_D)
     list(model.mini_batch_steps(pair))
@@ -127,6 +129,7 @@ def test_instances_beyond_ins_max_are_dropped_smallest_first():
 def test_a_term_with_weight_zero_is_not_computed(switch, gone):
     def run(**lambdas):
         model = small_model(lambdas=lambdas)
+        model.few_pixels = 0
         calls = []
         model.networks["G_A"].register_forward_hook(lambda *_: calls.append(1))
         return set(model.training_step(random_pair([2], [2]))[0]), len(calls)
@@ -148,13 +151,44 @@ def test_weights_of_the_losses_are_what_they_say():
                 assert after.losses[name].item() == pytest.approx(factors[name] * loss.item(), rel=1e-5)
 
 
-def test_discriminator_sees_all_real_masks_and_the_aggregate():
+@pytest.mark.parametrize(
+    ("few_pixels", "calls"), [(0, [[2], [3], [2], [4], [3], [4]]), (10**6, [[2], [3, 2], [4], [3, 4]])]
+)
+def test_discriminator_sees_all_real_masks_and_the_aggregate(few_pixels, calls):
     model = small_model(ins_max=4, ins_per=2)
+    model.few_pixels = few_pixels
     seen = []
-    model.networks["D_A"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].present.sum().item()))
+    model.networks["D_A"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].present.sum(1).tolist()))
     list(model.mini_batch_steps(random_pair([4], [3])))
     # per mini-batch: generator's judgement of the aggregate, then real (3 masks of B), then the aggregate again
-    assert seen == [2, 3, 2, 4, 3, 4]
+    assert seen == calls
+
+
+@pytest.mark.parametrize("counts", [([4, 1, 0], [3, 3, 3]), ([2], [0])], ids=str)
+def test_small_pictures_in_one_call_give_the_gradients_of_calls_of_their_own(counts):
+    (one_G, one_D), (own_G, own_D) = (gradients(random_pair(*counts), few_pixels) for few_pixels in (10**6, 0))
+    assert len(one_G) == len(own_G) > 0
+    for one, own in zip(one_G + one_D, own_G + own_D, strict=True):
+        assert own.norm() > 0
+        assert (one - own).norm() <= 1e-9 * own.norm()
+
+
+def test_batches_go_through_a_network_in_one_call_up_to_a_number_of_pixels():
+    model, calls = small_model(), []
+    model.networks["G_B"].register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
+    pair = random_pair([1], [0])
+    for pixels, expected in ((2 * pair.a.image[0, 0].numel(), [2]), (2 * pair.a.image[0, 0].numel() - 1, [1, 1])):
+        model.few_pixels = pixels
+        calls.clear()
+        losses, _ = model.training_step(pair)
+        assert calls == expected
+        assert set(losses) == {"G_A", "cyc_A", "ctx_A", "idt_B", "D_A"}
+
+
+def test_real_pictures_of_another_size_than_the_fakes_are_judged_by_themselves():
+    a, b = random_pair([2], [2]), random_pair([2], [2], side=40)
+    losses, _ = small_model().training_step(UnpairedBatch(a.a, b.b, a.a_paths, b.b_paths))
+    assert all(loss.isfinite() for loss in losses.values())
 
 
 def test_power_iteration_makes_one_step_per_discriminator_update():

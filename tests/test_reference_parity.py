@@ -27,6 +27,7 @@ from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.sequential import sequential_mini_batches
 from instagan.stack import Execution, execute
 from instagan.translation.published import from_published
+from models.adversarial_model import FEW_PIXELS
 from models.insta_gan_model import InstaGanModel
 
 FOLDERS = [Path(__file__).parent / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
@@ -34,12 +35,13 @@ TRACES = sorted(path for folder in FOLDERS for path in folder.glob("*.npz"))
 WAYS = [("A", "B"), ("B", "A")]
 PERTURBED_RUNS = 3
 HOW = {
-    "plain": (torch.contiguous_format, Execution()),
-    "channels_last": (torch.channels_last, Execution()),
-    "recompute": (torch.channels_last, Execution(recompute=True)),
-    "compiled": (torch.channels_last, Execution(compiled=True)),
+    "plain": (torch.contiguous_format, Execution(), 0),
+    "together": (torch.contiguous_format, Execution(), FEW_PIXELS),
+    "channels_last": (torch.channels_last, Execution(), FEW_PIXELS),
+    "recompute": (torch.channels_last, Execution(recompute=True), FEW_PIXELS),
+    "compiled": (torch.channels_last, Execution(compiled=True), FEW_PIXELS),
 }
-"""Memory layout and execution: all of them give the same numbers."""
+"""Memory layout, execution, and up to how many pixels batches share a call: all of them give the same numbers."""
 
 
 class Trace:
@@ -95,7 +97,7 @@ class Trace:
             with torch.no_grad():
                 for weight in model.parameters():
                     weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=random))
-        layout, execution = HOW[how]
+        layout, execution, model.few_pixels = HOW[how]
         execute(model, execution)
         return model.to(memory_format=layout)
 
