@@ -39,8 +39,6 @@ from models.base_model import (
 from models.global_batch import GlobalBatch
 
 SET_ORDERS = ("decreasing", "random")
-FEW_MINI_BATCHES = 2
-"""Mini-batches after which a step takes care that its memory does not grow with the instances; it costs a little."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class InstaGanModel(AdversarialModel):
             descend(self.optimizer_G, gradients_G)
             descend(self.optimizer_D, gradients_D)
             yield played
-            if taken >= FEW_MINI_BATCHES * self.ins_per and next(self.parameters()).device.type == "cpu":
+            if next(self.parameters()).device.type == "cpu":
                 return_free_pages()
 
     def _plays(self, batch: int, pair: UnpairedBatch) -> list[Play]:

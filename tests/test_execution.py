@@ -239,6 +239,29 @@ def test_freed_memory_is_kept_unless_the_user_configures_malloc(settings):
         assert int(faults) < 30 * 2**24 * 4 / 4096 / 2  # each page would be asked for anew
 
 
+RETURNING = """
+import re, sys, torch
+from models.allocator import keep_memory, return_free_pages
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+keep_memory()
+blocks = [torch.ones(2**23) for _ in range(40)]  # 32 MiB each
+del blocks[10:20]
+before = resident()
+return_free_pages()
+print(before - resident() > 100)
+del blocks[:-1]
+return_free_pages()
+print(before - resident() > 1000)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_free_pages_are_returned_when_they_are_many():
+    done = subprocess.run([sys.executable, "-c", RETURNING], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
 @pytest.mark.slow
 def test_compiled_stacks_are_not_compiled_for_every_number_of_instances():
     from torch._dynamo.utils import counters
