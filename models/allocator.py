@@ -9,13 +9,16 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -2, -3, -4, -8
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
 """Parameters of mallopt(3)."""
 MEGABYTE = 2**20
 
 _kept = False
 """Whether ``keep_memory`` is in force."""
+_first_resident: int | None = 0
+"""Pages that were resident after the first mini-batch since free ones went back; None until then."""
 
 
 def keep_memory() -> bool:
@@ -27,28 +30,29 @@ def keep_memory() -> bool:
     return _kept
 
 
-def give_memory_back() -> bool:
-    """What glibc arrives at by itself in a program that uses large blocks; for comparing.
-
-    What was kept goes back: a program that begins with the holes that another one left is slower than by itself.
-    """
-    global _kept
-    _kept = False
-    settings = {MMAP_MAX: 65536, MMAP_THRESHOLD: 32 * MEGABYTE, TRIM_THRESHOLD: 64 * MEGABYTE, TOP_PAD: 131072}
-    return _set(settings) and ctypes.CDLL(None).malloc_trim(0) >= 0
-
-
 def return_free_pages() -> None:
-    """Once, what is free now, if it is much: holes between blocks add up over a step of many mini-batches.
+    """After a mini-batch: what is free goes back if it is much, because holes between blocks add up.
 
-    The system clears pages anew when they are asked for again: where memory is kept, little is not worth the time.
+    The system clears pages anew when they are asked for again, which is a twentieth of a step at paper size. Where
+    memory is kept this is therefore done once the process has grown by 5% since the first mini-batch after the last
+    time; that is so after the very first one, whose gradients and optimizer state came to lie between other blocks.
     """
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # musl has neither, glibc before 2.33 no mallinfo2
             libc = ctypes.CDLL(None)
             libc.mallinfo2.restype = _MallInfo
-            if libc.mallinfo2().fordblks > (1024 if _kept else 64) * MEGABYTE:
+            free = libc.mallinfo2().fordblks
+            if free > 1024 * MEGABYTE and _has_grown() if _kept else free > 64 * MEGABYTE:
                 libc.malloc_trim(0)
+
+
+def _has_grown() -> bool:
+    global _first_resident
+    resident = int(Path("/proc/self/statm").read_text().split()[1])
+    grown = _first_resident is not None and resident > 1.05 * _first_resident
+    if grown or _first_resident is None:
+        _first_resident = None if grown else resident
+    return grown
 
 
 class _MallInfo(ctypes.Structure):

@@ -46,11 +46,12 @@ def choose_device(options: Namespace) -> torch.device:
     return device
 
 
-def prepare(device: torch.device, options: Namespace) -> None:
-    """Seeds torch and sets how it computes and keeps memory."""
+def prepare(device: torch.device, options: Namespace, *, own_allocator: bool = True) -> None:
+    """Seeds torch and sets how it computes and, unless the allocator is to stay as it comes, keeps memory."""
     deterministic = options.deterministic
     torch.manual_seed(options.seed)
-    if device.type == "cpu" and not getattr(options, "checkpoint_activations", False):  # which is asked for little
+    little = getattr(options, "checkpoint_activations", False)
+    if device.type == "cpu" and own_allocator and not little:
         keep_memory()
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not options.no_tf32
     torch.backends.cudnn.benchmark = not deterministic

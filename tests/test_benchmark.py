@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 from instagan.pictures.torchvision_import import import_torchvision
 from scripts import benchmark
 from scripts.benchmarks.loader import OURS
-from scripts.benchmarks.measuring import Spread, interleave, ratio, table
+from scripts.benchmarks.measuring import Spread, clocked, interleave, ratio, table
 from scripts.benchmarks.published_loader import PublishedPairs, published_transform
 from tests.programs import draw_set
 
@@ -81,9 +83,18 @@ def test_wrong_input_is_one_sentence(tmp_path, capsys):
 
 def test_variants_take_turns_and_the_warm_up_does_not_count():
     order = []
-    seconds = interleave({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=3)
+
+    def variant(name):
+        order.append(name)
+        return float(len(order))
+
+    seconds = interleave({name: partial(variant, name) for name in "ab"}, repeats=3)
     assert order == ["a", "b"] * 4
-    assert {name: len(found) for name, found in seconds.items()} == {"a": 3, "b": 3}
+    assert seconds == {"a": [3, 5, 7], "b": [4, 6, 8]}
+
+
+def test_the_clock_tells_how_long_it_took():
+    assert 0.02 <= clocked(partial(time.sleep, 0.02))() < 2
 
 
 def test_spreads_and_tables():

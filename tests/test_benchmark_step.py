@@ -1,13 +1,17 @@
 """The benchmarks of step and translation: variants as asked for, the same work for all, figures that add up."""
 
 import json
+import os
 from argparse import ArgumentParser, ArgumentTypeError
+from multiprocessing import Pipe, active_children
 
 import pytest
 import torch
 
+from instagan.errors import InputError
 from scripts import benchmark
-from scripts.benchmarks import ceiling, variants
+from scripts.benchmarks import ceiling
+from scripts.benchmarks import runs as runs_module
 from scripts.benchmarks.runs import first_runs
 from scripts.benchmarks.variants import PUBLISHED, Variant, Workload, add_variants, build, variants_of
 from tests.programs import sentence
@@ -79,25 +83,39 @@ def test_names_of_variants():
             Variant.named(wrong)
 
 
-def test_a_switch_that_train_does_not_know_leaves_its_variant_out(monkeypatch, capsys):
-    monkeypatch.setitem(variants.SWITCHES, "bf16", ("--no_such_flag",))
-    assert benchmark.main(["translate", *TINY, "--variant", "ours", "ours-bf16"]) == 0
-    assert "ours-bf16 is left out: unknown flag --no_such_flag" in capsys.readouterr().out
-    said = sentence(capsys, benchmark.main, "step", *TINY, "--variant", "ours-bf16")
-    assert "nothing to measure" in said and "--no_such_flag" in said
+def test_a_variant_that_cannot_run_here_leaves_the_others_alone(capsys):
+    assert benchmark.main(["translate", *TINY, "--variant", "ours-fp16", "ours"]) == 0
+    shown = capsys.readouterr().out
+    assert "ours-fp16 is left out: --precision fp16 needs a CUDA GPU" in shown and "\nours " in shown
+    said = sentence(capsys, benchmark.main, "step", *TINY, "--variant", "ours-fp16")
+    assert "nothing to measure" in said and "--precision fp16" in said
 
 
-def test_a_variant_that_fails_leaves_the_others_alone():
-    def use(system, pair):
-        seen.append(system)
-        if len(seen) == 1:
-            raise RuntimeError("no kernel\nsecond line")
-        return system.translate(pair)
+def test_every_variant_has_a_process_of_its_own_that_ends_with_the_measuring():
+    with first_runs([Variant("published"), Variant("ours")], WORKLOAD, "translate") as runs:
+        assert len({child.pid for child in active_children()} - {os.getpid()}) == 2
+        assert runs.first["ours"].dtype == torch.float32 and runs.flops()["ours"] < runs.flops()["published"]
+        assert all(runner() > 0 for runner in runs.runners.values())
+    assert not active_children()
 
-    seen = []
 
-    runs = first_runs([Variant("published"), Variant("ours")], WORKLOAD, use)
-    assert set(runs.calls) == {"ours"} and runs.missing == {"published": "RuntimeError: no kernel"}
+def test_a_variant_that_ends_while_it_is_measured_is_one_sentence():
+    with first_runs([Variant("ours")], WORKLOAD, "translate") as runs:
+        (child,) = active_children()
+        child.kill()
+        child.join()
+        with pytest.raises(InputError, match="--variant ours ended while it was measured: .* memory"):
+            runs.runners["ours"]()
+
+
+def test_what_fails_tells_why_in_one_line(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no kernel\nsecond line")
+
+    monkeypatch.setattr(runs_module, "build", fail)
+    here, there = Pipe()
+    runs_module.serve(there, Variant("ours"), WORKLOAD, "translate", torch.get_num_threads())
+    assert here.recv() == "RuntimeError: no kernel"
 
 
 def test_wrong_input_is_one_sentence(capsys):

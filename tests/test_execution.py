@@ -240,26 +240,28 @@ def test_freed_memory_is_kept_unless_the_user_configures_malloc(settings):
 
 
 RETURNING = """
-import re, sys, torch
+import re, torch
 from models.allocator import keep_memory, return_free_pages
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+def returned(blocks, freed):
+    blocks = [torch.ones(2**23) for _ in range(blocks)]  # 32 MiB each
+    del blocks[:freed]
+    before = resident()
+    return_free_pages()
+    return before - resident() > 100
 keep_memory()
-blocks = [torch.ones(2**23) for _ in range(40)]  # 32 MiB each
-del blocks[10:20]
-before = resident()
-return_free_pages()
-print(before - resident() > 100)
-del blocks[:-1]
-return_free_pages()
-print(before - resident() > 1000)
+print(returned(40, 10))  # little
+print(returned(40, 39))  # the first time that it is much
+print(returned(40, 39), returned(40, 39))  # no more than the time before
+print(returned(50, 49))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
-def test_free_pages_are_returned_when_they_are_many():
+def test_free_pages_are_returned_when_they_are_many_and_become_more():
     done = subprocess.run([sys.executable, "-c", RETURNING], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.split() == ["False", "True", "False", "False", "True"]
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from models.schedule import due, set_learning_rates
 from options.build import learning_rates
 from options.ready_run import ReadyRun, make_ready
 from scripts.benchmarks.demo_figures import GOOD, Validation, good
-from scripts.benchmarks.measuring import interleave
+from scripts.benchmarks.measuring import clocked, interleave
 from scripts.make_shapes import write_set
 
 CONFIG = Path(__file__).resolve().parent.parent.parent / "configs" / "shapes.yaml"
@@ -116,7 +116,7 @@ class Study:
 
             return take
 
-        taken = interleave({str(size): turn(size) for size in sizes}, repeats)
+        taken = interleave({str(size): clocked(turn(size)) for size in sizes}, repeats)
         return {size: [seconds / steps[size] for seconds in taken[str(size)]] for size in sizes}
 
 

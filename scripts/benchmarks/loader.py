@@ -32,7 +32,7 @@ from data.loading import TrainingLoader
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from instagan.flag_types import whole
-from scripts.benchmarks.measuring import Spread, interleave, ratio, table
+from scripts.benchmarks.measuring import Spread, clocked, interleave, ratio, table
 from scripts.benchmarks.published_loader import PublishedPairs, Transform, published_transform
 
 CACHE_BYTES = 2**32
@@ -105,7 +105,7 @@ def _rates(
         def counted(name: str) -> None:
             files[name] = sum(turns[name]())
 
-        seconds = interleave({name: partial(counted, name) for name in turns}, options.repeats, WARM_UPS)
+        seconds = interleave({name: clocked(partial(counted, name)) for name in turns}, options.repeats, WARM_UPS)
     return {name: [len(pairs) / taken for taken in found] for name, found in seconds.items()}, files
 
 

@@ -1,4 +1,4 @@
-"""How every benchmark measures: variants in turn in one process, medians with their range, and where it ran."""
+"""How every benchmark measures: variants in turn, medians with their range, and where it ran."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from instagan.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,33 @@ class Spread:
         return f"{self.median:.{digits}f} ({self.low:.{digits}f} ... {self.high:.{digits}f})"
 
 
-def interleave(variants: Mapping[str, Callable[[], object]], repeats: int, warm_ups: int = 1) -> dict[str, list[float]]:
-    """Seconds of every variant, ``repeats`` of each, taken in turn (A B C A B C ...) after ``warm_ups`` of each."""
+def clocked(run: Callable[[], object]) -> Callable[[], float]:
+    """Runs it, and gives the seconds that it took."""
+
+    def turn() -> float:
+        started = time.perf_counter()
+        run()
+        return time.perf_counter() - started
+
+    return turn
+
+
+def interleave(variants: Mapping[str, Callable[[], float]], repeats: int, warm_ups: int = 1) -> dict[str, list[float]]:
+    """Seconds of every variant, as it gives them: ``repeats`` in turn (A B C A B C ...) after ``warm_ups`` of each."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(-warm_ups, repeats):
         for name, run in variants.items():
-            started = time.perf_counter()
-            run()
+            taken = run()
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(taken)
     return seconds
+
+
+def reason(error: InputError | RuntimeError) -> str:
+    """Why something cannot be measured, in one line."""
+    if isinstance(error, InputError):
+        return str(error)
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> Spread:

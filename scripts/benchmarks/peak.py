@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 
 from instagan.errors import InputError
+from scripts.benchmarks.measuring import reason
+from scripts.benchmarks.runs import ENDED
 from scripts.benchmarks.variants import Variant, Workload, build
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -43,12 +45,10 @@ def peak_of(variant: Variant, workload: Workload) -> Peak | str:
             return _allocated(variant, workload)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
             return fresh.submit(resident, variant, workload, torch.get_num_threads()).result()
-    except InputError as error:
-        return str(error)
     except BrokenProcessPool:
-        return "the process was ended from outside, most likely for want of memory"
-    except RuntimeError as error:
-        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        return ENDED
+    except (InputError, RuntimeError) as error:
+        return reason(error)
 
 
 def resident(variant: Variant, workload: Workload, threads: int) -> Peak:

@@ -46,15 +46,14 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     ceilings: dict[torch.dtype, Ceiling] = {}
     for batch_size in options.batch_size or ([1, 8] if options.small else [1]):
         workload = workload_of(options, batch_size)
-        runs = first_runs(variants, workload, lambda system, pair: system.training_step(pair))
-        for system in runs.systems.values():
-            if system.dtype not in ceilings:
-                ceilings[system.dtype] = ceiling(system.device, system.dtype)
-        seconds = interleave(runs.calls, options.repeats, options.warm_ups)
+        with first_runs(variants, workload, "training_step") as runs:
+            for ready in runs.first.values():
+                if ready.dtype not in ceilings:
+                    ceilings[ready.dtype] = ceiling(torch.device(workload.device), ready.dtype)
+            seconds = interleave(runs.runners, options.repeats, options.warm_ups)
         batches[str(batch_size)] = found = _figures(runs, seconds, batch_size, ceilings)
         rows += [_row(name, batch_size, figures) for name, figures in found["variants"].items()]
         missing |= runs.missing
-        del runs  # the models, before those of the next batch size
     best = {str(dtype).removeprefix("torch."): limit for dtype, limit in ceilings.items()}
     notes = [f"{name} is left out: {why}" for name, why in missing.items()]
     notes += [f"ceiling, {name}: {limit}" for name, limit in best.items()]
@@ -67,7 +66,8 @@ def _figures(
     runs: Runs, seconds: Mapping[str, list[float]], batch_size: int, ceilings: Mapping[torch.dtype, Ceiling]
 ) -> dict[str, Any]:
     """Seconds, ratios and FLOP/s of every variant on one batch size."""
-    work = runs.flops.get(PUBLISHED) or max(runs.flops.values(), default=0)
+    flops = runs.flops()
+    work = flops.get(PUBLISHED) or max(flops.values(), default=0)
     variants = {}
     for name, taken in seconds.items():
         found: dict[str, Any] = {
@@ -78,11 +78,11 @@ def _figures(
         if PUBLISHED in seconds:
             found["published/it"] = ratio(seconds[PUBLISHED], taken).figures()
         if work:
-            limit, rate = ceilings[runs.systems[name].dtype], work / found["seconds_per_step"]["median"]
+            limit, rate = ceilings[runs.first[name].dtype], work / found["seconds_per_step"]["median"]
             found |= {"flops_per_second": rate, "of_conv_ceiling": rate / limit.both}
             found |= {"of_matmul_ceiling": rate / limit.matmul} if limit.matmul else {}
         variants[name] = found | {"flops": work}
-    return {"flops": work, "flops_counted": runs.flops, "variants": variants, "missing": runs.missing}
+    return {"flops": work, "flops_counted": flops, "variants": variants, "missing": runs.missing}
 
 
 def _row(name: str, batch_size: int, figures: Mapping[str, Any]) -> tuple[object, ...]:

@@ -34,8 +34,8 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     missing: dict[str, str] = {}
     for batch_size in options.batch_size:
         workload = workload_of(options, batch_size)
-        runs = first_runs(variants_of(options), workload, lambda system, pair: system.translate(pair))
-        seconds = interleave(runs.calls, options.repeats, options.warm_ups)
+        with first_runs(variants_of(options), workload, "translate") as runs:
+            seconds = interleave(runs.runners, options.repeats, options.warm_ups)
         batches[str(batch_size)] = found = {}
         for name, taken in seconds.items():
             spreads = {"seconds": Spread.of(taken), "seconds_per_picture": Spread.of([s / batch_size for s in taken])}
@@ -44,7 +44,6 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
             found[name] = {key: spread.figures() for key, spread in spreads.items()}
             rows.append((name, batch_size, *spreads.values(), *[""] * (len(HEADER) - 2 - len(spreads))))
         missing |= runs.missing
-        del runs
     notes = [f"{name} is left out: {why}" for name, why in missing.items()]
     figures = workload.facts() | {"repeats": options.repeats, "batches": batches, "missing": missing}
     return figures, "\n".join([workload.described(), table(HEADER, rows), *notes])

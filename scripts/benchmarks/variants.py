@@ -13,8 +13,6 @@ from torch import Tensor
 from instagan.errors import InputError
 from instagan.flag_types import whole
 from instagan.instances import InstanceBatch, UnpairedBatch
-from models.allocator import give_memory_back, keep_memory
-from models.base_model import TranslationModel
 from options.device import choose_device, prepare
 from options.execution import build_model
 from options.parse import parse_training
@@ -127,33 +125,14 @@ def build(variant: Variant, workload: Workload) -> System:
     """All variants start from the same weights. Raises ``InputError`` where train.py does not know a switch."""
     options = parse_training([*workload.flags(), *variant.flags]).values
     device = choose_device(options)
-    model = prepared_model(options, device)
+    prepare(device, options, own_allocator=variant.name != PUBLISHED)
+    model = build_model(options, device)
     if variant.name == PUBLISHED:
         state: dict[str, dict[str, Tensor]] = model.state()["networks"]
         system = PublishedSystem(state, options, device)
-        calls = _with(give_memory_back, system.training_step), _with(give_memory_back, system.test_step)
-        return System(*calls, torch.float32, device)
+        return System(system.training_step, system.test_step, torch.float32, device)
     dtype = PRECISIONS[getattr(options, "precision", "fp32")]
-    keep = give_memory_back if options.checkpoint_activations else keep_memory
-    return System(
-        _with(keep, model.training_step), _with(keep, lambda pair: model.translate(pair.a, "b")), dtype, device
-    )
-
-
-def _with(allocator: Callable[[], bool], call: Callable[[UnpairedBatch], object]) -> Callable[[UnpairedBatch], object]:
-    """Each variant with the allocator as its program sets it; variants take turns in one process."""
-
-    def run(pair: UnpairedBatch) -> object:
-        allocator()
-        return call(pair)
-
-    return run
-
-
-def prepared_model(options: Namespace, device: torch.device) -> TranslationModel:
-    """The model as train.py makes it."""
-    prepare(device, options)
-    return build_model(options, device)
+    return System(model.training_step, lambda pair: model.translate(pair.a, "b"), dtype, device)
 
 
 def add_workload(parser: ArgumentParser) -> None:
