@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from instagan import minimal_filtering
 from instagan.normalisation import KEPT, LAST, Activation, without_autocast
 
 FEW = 4
@@ -24,6 +25,8 @@ WIDE, WIDE_ENOUGH = 64, 8
 float32, and for everything else."""
 MANY = 512
 """Output channels from which the gradient of the weight is computed in the contiguous layout."""
+MANY_TO_MANY, LARGE = 256, 2000
+"""Channels on both sides, and places of the input in all rows, from which multiplications are worth saving."""
 
 
 class Conv2d(nn.Conv2d):
@@ -108,6 +111,8 @@ class _Convolution(torch.autograd.Function):
         seen = features if before is None else before(features)[0]
         if _in_columns(weight, how[0], how[1], how[3]):
             return _by_columns(seen, weight, bias)
+        if _filtered(seen, weight, how):
+            return minimal_filtering.convolve(seen, weight, bias)
         return torch.convolution(seen, weight, bias, *how)
 
     @staticmethod
@@ -118,9 +123,12 @@ class _Convolution(torch.autograd.Function):
         if ctx.before:  # cheaper to compute again than to keep
             seen, mean, scale = ctx.before(features)
         gradient = gradient.contiguous(memory_format=_layout(weight))
-        backward = _columns_backward if _in_columns(weight, ctx.how[0], ctx.how[1], ctx.how[3]) else _backward
         wanted = list(ctx.needs_input_grad[:3])
-        to_seen, to_weight, to_bias = backward(gradient, seen, weight, ctx.how, wanted)
+        if _filtered(seen, weight, ctx.how):
+            to_seen, to_weight, to_bias = minimal_filtering.backward(gradient, seen, weight, wanted)
+        else:
+            backward = _columns_backward if _in_columns(weight, ctx.how[0], ctx.how[1], ctx.how[3]) else _backward
+            to_seen, to_weight, to_bias = backward(gradient, seen, weight, ctx.how, wanted)
         if ctx.before and to_seen is not None:
             to_seen = ctx.before.backward(to_seen, seen, features, mean, scale)
         return to_seen, to_weight, to_bias, None, None
@@ -175,6 +183,18 @@ def _transposed_weight_gradient(gradient: Tensor, features: Tensor, weight: Tens
 
 def _in_columns(weight: Tensor, stride: Any, padding: Any, transposed: bool = False) -> bool:
     return not transposed and weight.shape[0] < FEW and tuple(stride) == (1, 1) and tuple(padding) == (0, 0)
+
+
+def _filtered(features: Tensor, weight: Tensor, how: tuple[Any, ...]) -> bool:
+    """Whether to save multiplications: 3x3 in steps of one, without padding, many channels on a large image."""
+    return (
+        features.dtype == torch.float32
+        and weight.shape[2:] == (3, 3)
+        and how == PLAIN
+        and channels_last(weight)
+        and min(weight.shape[:2]) >= MANY_TO_MANY
+        and features.shape[0] * features.shape[2] * features.shape[3] >= LARGE
+    )
 
 
 def _tall(weight: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def return_free_pages() -> None:
     """After a mini-batch: what is free goes back if it is much, because holes between blocks add up.
 
     The system clears pages anew when they are asked for again, which is a twentieth of a step at paper size. Where
-    memory is kept this is therefore done once the process has grown by 5% since the first mini-batch after the last
+    memory is kept this is therefore done once the process has grown by 2% since the first mini-batch after the last
     time; that is so after the very first one, whose gradients and optimizer state came to lie between other blocks.
     """
     if sys.platform.startswith("linux"):
@@ -49,7 +49,7 @@ def return_free_pages() -> None:
 def _has_grown() -> bool:
     global _first_resident
     resident = int(Path("/proc/self/statm").read_text().split()[1])
-    grown = _first_resident is not None and resident > 1.05 * _first_resident
+    grown = _first_resident is not None and resident > 1.02 * _first_resident
     if grown or _first_resident is None:
         _first_resident = None if grown else resident
     return grown
