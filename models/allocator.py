@@ -11,23 +11,29 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -2, -3, -4, -8
 """Parameters of mallopt(3)."""
 MEGABYTE = 2**20
 
 _kept = False
-"""Whether ``keep_memory`` is in force."""
+"""Whether ``keep_memory`` is in force, and not for little."""
 _first_resident: int | None = 0
 """Pages that were resident after the first mini-batch since free ones went back; None until then."""
 
 
-def keep_memory() -> bool:
-    """Freed memory stays with the process. False, and nothing is done, where malloc is another one or configured."""
+def keep_memory(little: bool = False) -> bool:
+    """Freed memory stays with the process, all of it or ``little``: no block above 32 MiB and 256 MiB in a piece.
+
+    False, and nothing is done, where malloc is another one or configured.
+    """
     global _kept
     settings = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, ARENA_MAX: 1, TOP_PAD: 16 * MEGABYTE}
+    if little:
+        settings = {MMAP_THRESHOLD: 32 * MEGABYTE, TRIM_THRESHOLD: 256 * MEGABYTE}
     configured = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
-    _kept = not configured and _set(settings)
-    return _kept
+    done = not configured and _set(settings)
+    _kept = done and not little
+    return done
 
 
 def return_free_pages() -> None:

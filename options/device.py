@@ -50,9 +50,8 @@ def prepare(device: torch.device, options: Namespace, *, own_allocator: bool = T
     """Seeds torch and sets how it computes and, unless the allocator is to stay as it comes, keeps memory."""
     deterministic = options.deterministic
     torch.manual_seed(options.seed)
-    little = getattr(options, "checkpoint_activations", False)
-    if device.type == "cpu" and own_allocator and not little:
-        keep_memory()
+    if device.type == "cpu" and own_allocator:
+        keep_memory(little=getattr(options, "checkpoint_activations", False))
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not options.no_tf32
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:

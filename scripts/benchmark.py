@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures how fast the project works beside what it is compared with; variants take turns in one process.
+"""Measures how fast the project works beside what it is compared with; variants take turns in one run.
 
     python scripts/benchmark.py step --precision fp32 bf16
     python scripts/benchmark.py loader --dataroot datasets/shp2gir --phase val --workers 0 1 2

@@ -8,6 +8,7 @@ from multiprocessing import Pipe, active_children
 import pytest
 import torch
 
+from instagan import convolution
 from instagan.errors import InputError
 from scripts import benchmark
 from scripts.benchmarks import ceiling
@@ -149,6 +150,15 @@ def test_flops_are_those_of_the_convolutions_forward_and_backward():
     forward = 2 * 2 * 5 * 3 * 9 * 36
     assert ceiling.counted(lambda: convolution(x)) == forward
     assert ceiling.counted(lambda: convolution(x).sum().backward()) == 3 * forward
+
+
+def test_multiplications_that_are_saved_count(monkeypatch):
+    monkeypatch.setattr(convolution, "MANY_TO_MANY", 1)
+    monkeypatch.setattr(convolution, "LARGE", 1)
+    layer = convolution.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+    features = torch.randn(2, 3, 8, 8)
+    assert ceiling.counted(lambda: layer(features)) == 2 * 2 * 5 * 3 * 9 * 36
+    assert convolution.LARGE == 1
 
 
 def test_the_ceiling_is_a_rate(monkeypatch):

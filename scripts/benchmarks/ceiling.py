@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from instagan import convolution
 from options.device import wait_for
 
 CHANNELS, SIDE = 256, 50
@@ -91,9 +93,16 @@ def _fastest(run: Callable[[], object], work: int, device: torch.device) -> floa
 
 
 def counted(run: Callable[[], object]) -> int:
-    """Runs it once; FLOPs of its convolutions and matrix products, backward included."""
-    with FlopCounterMode(display=False) as counter:
-        run()
+    """Runs it once; FLOPs of its convolutions and matrix products, backward included.
+
+    Convolutions are computed directly for this, so that multiplications that are saved count.
+    """
+    large, convolution.LARGE = convolution.LARGE, sys.maxsize
+    try:
+        with FlopCounterMode(display=False) as counter:
+            run()
+    finally:
+        convolution.LARGE = large
     return int(counter.get_total_flops())
 
 
