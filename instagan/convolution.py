@@ -3,8 +3,9 @@
 torch leaves a convolution to oneDNN in the layout that it finds. No layout is good at everything: channels-last is
 fastest forward and for the gradient of the input of wide networks, for the gradient of some weights it is several times
 slower than the contiguous one; and a convolution to one or three channels leaves most of a vector register empty in
-both. The layout is that of the weights (``network.to(memory_format=torch.channels_last)``); in each, these modules take
-the fastest way. On other devices they are torch's own. docs/performance.md has the figures.
+both. Where many channels meet a large picture, multiplications can be saved. The layout is that of the weights
+(``network.to(memory_format=torch.channels_last)``); in each, these modules take the fastest way. On other devices they
+are torch's own. docs/performance.md has the figures.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ gradients are the same steps the other way round.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 
@@ -158,7 +159,7 @@ def _apart(point: Fraction) -> Fraction:
     return product
 
 
-def _polynomial(zeros: list[Fraction] | tuple[Fraction, ...]) -> list[Fraction]:
+def _polynomial(zeros: Sequence[Fraction]) -> list[Fraction]:
     """Coefficients of the product of (x - zero), of the lowest power first."""
     coefficients = [Fraction(1)]
     for zero in zeros:
