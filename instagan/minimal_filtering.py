@@ -52,9 +52,7 @@ def backward(
     rows, _, height, width = gradient.shape
     down, across = _tiles(height), _tiles(width)
     to_input, _, to_output = _matrices()
-    below, beside = down * TILE - height, across * TILE - width
-    image = functional.pad(gradient.permute(0, 2, 3, 1), (0, 0, 0, beside, 0, below))
-    tiles = image.reshape(rows, down, TILE, across, TILE, made).permute(2, 4, 0, 1, 3, 5)
+    tiles = _padded(gradient, height, width).reshape(rows, down, TILE, across, TILE, made).permute(2, 4, 0, 1, 3, 5)
     slopes = _changed(to_output.T.contiguous(), tiles.reshape(TILE**2, -1)).view(SEEN**2, -1, made)  # (36, tiles, C')
     to_features = to_weight = None
     if wanted[0]:
@@ -72,7 +70,7 @@ def _tiles(length: int) -> int:
 
 
 def _padded(features: Tensor, height: int, width: int) -> Tensor:
-    """(B, C, h + 2, w + 2) -> (B, H, W, C), zeros below and beside so that whole tiles see it."""
+    """What belongs to a result of h x w, to (B, H, W, C): zeros below and beside complete its last tiles."""
     below, beside = _tiles(height) * TILE - height, _tiles(width) * TILE - width
     return functional.pad(features.permute(0, 2, 3, 1), (0, 0, 0, beside, 0, below))
 
