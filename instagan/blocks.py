@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from instagan.convolution import Conv2d, ConvTranspose2d
 from instagan.normalisation import InstanceNorm2d, ReflectionPad2d
+from instagan.owners import add_of_owner
 from instagan.stack import Block, Chain, Stack
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -55,7 +57,7 @@ class NormalisedEncoder(Stack):
     def forward(self, features: Tensor, chunk: int | None = None) -> Tensor:
         seen = features.detach()  # that a row is even has no gradient
         even = (seen.amax((2, 3)) - seen.amin((2, 3)) < EVEN).all(1)  # (B,)
-        return super().forward(features, chunk).masked_fill(even[:, None, None, None], 0)
+        return torch.where(even[:, None, None, None], 0, super().forward(features, chunk))  # as they lie in memory
 
 
 def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> Stack:
@@ -83,8 +85,7 @@ class InstanceDecoder(Stack):
         assert isinstance(first, ConvTranspose2d)
         with self._precision(own.device.type):
             features, of_common = first.of_parts(own, common)
-        features += of_common if owner is None else of_common.index_select(0, owner)
-        return self._through(layers, features)
+        return self._through(layers, add_of_owner(features, of_common, owner))
 
 
 def decoder(in_channels: int, out_channels: int, norm: str = "instance", kind: type[Stack] = Stack) -> Stack:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instagan import minimal_filtering
-from instagan.normalisation import KEPT, LAST, Activation, without_autocast
+from instagan.normalisation import KEPT, LAST, Activation, Statistics, without_autocast
 
 FEW = 4
 """Output channels below which a convolution is cut into columns."""
@@ -107,9 +107,13 @@ class _Convolution(torch.autograd.Function):
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, how: tuple[Any, ...], before: Activation | None
     ) -> Tensor:
         features = features.contiguous(memory_format=_layout(weight))
-        ctx.save_for_backward(features, weight)
         ctx.how, ctx.before = how, before
-        seen = features if before is None else before(features)[0]
+        seen = features
+        known: tuple[Tensor, ...] = ()
+        if before:
+            seen, statistics = before(features)
+            known = statistics.mean, statistics.scale
+        ctx.save_for_backward(features, weight, *known)
         if _in_columns(weight, how[0], how[1], how[3]):
             return _by_columns(seen, weight, bias)
         if _filtered(seen, weight, how):
@@ -118,11 +122,10 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, weight = ctx.saved_tensors
-        mean = scale = features
+        features, weight, *known = ctx.saved_tensors
         seen = features
         if ctx.before:  # cheaper to compute again than to keep
-            seen, mean, scale = ctx.before(features)
+            seen, _ = ctx.before(features, Statistics(*known))
         gradient = gradient.contiguous(memory_format=_layout(weight))
         wanted = list(ctx.needs_input_grad[:3])
         if _filtered(seen, weight, ctx.how):
@@ -131,7 +134,10 @@ class _Convolution(torch.autograd.Function):
             backward = _columns_backward if _in_columns(weight, ctx.how[0], ctx.how[1], ctx.how[3]) else _backward
             to_seen, to_weight, to_bias = backward(gradient, seen, weight, ctx.how, wanted)
         if ctx.before and to_seen is not None:
-            to_seen = ctx.before.backward(to_seen, seen, features, mean, scale)
+            to_seen = ctx.before.rectify_backward(to_seen, seen)
+            del seen
+            to_seen = ctx.before.pad_backward(to_seen, features)
+            to_seen = ctx.before.normalise_backward(to_seen, features, Statistics(*known))
         return to_seen, to_weight, to_bias, None, None
 
 
@@ -148,7 +154,7 @@ def _backward(
         return _torch_backward(gradient, features, weight, how, wanted)
     to_features = _torch_backward(gradient, features, weight, how, [wanted[0], False, False])[0]
     if transposed and gradient.dtype == torch.bfloat16:
-        to_bias = gradient.sum((0, 2, 3), dtype=torch.float32).to(gradient.dtype) if wanted[2] else None
+        to_bias = gradient.sum((0, 2, 3)) if wanted[2] else None
         return to_features, _transposed_weight_gradient(gradient, features, weight, how), to_bias
     contiguous = gradient.contiguous(), features.contiguous(), weight.contiguous()
     return to_features, *_torch_backward(*contiguous, how, [False, *wanted[1:]])[1:]

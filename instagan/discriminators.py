@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from instagan.blocks import patch_classifier, patch_features, patch_width
-from instagan.generators import sum_by_owner
 from instagan.instances import InstanceBatch
+from instagan.owners import sum_by_owner
 
 SET_CHUNK = 4
 """Masks per picture that are looked at at a time: memory does not grow with the set."""

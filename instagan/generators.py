@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from instagan.blocks import RESIDUAL_BLOCKS, InstanceDecoder, decoder, encoder
 from instagan.instances import OUTSIDE, InstanceBatch
+from instagan.owners import sum_by_owner
 
 
 class SetGenerator(nn.Module):
@@ -62,12 +63,3 @@ class ResnetGenerator(nn.Module):
         there = present.to(made.device, non_blocking=True)[:, :, None, None]
         masks = torch.where(there, made[:, 3:], OUTSIDE)  # (B, 1, H, W)
         return InstanceBatch(made[:, :3], masks, present, torch.zeros_like(masks[:, :, 0, 0], dtype=torch.long))
-
-
-def sum_by_owner(of_mask: Tensor, owner: Tensor, like: Tensor) -> Tensor:
-    """Sums the features (P, C, h, w) of each picture's instances: (B, C, h, w), 0 for a picture without any.
-
-    Sums in float32 at least, whatever the features' type.
-    """
-    zeros = torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))  # (B, C, h, w)
-    return zeros.index_add(0, owner, of_mask.to(zeros.dtype)).to(like.dtype)

@@ -47,31 +47,41 @@ def without_autocast(kind: str) -> AbstractContextManager[object]:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """Of every row and channel, (B, C) each, in float32 at least."""
+
+    mean: Tensor
+    scale: Tensor  # 1 / standard deviation
+
+
+@dataclass(frozen=True)
 class Activation:
-    """What precedes a convolution: instance norm, ReLU (leaky with a slope above 0), reflection padding."""
+    """What precedes a convolution: instance norm, ReLU (leaky with a slope above 0), reflection padding.
+
+    Its gradient is taken in three steps, so that nothing need be kept longer than it is needed.
+    """
 
     eps: float
     slope: float
     padding: tuple[int, int, int, int]
 
-    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, C, H, W) -> what the convolution sees; mean and scale (B, C) of the normalisation."""
+    def __call__(self, features: Tensor, known: Statistics | None = None) -> tuple[Tensor, Statistics]:
+        """(B, C, H, W) -> what the convolution sees; the statistics of the normalisation, if they are not known."""
         if features.dtype != torch.bfloat16 and _layout(features) is LAST:
-            return self._in_place(features)
-        normalised, mean, scale = _normalise(features, self.eps)
+            return self._in_place(features, known)
+        normalised, known = _normalise(features, self.eps, known)
         padded = functional.pad(normalised, self.padding, mode="reflect") if any(self.padding) else normalised
-        return functional.leaky_relu_(padded, self.slope), mean, scale
+        return functional.leaky_relu_(padded, self.slope), known
 
-    def _in_place(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _in_place(self, features: Tensor, known: Statistics | None) -> tuple[Tensor, Statistics]:
         """Written once, into the middle of where the padding is then mirrored."""
         left, right, top, bottom = self.padding
         rows, channels, height, width = features.shape
         size = rows, channels, height + top + bottom, width + left + right
         seen = torch.empty(size, dtype=features.dtype, memory_format=LAST)
         middle = seen[..., top : top + height, left : left + width]
-        mean, scale = _statistics(features, self.eps)
-        for row in range(rows):
-            _scale(features[row : row + 1], mean[row], scale[row], middle[row : row + 1])
+        known = _statistics(features, self.eps) if known is None else known
+        _scale(features, known, middle)
         functional.leaky_relu_(middle, self.slope)
         for side in range(left):
             seen[..., left - 1 - side] = seen[..., left + 1 + side]
@@ -81,51 +91,58 @@ class Activation:
             seen[..., top - 1 - side, :] = seen[..., top + 1 + side, :]
         for side in range(bottom):
             seen[..., top + height + side, :] = seen[..., top + height - 2 - side, :]
-        return seen, mean, scale
+        return seen, known
 
-    def backward(self, gradient: Tensor, result: Tensor, features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        gradient = torch.ops.aten.leaky_relu_backward(gradient, result, self.slope, True)
-        if any(self.padding):
-            gradient = _pad_backward(gradient, self.padding)
-        return _normalise_backward(gradient, features, mean, scale, self.eps)
+    def rectify_backward(self, gradient: Tensor, seen: Tensor) -> Tensor:
+        """Of what was seen to what was padded, in place."""
+        backward = torch.ops.aten.leaky_relu_backward.grad_input
+        return backward(gradient, seen, self.slope, True, grad_input=gradient)
+
+    def pad_backward(self, gradient: Tensor, features: Tensor) -> Tensor:
+        return _pad_backward(gradient, features, self.padding) if any(self.padding) else gradient
+
+    def normalise_backward(self, gradient: Tensor, features: Tensor, known: Statistics) -> Tensor:
+        return _normalise_backward(gradient, features, known, self.eps)
 
 
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, eps: float) -> Tensor:
         features = features.contiguous(memory_format=_layout(features))
-        normalised, mean, scale = _normalise(features, eps)
-        ctx.save_for_backward(features, mean, scale)
+        normalised, known = _normalise(features, eps)
+        ctx.save_for_backward(features, known.mean, known.scale)
         ctx.eps = eps
         return normalised
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         features, mean, scale = ctx.saved_tensors
-        return _normalise_backward(gradient, features, mean, scale, ctx.eps), None
+        return _normalise_backward(gradient, features, Statistics(mean, scale), ctx.eps), None
 
 
-def _normalise(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Instance norm of (B, C, H, W); mean and scale (B, C) in float32 at least."""
-    rows, channels, height, width = features.shape
+def _normalise(features: Tensor, eps: float, known: Statistics | None = None) -> tuple[Tensor, Statistics]:
+    """Instance norm of (B, C, H, W)."""
+    rows, channels = features.shape[:2]
     if _layout(features) is KEPT:
-        return torch.ops.aten.native_group_norm(features, _ones(features), None, *_groups(features), eps)
+        groups = _groups(features)
+        normalised, mean, scale = torch.ops.aten.native_group_norm(features, _ones(features), None, *groups, eps)
+        return normalised, known or Statistics(mean, scale)
     normalised = torch.empty_like(features)
-    if features.dtype == torch.bfloat16:  # whose own rounding is far coarser than what is said below of the kernel
+    if features.dtype != torch.bfloat16:
+        known = _statistics(features, eps) if known is None else known
+    elif known is None:  # whose own rounding is far coarser than what is said below of the kernel
         ones = _ones(features)
-        mean, scale = ones.new_empty((rows, channels)), ones.new_empty((rows, channels))
+        known = Statistics(ones.new_empty((rows, channels)), ones.new_empty((rows, channels)))
         for row in range(rows):
             arguments = features[row : row + 1], ones, None, None, None, True, 0.0, eps
-            torch.native_batch_norm(*arguments, out=(normalised[row : row + 1], mean[row], scale[row]))
-        return normalised, mean, scale
-    mean, scale = _statistics(features, eps)
-    for row in range(rows):
-        _scale(features[row : row + 1], mean[row], scale[row], normalised[row : row + 1])
-    return normalised, mean, scale
+            torch.native_batch_norm(*arguments, out=(normalised[row : row + 1], known.mean[row], known.scale[row]))
+        return normalised, known
+    _scale(features, known, normalised)
+    return normalised, known
 
 
-def _statistics(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Mean and 1 / standard deviation of every row and channel, channels-last: (B, C) each.
+def _statistics(features: Tensor, eps: float) -> Statistics:
+    """In channels-last.
 
     The kernels of batch and group norm add all pixels up one after the other here, which for the large even areas of
     masks is up to a hundred times less exact than torch's sum.
@@ -138,30 +155,42 @@ def _statistics(features: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         for some in features[row].split(lines, dim=1):
             squares[row] += some.square().sum((1, 2))
     variance = (squares / (height * width) - mean.square()).clamp(min=0)
-    return mean, (variance + eps).rsqrt()
+    return Statistics(mean, (variance + eps).rsqrt())
 
 
-def _scale(features: Tensor, mean: Tensor, scale: Tensor, out: Tensor) -> None:
-    """(features - mean) * scale of one row into ``out``."""
-    torch.addcmul((-mean * scale)[None, :, None, None], features, scale[None, :, None, None], out=out)
+def _scale(features: Tensor, known: Statistics, out: Tensor) -> None:
+    """(features - mean) * scale in channels-last into ``out``."""
+    shift = -known.mean * known.scale
+    if features.dtype != torch.bfloat16:
+        for row, (one, made) in enumerate(zip(features, out, strict=True)):
+            torch.addcmul(shift[row, :, None, None], one, known.scale[row, :, None, None], out=made)
+        return
+    zeros, ones, none = torch.zeros_like(shift[0]), torch.ones_like(shift[0]), shift.new_empty(0)
+    for row in range(len(features)):  # by batch norm with these statistics of 0 and 1, which computes in float32
+        arguments = features[row : row + 1], known.scale[row], shift[row], zeros, ones, False, 0.0, 0.0
+        torch.native_batch_norm(*arguments, out=(out[row : row + 1], none, none))
 
 
-def _normalise_backward(gradient: Tensor, features: Tensor, mean: Tensor, scale: Tensor, eps: float) -> Tensor:
+def _normalise_backward(gradient: Tensor, features: Tensor, known: Statistics, eps: float) -> Tensor:
     """In channels-last row by row with the kernel of batch norm: that of group norm takes ten times as long there."""
     layout, ones = _layout(features), _ones(features)
     gradient = gradient.contiguous(memory_format=layout)
     if layout is KEPT:
         backward = torch.ops.aten.native_group_norm_backward
-        return backward(gradient, features, mean, scale, ones, *_groups(features), [True, False, False])[0]
-    backward = torch.ops.aten.native_batch_norm_backward
-    rows = [
-        backward(
-            gradient[row : row + 1], features[row : row + 1], ones, None, None, mean[row], scale[row], True, eps,
-            [True, False, False],
-        )[0]
-        for row in range(len(features))
-    ]  # fmt: skip
-    return rows[0] if len(rows) == 1 else torch.cat(rows)
+        groups = _groups(features)
+        return backward(gradient, features, known.mean, known.scale, ones, *groups, [True, False, False])[0]
+
+    def of(row: int) -> Tensor:
+        saved = None, None, known.mean[row], known.scale[row], True, eps, [True, False, False]
+        one = slice(row, row + 1)
+        return torch.ops.aten.native_batch_norm_backward(gradient[one], features[one], ones, *saved)[0]
+
+    if len(features) == 1:
+        return of(0)
+    result = torch.empty_like(features)
+    for row in range(len(features)):
+        result[row : row + 1] = of(row)
+    return result
 
 
 def _groups(features: Tensor) -> tuple[int, int, int, int]:
@@ -183,13 +212,14 @@ class _ReflectionPad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _pad_backward(gradient, ctx.padding), None
+        left, right, top, bottom = ctx.padding
+        inner = gradient[..., top : gradient.shape[2] - bottom, left : gradient.shape[3] - right]
+        like = torch.empty_like(inner, memory_format=_layout(gradient))  # never touched
+        return _pad_backward(gradient, like, ctx.padding), None
 
 
-def _pad_backward(gradient: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-    left, right, top, bottom = padding
-    inner = gradient[..., top : gradient.shape[2] - bottom, left : gradient.shape[3] - right]
-    like = torch.empty_like(inner, memory_format=_layout(gradient))  # never touched: its shape is what is asked for
+def _pad_backward(gradient: Tensor, like: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
+    """like: anything of the shape and layout of what was padded, whose values do not matter."""
     return torch.ops.aten.reflection_pad2d_backward(gradient, like, padding)
 
 

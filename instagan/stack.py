@@ -17,6 +17,9 @@ from instagan.normalisation import Activation, InstanceNorm2d, ReflectionPad2d
 
 GRAPHS = 256
 """Most graphs that are compiled; beyond that, stacks run uncompiled."""
+PAIR = 2
+"""Rows that a CPU recomputes at a time where pictures are small: there two are faster than one and one (minimal
+filtering). At full size one row keeps all cores busy, and it is there that memory is highest."""
 
 
 @dataclass(frozen=True)
@@ -66,27 +69,28 @@ class Stack(nn.Sequential):
             if is_parametrized(layer, "weight")
         }
         recompute = self.execution.recompute
-        if recompute and features.device.type == "cpu":
-            chunk = 1  # one row keeps all cores busy
-        if chunk is None or len(features) <= chunk:
-            return self._lot(layers, weights, features, recompute)
-        return torch.cat([self._lot(layers, weights, lot, True) for lot in features.split(chunk)])
-
-    def _lot(
-        self, layers: list[nn.Module], weights: dict[nn.Module, Tensor], features: Tensor, recompute: bool
-    ) -> Tensor:
-        def through(features: Tensor, part: list[nn.Module]) -> Tensor:
-            with self._precision(features.device.type):
-                if not self.execution.compiled or weights:
-                    return run(part, features, weights)
-                torch._dynamo.maybe_mark_dynamic(features, 0)
-                return _compiled()(part, features)
-
-        if not (recompute and torch.is_grad_enabled()):
-            return through(features, layers)
+        if not recompute and (chunk is None or len(features) <= chunk):
+            return self._run(layers, weights, features)
         for part in _segments(layers):
-            features = checkpoint(through, features, part, use_reentrant=False)
+            rows = chunk or len(features)
+            if recompute and features.device.type == "cpu":
+                rows = min(rows, PAIR if isinstance(part[0], Block) else 1)
+            lots = [self._again(part, weights, lot) for lot in features.split(max(1, rows))]
+            features = lots[0] if len(lots) == 1 else torch.cat(lots)
         return features
+
+    def _again(self, layers: list[nn.Module], weights: dict[nn.Module, Tensor], features: Tensor) -> Tensor:
+        """Keeps only the features, and runs the layers again for the gradients."""
+        if not torch.is_grad_enabled():
+            return self._run(layers, weights, features)
+        return checkpoint(self._run, layers, weights, features, use_reentrant=False)
+
+    def _run(self, layers: list[nn.Module], weights: dict[nn.Module, Tensor], features: Tensor) -> Tensor:
+        with self._precision(features.device.type):
+            if not self.execution.compiled or weights:
+                return run(layers, features, weights)
+            torch._dynamo.maybe_mark_dynamic(features, 0)
+            return _compiled()(layers, features)
 
     def _precision(self, device: str) -> AbstractContextManager[object]:
         if self.execution.precision is None:

@@ -11,7 +11,13 @@ from instagan.instances import InstanceBatch, UnpairedBatch
 SIDE = 32
 
 
-def random_batch(counts: Sequence[int], slots: int | None = None, seed: int = 0, side: int = SIDE) -> InstanceBatch:
+def random_batch(
+    counts: Sequence[int],
+    slots: int | None = None,
+    seed: int = 0,
+    side: int = SIDE,
+    dtype: torch.dtype = torch.float32,
+) -> InstanceBatch:
     """One row per count, with as many instances of different sizes at random places and slots."""
     random = torch.Generator().manual_seed(seed)
     slots = max(counts) if slots is None else slots
@@ -22,7 +28,7 @@ def random_batch(counts: Sequence[int], slots: int | None = None, seed: int = 0,
             top, left = torch.randint(0, side // 2, (2,), generator=random).tolist()
             height, width = torch.randint(3, side // 2, (2,), generator=random).tolist()
             masks[row, slot, top : top + height, left : left + width] = 1.0
-    return InstanceBatch.from_masks(image, masks)
+    return InstanceBatch.from_masks(image.to(dtype), masks.to(dtype))
 
 
 def random_pair(a: Sequence[int], b: Sequence[int], seed: int = 0, side: int = SIDE) -> UnpairedBatch:
