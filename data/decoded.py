@@ -17,6 +17,7 @@ from data.entries import Entry
 from data.placement import Framing, Size, resize_inside, resize_pixels
 from data.preparing.parallel import cores
 from instagan.errors import InputError
+from instagan.threads import pool_beside
 
 HEADER = struct.Struct("<5I")
 """Size of the files, size of the arrays, number of masks."""
@@ -109,7 +110,7 @@ def naming(entry: Entry) -> Iterator[None]:
 @lru_cache(maxsize=1)
 def _second_thread(process: int) -> ThreadPoolExecutor:
     """One for each process: threads do not survive a fork."""
-    return ThreadPoolExecutor(1, thread_name_prefix="decode")
+    return pool_beside(1, "decode")
 
 
 def _bits(masks: np.ndarray, height: int, width: int) -> Iterator[np.ndarray]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 from collections.abc import Callable
 
+from instagan.threads import beside
 from models.schedule import Progress
 from trackers import Losses, Paths, Pictures, Tracker
 
@@ -26,7 +26,7 @@ class Background:
         self._mistake: list[BaseException] = []
         self._work: queue.Queue[Callable[[], None] | None] = queue.Queue(PENDING)
         self._name = type(tracker).__name__
-        self._thread = threading.Thread(target=self._do_all, name=self._name, daemon=True)
+        self._thread = beside(self._do_all, self._name)
         self._thread.start()
 
     def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from data.pictures import enlarged, overlay, to_picture
 from instagan.instances import InstanceBatch
+from instagan.threads import beside
 from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
 from trackers.history import LossHistory, Point, thinned
@@ -69,7 +70,7 @@ class VisdomWindow:
         self._work: queue.Queue[Callable[[Any], None] | None] = queue.Queue(PENDING)
         self._failed = threading.Event()
         self._dropped = threading.Event()
-        self._thread = threading.Thread(target=self._send_all, name="visdom", daemon=True)
+        self._thread = beside(self._send_all, "visdom")
         self._thread.start()
 
     def losses(self, progress: Progress, losses: Losses, facts: Losses) -> None:
