@@ -130,7 +130,7 @@ def _normalise(features: Tensor, eps: float, known: Statistics | None = None) ->
     normalised = torch.empty_like(features)
     if features.dtype != torch.bfloat16:
         known = _statistics(features, eps) if known is None else known
-    elif known is None:  # whose own rounding is far coarser than what is said below of the kernel
+    elif known is None:  # the rounding of bfloat16 is far coarser than what is said below of the kernel
         ones = _ones(features)
         known = Statistics(ones.new_empty((rows, channels)), ones.new_empty((rows, channels)))
         for row in range(rows):

@@ -12,9 +12,9 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 OWNER = torch.tensor([2, 0, 2, 2])  # picture 1 has no instance
 
 
-def drawn(rows: int, layout: torch.memory_format, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def drawn(rows: int, layout: torch.memory_format) -> torch.Tensor:
     torch.manual_seed(rows)
-    return torch.randn(rows, 6, 4, 5).to(dtype).contiguous(memory_format=layout).requires_grad_()
+    return torch.randn(rows, 6, 4, 5).contiguous(memory_format=layout).requires_grad_()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
