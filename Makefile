@@ -43,10 +43,10 @@ test: $(DEV)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
 
 reliability: $(DEV)
-	OMP_NUM_THREADS=1 $(PY) scripts/reliability.py $(RELIABILITY_FLAGS)
+	OMP_NUM_THREADS=1 $(PY) tests/soak/reliability.py $(RELIABILITY_FLAGS)
 
 fuzz: $(DEV)
-	$(PY) scripts/fuzz.py --seed $$(date +%s) $(FUZZ_FLAGS)
+	$(PY) tests/soak/fuzz.py --seed $$(date +%s) $(FUZZ_FLAGS)
 
 lint: $(DEV)
 	$(PY) -m ruff check .

@@ -25,7 +25,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["instagan*"]),
-    package_data={"instagan.command.web": ["*.html", "*.css", "*.js"]},
+    package_data={"instagan.cli.web": ["*.html", "*.css", "*.js"]},
     python_requires=">=3.10",
     install_requires=["torch>=2.6", "numpy>=1.24", "pillow>=9.4"],
     extras_require={

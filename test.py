@@ -11,12 +11,12 @@ from data.coco_results import CocoResults
 from data.loading import testing_loader
 from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
+from engine.device import choose_device, prepare, wait_for, workers
+from engine.execution import build_model
+from engine.run_folder import RunFolder, restore_networks
 from instagan.errors import InputError, one_line
 from options.build import checkpoint_tag, domains_of, framing
-from options.device import choose_device, prepare, wait_for, workers
-from options.execution import build_model
 from options.parse import Resolved, parse_testing
-from options.run_folder import RunFolder, restore_networks
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
 
 

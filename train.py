@@ -8,16 +8,16 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from engine.endings import ENDINGS, ending
+from engine.finite import NotFiniteError
+from engine.launch import by_torchrun, joined
+from engine.ready_run import ReadyRun, make_ready
+from engine.recovery import finite_check
+from engine.saving import Saver
+from engine.schedule import set_learning_rates
+from engine.stop_request import StopRequest
 from instagan.errors import InputError
-from models.finite import NotFiniteError
-from models.schedule import set_learning_rates
 from options.build import learning_rates
-from options.endings import ENDINGS, ending
-from options.launch import by_torchrun, joined
-from options.ready_run import ReadyRun, make_ready
-from options.recovery import finite_check
-from options.saving import Saver
-from options.stop_request import StopRequest
 from trackers.watch import Watch
 
 

@@ -17,7 +17,7 @@ from data.preparing.coco import CocoPart, plan_coco
 from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.tasks import Plan, Task
 from instagan.errors import InputError
-from instagan.pictures.optional import need
+from instagan.io.optional import need
 
 NAMED = 5
 """Absent pictures and bad annotations that are named."""

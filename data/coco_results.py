@@ -22,7 +22,7 @@ from data.entries import Entry, Mask
 from data.preparing.tasks import Category
 from data.results import file_name
 from instagan.errors import InputError
-from instagan.pictures.optional import need
+from instagan.io.optional import need
 
 FILE_NAME = "annotations.json"
 

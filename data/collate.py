@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from data.unaligned_instance_dataset import Sample
-from instagan.instances import OUTSIDE, InstanceBatch, UnpairedBatch
+from instagan.structures.instances import OUTSIDE, InstanceBatch, UnpairedBatch
 
 
 def collate_domain(samples: Sequence[Sample]) -> tuple[InstanceBatch, tuple[str, ...]]:

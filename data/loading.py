@@ -16,7 +16,7 @@ from data.collate import collate_domain, collate_pairs
 from data.transport import collate_parcel
 from data.unaligned_instance_dataset import DomainDataset, EpochSampler, UnalignedInstanceDataset
 from instagan.errors import InputError
-from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 
 class TrainingLoader:

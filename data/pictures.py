@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from instagan.pictures.overlay import colour, overlay
-from instagan.pictures.pixels import (
+from instagan.io.overlay import colour, overlay
+from instagan.io.pixels import (
     from_levels,
     mask_to_tensor,
     pixels_to_tensor,

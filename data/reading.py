@@ -8,7 +8,7 @@ from PIL import Image
 
 from data.placement import Size
 from instagan.errors import InputError
-from instagan.pictures.reading import read_inside, read_mask, read_picture
+from instagan.io.reading import read_inside, read_mask, read_picture
 
 __all__ = ["read_annotated", "read_inside", "read_mask", "read_picture"]
 

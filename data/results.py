@@ -14,7 +14,7 @@ from data.entries import Entry
 from data.pictures import contact_sheet, overlay, to_mask_picture, to_picture
 from data.placement import Size
 from instagan.errors import InputError
-from instagan.instances import InstanceBatch
+from instagan.structures.instances import InstanceBatch
 
 SHEET_ROWS = 8
 """Pictures on a contact sheet."""

@@ -16,7 +16,7 @@ import torch
 from data.collate import collate_pairs
 from data.pictures import from_levels, mask_to_tensor, to_levels
 from data.unaligned_instance_dataset import Sample
-from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 Sent = tuple[np.ndarray, np.ndarray, tuple[int, ...], np.ndarray, np.ndarray]
 """Image in 8 bits, masks in 1 bit and their shape, present, labels."""

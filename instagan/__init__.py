@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from instagan.discriminators import PatchDiscriminator, SetDiscriminator
 from instagan.errors import InputError
-from instagan.generators import ResnetGenerator, SetGenerator
-from instagan.image_pool import ImagePool
-from instagan.instances import InstanceBatch, UnpairedBatch
-from instagan.sequential import MiniBatch, sequential_mini_batches
+from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
+from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.sequential import MiniBatch, sequential_mini_batches
 
 if TYPE_CHECKING:
-    from instagan.translation.translator import Translator
+    from instagan.inference.translator import Translator
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """``Translator`` on first use: it brings numpy and PIL along, which the networks do without."""
     if name == "Translator":
-        from instagan.translation.translator import Translator
+        from instagan.inference.translator import Translator
 
         return Translator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

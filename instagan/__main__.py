@@ -2,7 +2,7 @@
 
 import sys
 
-from instagan.command.main import main
+from instagan.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

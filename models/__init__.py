@@ -1,9 +1,9 @@
 """The methods, one file each. Adding one is a new file and a line here."""
 
-from models.base_model import TranslationModel
 from models.cycle_gan_model import CycleGanModel
 from models.cycle_gan_seg_model import CycleGanSegModel
 from models.insta_gan_model import InstaGanModel
+from models.translation_model import TranslationModel
 
 MODELS: dict[str, type[TranslationModel]] = {
     "insta_gan": InstaGanModel,

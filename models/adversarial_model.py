@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instagan.blocks import initialise
+from engine.optimizer import GuardedAdam
 from instagan.flag_types import finite
-from instagan.image_pool import ImagePool
-from instagan.instances import InstanceBatch
 from instagan.losses import lsgan, vanilla
-from models.base_model import TranslationModel
-from models.optimizer import GuardedAdam
+from instagan.networks.blocks import initialise
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import InstanceBatch
+from models.translation_model import TranslationModel
 
 FEW_PIXELS = 2**15
 """Pixels of two batches up to which one call of a network on both is faster than two, whatever the network's width.

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instagan.discriminators import PatchDiscriminator
-from instagan.generators import ResnetGenerator
-from instagan.image_pool import ImagePool
-from instagan.instances import InstanceBatch, UnpairedBatch
+from engine.global_batch import GlobalBatch
 from instagan.losses import set_l1
+from instagan.networks.discriminators import PatchDiscriminator
+from instagan.networks.generators import ResnetGenerator
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.adversarial_model import AdversarialModel, add_weights, arguments, initialise_all
-from models.base_model import (
+from models.translation_model import (
     Losses,
     Pictures,
     backpropagate,
@@ -29,7 +30,6 @@ from models.base_model import (
     mean_losses,
     weighted,
 )
-from models.global_batch import GlobalBatch
 
 BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
 

@@ -16,16 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import cached
 
-from instagan.discriminators import SetDiscriminator
+from engine.global_batch import GlobalBatch
 from instagan.flag_types import finite, whole
-from instagan.generators import SetGenerator
-from instagan.image_pool import ImagePool
-from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.kernels.allocator import return_free_pages
 from instagan.losses import context_l1, set_l1
-from instagan.sequential import MiniBatch, sequential_mini_batches, translate_in_order
+from instagan.networks.discriminators import SetDiscriminator
+from instagan.networks.generators import SetGenerator
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.sequential import MiniBatch, sequential_mini_batches, translate_in_order
 from models.adversarial_model import AdversarialModel, add_weights, arguments, initialise_all
-from models.allocator import return_free_pages
-from models.base_model import (
+from models.translation_model import (
     Losses,
     Pictures,
     backpropagate,
@@ -36,7 +37,6 @@ from models.base_model import (
     step_state,
     weighted,
 )
-from models.global_batch import GlobalBatch
 
 SET_ORDERS = ("decreasing", "random")
 

@@ -10,11 +10,11 @@ from data.cache import reader
 from data.entries import Domain
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
-from instagan.blocks import SIZE_MULTIPLE
-from instagan.discriminators import smallest_side
+from engine.schedule import learning_rate_factor
 from instagan.errors import InputError
+from instagan.networks.blocks import SIZE_MULTIPLE
+from instagan.networks.discriminators import smallest_side
 from models import MODELS
-from models.schedule import learning_rate_factor
 
 
 def framing(options: Namespace, training: bool) -> Framing:

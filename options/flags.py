@@ -10,13 +10,13 @@ from argparse import ArgumentParser, _ArgumentGroup
 from data import DATASETS
 from data.cache import KINDS
 from data.placement import MODES
-from instagan.blocks import INITIALISERS, NORMS
+from engine.finite import ON_NAN
+from engine.schedule import POLICIES
 from instagan.flag_types import finite, real, whole
 from instagan.metrics.figures import METRICS
 from instagan.metrics.measuring import MEASURED
+from instagan.networks.blocks import INITIALISERS, NORMS
 from models import MODELS
-from models.finite import ON_NAN
-from models.schedule import POLICIES
 
 EVALUATED = tuple(name for name in MEASURED if name != "background_lpips")
 """Figures that need no weights of other programs."""

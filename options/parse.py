@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 import configargparse
 
 from data import DATASETS
-from instagan.blocks import SIZE_MULTIPLE
-from instagan.discriminators import smallest_side
+from engine.run_folder import BEST, LATEST, RunFolder
+from engine.starts import OF_ONE_START
 from instagan.errors import InputError, one_line
+from instagan.networks.blocks import SIZE_MULTIPLE
+from instagan.networks.discriminators import smallest_side
 from models import MODELS
 from options import flags
-from options.run_folder import BEST, LATEST, RunFolder
 from options.saved_options import FlatYaml, check_saved
-from options.starts import OF_ONE_START
 
 REFUSED = {
     ("norm", "batch"): "rows of a batch, and instances of a picture, would depend on each other",

@@ -21,21 +21,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from engine.run_folder import LATEST, RunFolder, restore_networks  # noqa: E402
+from engine.schedule import Progress  # noqa: E402
 from instagan.errors import InputError, one_line  # noqa: E402
-from instagan.pictures.writing import write_together  # noqa: E402
-from instagan.translation.published import to_published  # noqa: E402
-from instagan.translation.tensor_files import read_tensors, state_dict  # noqa: E402
-from instagan.translation.trained import (  # noqa: E402
+from instagan.inference.published import to_published  # noqa: E402
+from instagan.inference.trained import (  # noqa: E402
     OPTIONS,
     PUBLISHED_OPTIONS,
     published_networks,
     published_options,
     read_options,
 )
+from instagan.io.tensor_files import read_tensors, state_dict  # noqa: E402
+from instagan.io.writing import write_together  # noqa: E402
 from models import MODELS  # noqa: E402
-from models.schedule import Progress  # noqa: E402
 from options.parse import parse_training  # noqa: E402
-from options.run_folder import LATEST, RunFolder, restore_networks  # noqa: E402
 
 
 def to_run(options: argparse.Namespace, flags: list[str]) -> str:

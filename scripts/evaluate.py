@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from engine.endings import ENDINGS, ending  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.pictures.writing import write_together  # noqa: E402
-from options.endings import ENDINGS, ending  # noqa: E402
+from instagan.io.writing import write_together  # noqa: E402
 from scripts.evaluating.asking import judges_of  # noqa: E402
 from scripts.evaluating.findings import Report  # noqa: E402
 from scripts.evaluating.flags import parse  # noqa: E402

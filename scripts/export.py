@@ -20,10 +20,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from instagan.errors import InputError  # noqa: E402
-from instagan.pictures.writing import make_folder, write_whole  # noqa: E402
-from instagan.translation.trained import read_trained  # noqa: E402
-from scripts.exporting import onnx_format, safetensors_format, torch_export_format  # noqa: E402
-from scripts.exporting.card import model_card  # noqa: E402
+from instagan.inference.exporting import onnx_format, safetensors_format, torch_export_format  # noqa: E402
+from instagan.inference.exporting.card import model_card  # noqa: E402
+from instagan.inference.trained import read_trained  # noqa: E402
+from instagan.io.writing import make_folder, write_whole  # noqa: E402
 
 FORMATS = {"safetensors": safetensors_format, "onnx": onnx_format, "torch_export": torch_export_format}
 """--format -> a module with ``ENDING``, and ``export(directions, card, output, options)`` -> the files, and a few words

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data.preparing.coco import CocoPart, official_parts, plan_coco  # noqa: E402
 from data.preparing.tasks import Plan  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.pictures.optional import need  # noqa: E402
+from instagan.io.optional import need  # noqa: E402
 from scripts.preparation import add_split, category_names, parser_for, run  # noqa: E402
 
 

@@ -52,7 +52,7 @@ def plan_detection(args: argparse.Namespace) -> tuple[Plan, Callable[[Iterable[T
     import torch
 
     from data.preparing.detector import detected, plan_detector
-    from instagan.pictures.detector import detector_classes, load_detector
+    from instagan.io.detector import detector_classes, load_detector
 
     if args.cat1 is None:
         raise InputError("--detector needs --cat1 and --cat2, what to look for in the pictures")

@@ -25,21 +25,21 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from engine import step_dump  # noqa: E402
+from engine.endings import ENDINGS, ending  # noqa: E402
+from engine.finite import Finding, FiniteCheck  # noqa: E402
+from engine.global_batch import rounds  # noqa: E402
+from engine.launch import joined  # noqa: E402
+from engine.opening import Opened  # noqa: E402
+from engine.parallel import World  # noqa: E402
+from engine.ready_run import ReadyRun, ready  # noqa: E402
+from engine.run_folder import RunFolder  # noqa: E402
+from engine.schedule import set_learning_rates  # noqa: E402
+from engine.step_dump import CHECKPOINT, OPTIONS, StepDump  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.instances import InstanceBatch, UnpairedBatch  # noqa: E402
-from models.finite import Finding, FiniteCheck  # noqa: E402
-from models.global_batch import rounds  # noqa: E402
-from models.parallel import World  # noqa: E402
-from models.schedule import set_learning_rates  # noqa: E402
-from options import step_dump  # noqa: E402
+from instagan.structures.instances import InstanceBatch, UnpairedBatch  # noqa: E402
 from options.build import learning_rates  # noqa: E402
-from options.endings import ENDINGS, ending  # noqa: E402
-from options.launch import joined  # noqa: E402
-from options.opening import Opened  # noqa: E402
 from options.parse import Resolved, parse_training  # noqa: E402
-from options.ready_run import ReadyRun, ready  # noqa: E402
-from options.run_folder import RunFolder  # noqa: E402
-from options.step_dump import CHECKPOINT, OPTIONS, StepDump  # noqa: E402
 
 
 @dataclass(frozen=True)

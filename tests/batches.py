@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 SIDE = 32
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from instagan.pictures.reading import read_inside
+from instagan.io.reading import read_inside
 from scripts import evaluate, make_shapes
 from scripts.shapes import drawing
 

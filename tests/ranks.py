@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from models.parallel import World
+from engine.parallel import World
 
 PATIENCE = 120
 """Seconds for ranks to end; they take one or two."""

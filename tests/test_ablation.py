@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts import ablation
-from scripts.ablations import report, study, tables
-from scripts.ablations.methods import METHODS, ONE_STEP, SEQUENTIAL, inferring
-from scripts.ablations.references import NOTHING, PAINT, PERFECT, look_at_references
-from scripts.ablations.study import STEPS, TIME, Study, cells, counts_of, read_references, read_run
-from scripts.ablations.tables import FIGURES
-from scripts.ablations.validation import NOBODY, Validation, shares, taken_last, territories
+from benchmarks import ablation
+from benchmarks.ablations import report, study, tables
+from benchmarks.ablations.methods import METHODS, ONE_STEP, SEQUENTIAL, inferring
+from benchmarks.ablations.references import NOTHING, PAINT, PERFECT, look_at_references
+from benchmarks.ablations.study import STEPS, TIME, Study, cells, counts_of, read_references, read_run
+from benchmarks.ablations.tables import FIGURES
+from benchmarks.ablations.validation import NOBODY, Validation, shares, taken_last, territories
 from tests.programs import ROOT, sentence
 
 TINY = Study("hard", size=48, ngf=4, train=4, val=6, steps=2, seconds=0.001, lr=5e-4)
@@ -82,7 +82,7 @@ def test_half_of_the_instances_translated_is_half(validation):
 
     class Half:
         def translate(self, source, to):
-            from scripts.ablations.references import DOMAINS, draw_translations
+            from benchmarks.ablations.references import DOMAINS, draw_translations
 
             start = "valA/" if to == "b" else "valB/"
             told = [picture for key, picture in sorted(truth.items()) if key.startswith(start)]

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from instagan import InputError, Translator
-from instagan.command.main import main
-from instagan.command.web.drawing import canvas_picture, filled, painted
-from instagan.command.web.handling import DRAWN, FOUND, KEPT_SECONDS, UPLOADED, Desk, Order
-from instagan.command.web.serving import prepared
+from instagan.cli.main import main
+from instagan.cli.web.drawing import canvas_picture, filled, painted
+from instagan.cli.web.handling import DRAWN, FOUND, KEPT_SECONDS, UPLOADED, Desk, Order
+from instagan.cli.web.serving import prepared
 from tests.programs import sentence
 from tests.using import tiny_run
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instagan.pictures.torchvision_import import import_torchvision
-from scripts import benchmark
-from scripts.benchmarks.loader import OURS
-from scripts.benchmarks.measuring import Spread, clocked, interleave, ratio, table
-from scripts.benchmarks.published_loader import PublishedPairs, published_transform
+from benchmarks import benchmark
+from benchmarks.speed.loader import OURS
+from benchmarks.speed.measuring import Spread, clocked, interleave, ratio, table
+from benchmarks.speed.published_loader import PublishedPairs, published_transform
+from instagan.io.torchvision_import import import_torchvision
 from tests.programs import draw_set
 
 VARIANTS = {"plain", "decode", *OURS}

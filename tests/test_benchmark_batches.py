@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts import benchmark, measure_shapes
-from scripts.benchmarks import demo_figures
-from scripts.benchmarks.batch_runs import Cell, Study
-from scripts.benchmarks.demo_figures import Validation
+from benchmarks import benchmark
+from benchmarks.speed import demo_figures
+from benchmarks.speed.batch_runs import Cell, Study
+from benchmarks.speed.demo_figures import Validation
+from scripts import measure_shapes
 from scripts.measure_shapes import Figures
 from tests.programs import sentence
 

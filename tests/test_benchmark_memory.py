@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from scripts import benchmark
-from scripts.benchmarks import memory, peak
-from scripts.benchmarks.peak import Peak, peak_of
-from scripts.benchmarks.variants import Variant, Workload
+from benchmarks import benchmark
+from benchmarks.speed import memory, peak
+from benchmarks.speed.peak import Peak, peak_of
+from benchmarks.speed.variants import Variant, Workload
 from tests.programs import sentence
 
 WORKLOAD = Workload(64, 4, 4, (2, 2), ins_max=2, ins_per=2, batch_size=1, device="cpu", others=memory.NO_POOL)

@@ -6,12 +6,12 @@ from argparse import Namespace
 import pytest
 import torch
 
-from instagan.discriminators import SetDiscriminator
-from instagan.generators import SetGenerator
-from instagan.instances import InstanceBatch, UnpairedBatch
+from benchmarks.speed.published import Pool, PublishedSystem
+from benchmarks.speed.published_networks import PublishedDiscriminator, PublishedGenerator, present
+from instagan.networks.discriminators import SetDiscriminator
+from instagan.networks.generators import SetGenerator
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.insta_gan_model import InstaGanModel
-from scripts.benchmarks.published import Pool, PublishedSystem
-from scripts.benchmarks.published_networks import PublishedDiscriminator, PublishedGenerator, present
 from tests.batches import random_batch, random_pair
 
 OPTIONS = Namespace(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import benchmark
+from benchmarks.speed import gpu_table, scaling
 from instagan.errors import InputError
-from scripts import benchmark
-from scripts.benchmarks import gpu_table, scaling
 from tests.programs import ROOT, sentence
 
 TINY = ("--size", "32", "--ngf", "4", "--ndf", "4", "--device", "cpu", "--repeats", "1", "--steps", "2")

@@ -8,13 +8,13 @@ from multiprocessing import Pipe, active_children
 import pytest
 import torch
 
-from instagan import convolution
+from benchmarks import benchmark
+from benchmarks.speed import ceiling
+from benchmarks.speed import runs as runs_module
+from benchmarks.speed.runs import first_runs
+from benchmarks.speed.variants import PUBLISHED, Variant, Workload, add_variants, build, variants_of
 from instagan.errors import InputError
-from scripts import benchmark
-from scripts.benchmarks import ceiling
-from scripts.benchmarks import runs as runs_module
-from scripts.benchmarks.runs import first_runs
-from scripts.benchmarks.variants import PUBLISHED, Variant, Workload, add_variants, build, variants_of
+from instagan.kernels import convolution
 from tests.programs import sentence
 
 TINY = ("--size", "32", "--ngf", "4", "--ndf", "4", "--device", "cpu", "--repeats", "2", "--warm_ups", "0")

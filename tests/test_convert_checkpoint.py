@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from engine.run_folder import RunFolder
 from instagan import Translator
-from instagan.translation.tensor_files import read_tensors
-from options.run_folder import RunFolder
+from instagan.io.tensor_files import read_tensors
 from scripts.convert_checkpoint import main
 from tests.batches import random_batch
 from tests.programs import draw_set, sentence, train, train_program, translate

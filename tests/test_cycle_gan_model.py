@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from instagan.blocks import initialise
-from instagan.discriminators import PatchDiscriminator
-from instagan.generators import ResnetGenerator
+from instagan.networks.blocks import initialise
+from instagan.networks.discriminators import PatchDiscriminator
+from instagan.networks.generators import ResnetGenerator
 from models import MODELS
 from models.cycle_gan_model import CycleGanModel
 from options.parse import parse_training

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.opening import open_run
+from engine.run_folder import RunFolder, restore
+from engine.schedule import Progress
 from instagan.errors import InputError
-from instagan.translation.sealed import save_sealed
+from instagan.io.sealed import save_sealed
 from models import MODELS
-from models.schedule import Progress
-from options.opening import open_run
 from options.parse import parse_training
-from options.run_folder import RunFolder, restore
 from tests.programs import TINY, draw_set, train
 
 
@@ -218,7 +218,7 @@ def test_a_damaged_latest_never_takes_the_place_of_a_whole_one(run, model, monke
             raise OSError("the end")
         replace(scratch, path)
 
-    monkeypatch.setattr("options.durable.os.replace", cut_off)
+    monkeypatch.setattr("engine.durable.os.replace", cut_off)
     with pytest.raises(InputError):
         run.save(["latest"], model, Progress(1, 0, 11, 11))
     monkeypatch.undo()

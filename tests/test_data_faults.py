@@ -15,7 +15,7 @@ from torch.utils.data import get_worker_info
 
 from data.cache import KINDS
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
-from options.run_folder import RunFolder
+from engine.run_folder import RunFolder
 from tests.programs import TINY, draw_set, train, train_program
 from tests.ranks import fork
 from tests.test_resume import assert_equal

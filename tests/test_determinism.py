@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from options.run_folder import RunFolder
-from scripts.reliability_checks.golden import FILE, METHODS, TOLERANCES, difference, kind, losses
+from engine.run_folder import RunFolder
 from tests.programs import ROOT, TINY, draw_set
+from tests.soak.reliability_checks.golden import FILE, METHODS, TOLERANCES, difference, kind, losses
 from tests.test_resume import assert_equal
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from options.run_folder import RunFolder
+from engine.run_folder import RunFolder
 from tests.programs import ROOT, TINY, draw_set, sentence, test_program, train, train_program
 
 PATIENCE = 60
@@ -105,7 +105,7 @@ def test_a_full_disk_names_the_checkpoint(tmp_path, monkeypatch, capsys):
     def full(state, path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("options.run_folder.torch.save", full)
+    monkeypatch.setattr("engine.run_folder.torch.save", full)
     capsys.readouterr()
     assert train(root, tmp_path, *FLAGS, "--max_steps", "1") == 2
     assert "latest.pth cannot be written (No space left on device)" in capsys.readouterr().err.splitlines()[-1]

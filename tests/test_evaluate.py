@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from instagan.io.reading import read_inside
 from instagan.metrics import PROTOCOL, classifier
 from instagan.metrics.shapes import Truth
-from instagan.pictures.reading import read_inside
 from scripts import evaluate, measure_shapes
 from scripts.evaluating.instances import read_outcome
 from scripts.evaluating.layout import OURS, Files

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from instagan.blocks import InstanceDecoder, decoder
-from instagan.convolution import Conv2d, ConvTranspose2d
-from instagan.discriminators import SET_CHUNK, SetDiscriminator
+from engine.execution import build_model
 from instagan.errors import InputError
-from instagan.generators import SetGenerator
-from instagan.normalisation import Activation, InstanceNorm2d, ReflectionPad2d
-from instagan.stack import Chain, Execution, execute
-from options.execution import build_model
+from instagan.kernels.convolution import Conv2d, ConvTranspose2d
+from instagan.kernels.normalisation import Activation, InstanceNorm2d, ReflectionPad2d
+from instagan.kernels.stack import Chain, Execution, execute
+from instagan.networks.blocks import InstanceDecoder, decoder
+from instagan.networks.discriminators import SET_CHUNK, SetDiscriminator
+from instagan.networks.generators import SetGenerator
 from options.parse import parse_training
 from tests.batches import random_batch, random_pair
 
@@ -252,7 +252,7 @@ def test_moments_follow_the_layout_of_their_weights():
 
 ALLOCATING = """
 import resource, torch
-from models.allocator import keep_memory
+from instagan.kernels.allocator import keep_memory
 kept = keep_memory(little={little})
 for _ in range(12):
     blocks = [torch.ones({count}) for _ in range(5)]
@@ -277,7 +277,7 @@ def test_freed_memory_is_kept_unless_the_user_configures_malloc(settings, little
 
 RETURNING = """
 import re, torch
-from models.allocator import keep_memory, return_free_pages
+from instagan.kernels.allocator import keep_memory, return_free_pages
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 def returned(blocks, freed):

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("safetensors")
 
 from instagan import InputError, Translator
-from instagan.translation.tensor_files import read_card
+from instagan.io.tensor_files import read_card
 from scripts.export import main
 from tests.batches import random_batch
 from tests.programs import draw_set, sentence, train

@@ -14,12 +14,12 @@ pytest.importorskip("onnxruntime")
 import onnxruntime
 
 from instagan import InputError, Translator
-from instagan.blocks import initialise
-from instagan.generators import ResnetGenerator, SetGenerator
+from instagan.inference.exporting import checking, onnx_format
+from instagan.inference.exporting.checking import random_inputs
+from instagan.inference.exporting.mini_batch import all_present, mini_batch_of
+from instagan.networks.blocks import initialise
+from instagan.networks.generators import ResnetGenerator, SetGenerator
 from scripts.export import main
-from scripts.exporting import checking, onnx_format
-from scripts.exporting.checking import random_inputs
-from scripts.exporting.mini_batch import all_present, mini_batch_of
 from tests.programs import sentence
 from tests.test_floors import ROOT
 

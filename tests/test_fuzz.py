@@ -12,10 +12,10 @@ import pytest
 from hypothesis import strategies as st
 
 from instagan.errors import InputError
-from scripts.fuzzing.judging import BrokenLawError, judge
-from scripts.fuzzing.running import fuzz
-from scripts.fuzzing.session import Plan, run_all
-from scripts.fuzzing.target import Target, file_target
+from tests.soak.fuzzing.judging import BrokenLawError, judge
+from tests.soak.fuzzing.running import fuzz
+from tests.soak.fuzzing.session import Plan, run_all
+from tests.soak.fuzzing.target import Target, file_target
 from tests.test_floors import ROOT
 
 CASES = 10_000
@@ -23,7 +23,7 @@ CASES = 10_000
 
 def test_ten_thousand_cases_break_no_law(tmp_path):
     """In a process of its own: what a case is depends on what was imported, and a crash must not end the tests."""
-    command = [sys.executable, "scripts/fuzz.py", "--cases", str(CASES), "--keep", str(tmp_path / "finds")]
+    command = [sys.executable, "tests/soak/fuzz.py", "--cases", str(CASES), "--keep", str(tmp_path / "finds")]
     told = tmp_path / "told.json"
     done = subprocess.run([*command, "--json", str(told)], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -93,7 +93,7 @@ def test_the_law_notices_what_does_not_end(tmp_path, monkeypatch):
         while True:
             path = path.parent / path.name
 
-    monkeypatch.setattr("scripts.fuzzing.judging.SECONDS", 0.2)
+    monkeypatch.setattr("tests.soak.fuzzing.judging.SECONDS", 0.2)
     with pytest.raises(BrokenLawError, match="did not end"):
         judge(reader(endless), b"x", tmp_path)
 

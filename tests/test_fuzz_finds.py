@@ -16,17 +16,17 @@ from data.prepared import Prepared
 from data.preparing.ccp import label_names
 from data.preparing.coco import CocoPart, plan_coco
 from data.preparing.shape_files import read_labelme, read_via
+from engine.schedule import Progress
 from instagan.errors import LONGEST, InputError
-from instagan.pictures.coco import read_annotated
-from instagan.pictures.label_maps import instances_of
-from instagan.pictures.segmentations import decode
-from instagan.translation.architecture import Architecture
-from instagan.translation.tensor_files import read_tensors, state_dict
-from instagan.translation.trained import read_options, read_trained
-from models.schedule import Progress
+from instagan.inference.architecture import Architecture
+from instagan.inference.trained import read_options, read_trained
+from instagan.io.coco import read_annotated
+from instagan.io.label_maps import instances_of
+from instagan.io.segmentations import decode
+from instagan.io.tensor_files import read_tensors, state_dict
 from options.parse import parse_testing, parse_training
-from scripts.fuzzing.annotation_files import COCO, DATASET, LABELME, VIA
-from scripts.fuzzing.checkpoint_files import OPTIONS, YAML, generator
+from tests.soak.fuzzing.annotation_files import COCO, DATASET, LABELME, VIA
+from tests.soak.fuzzing.checkpoint_files import OPTIONS, YAML, generator
 from tests.test_floors import ROOT
 from trackers import loss_log
 from trackers.web_page import WebPage
@@ -237,7 +237,7 @@ def test_a_loss_log_that_somebody_has_changed(tmp_path, line):
      ((0, "tiles", 0, "plain"), "../outside.png"), ((0, "tiles", 0), {}), ((0,), 3)],
 )  # fmt: skip
 def test_an_index_of_pictures_that_somebody_has_changed(tmp_path, places, value):
-    from scripts.fuzzing.pages import SAMPLES
+    from tests.soak.fuzzing.pages import SAMPLES
 
     (tmp_path / "web" / "images").mkdir(parents=True)
     for name in ("outside.png", "web/images/1.png"):

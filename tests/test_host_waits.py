@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from instagan.discriminators import SetDiscriminator
-from instagan.generators import SetGenerator
-from instagan.instances import InstanceBatch, UnpairedBatch
-from instagan.sequential import sequential_mini_batches
+from instagan.networks.discriminators import SetDiscriminator
+from instagan.networks.generators import SetGenerator
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.sequential import sequential_mini_batches
 from models.insta_gan_model import InstaGanModel
 from tests.batches import random_batch, random_pair
 

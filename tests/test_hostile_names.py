@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.fuzzing.pages import check_page
 from tests.browser import chromium, console_errors
 from tests.preparing import coco_content, draw_noise
 from tests.programs import TINY, draw_picture
+from tests.soak.fuzzing.pages import check_page
 from tests.test_floors import ROOT
 
 NAMES = (

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from instagan.image_pool import ImagePool
-from instagan.instances import InstanceBatch
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import InstanceBatch
 from tests.batches import assert_same, random_batch
 
 

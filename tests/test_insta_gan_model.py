@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from instagan.blocks import initialise
-from instagan.discriminators import SetDiscriminator
-from instagan.generators import SetGenerator
-from instagan.instances import InstanceBatch, UnpairedBatch
 from instagan.losses import lsgan
+from instagan.networks.blocks import initialise
+from instagan.networks.discriminators import SetDiscriminator
+from instagan.networks.generators import SetGenerator
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.adversarial_model import FEW_PIXELS
-from models.base_model import frozen
 from models.insta_gan_model import InstaGanModel
+from models.translation_model import frozen
 from tests.batches import assert_same, random_batch, random_pair
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from instagan.instances import OUTSIDE, InstanceBatch, UnpairedBatch
+from instagan.structures.instances import OUTSIDE, InstanceBatch, UnpairedBatch
 from tests.batches import assert_same, random_batch, random_pair
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from instagan.errors import InputError
+from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics import classifier
 from instagan.metrics.classifier import LEAST, small, trained, vgg16
 from instagan.metrics.figures import Figure
 from instagan.metrics.outcome import Outcome
 from instagan.metrics.perceptual import lpips
 from instagan.metrics.verdict import verdict
-from instagan.pictures.torchvision_import import import_torchvision
 from scripts.evaluating.asking import agreement_by
 from tests.evaluating import draw_shapes, report_of, translate_by_hand, values
 

@@ -15,7 +15,7 @@ from data.prepared import UNTOLD, Prepared
 from data.preparing import dataset_json
 from data.unaligned_instance_dataset import UnalignedInstanceDataset, read_sample
 from instagan.errors import InputError
-from instagan.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models import MODELS
 from options.parse import parse_training
 from tests.batches import random_batch

@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 
 from instagan import InputError, Translator
-from instagan.blocks import initialise
-from instagan.command.main import main
-from instagan.generators import SetGenerator
-from instagan.pictures.boxes import Box, box_of
-from instagan.translation import network as network_module
-from instagan.translation.architecture import Architecture
-from instagan.translation.memory import _left_of_group, needed, side_that_fits
-from instagan.translation.published import to_published
-from instagan.translation.windows import around, fading
+from instagan.cli.main import main
+from instagan.inference import network as network_module
+from instagan.inference.architecture import Architecture
+from instagan.inference.memory import _left_of_group, needed, side_that_fits
+from instagan.inference.published import to_published
+from instagan.inference.windows import around, fading
+from instagan.io.boxes import Box, box_of
+from instagan.networks.blocks import initialise
+from instagan.networks.generators import SetGenerator
 from tests.programs import ROOT, sentence
 from tests.test_pasting import nearest
 from tests.using import tiny_run, with_small_masks
@@ -205,7 +205,7 @@ def test_the_sentence_names_a_side_that_fits(t, monkeypatch, tmp_path):
 
 PEAK = """
 import sys
-from instagan.command.main import main
+from instagan.cli.main import main
 code = main(sys.argv[1:])
 (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print("peak", int(line.split()[1]) // 1024, "MiB")
@@ -260,7 +260,7 @@ def test_a_picture_too_large_for_the_limit_is_one_sentence_and_its_advice_holds(
     Image.fromarray(masks[0]).save(tmp_path / "m.png")
     code = (
         "import resource, sys, torch; torch.set_num_threads(1)\n"
-        "from instagan.command.main import main\n"
+        "from instagan.cli.main import main\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 500 * 2**20,) * 2); sys.exit(main(sys.argv[1:]))"
     )

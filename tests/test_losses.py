@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from instagan.instances import InstanceBatch
 from instagan.losses import context_l1, lsgan, set_l1, vanilla
+from instagan.structures.instances import InstanceBatch
 from tests.batches import random_batch
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from instagan.errors import InputError
+from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics.agreement import matched, overlap
 from instagan.metrics.background import (
     LARGEST_PSNR,
@@ -19,7 +20,6 @@ from instagan.metrics.crops import as_batch, crops_of, real_crops
 from instagan.metrics.distribution import frechet_distance, kernel_distance
 from instagan.metrics.features import built_in, inception
 from instagan.metrics.outcome import Outcome, Real, group_of, groups, pieces
-from instagan.pictures.torchvision_import import import_torchvision
 
 CPU = torch.device("cpu")
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from instagan import convolution, minimal_filtering
-from instagan.convolution import Conv2d
-from instagan.normalisation import InstanceNorm2d, ReflectionPad2d
-from instagan.stack import Chain
+from instagan.kernels import convolution, minimal_filtering
+from instagan.kernels.convolution import Conv2d
+from instagan.kernels.normalisation import InstanceNorm2d, ReflectionPad2d
+from instagan.kernels.stack import Chain
 
 LAST = torch.channels_last
 SHAPES = [(1, 8, 8, 12, 8), (3, 5, 7, 13, 10), (2, 16, 4, 1, 2), (2, 32, 32, 50, 50)]

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from instagan.blocks import encoder, initialise
-from instagan.discriminators import PatchDiscriminator, SetDiscriminator, smallest_side
-from instagan.generators import ResnetGenerator, SetGenerator
-from instagan.instances import OUTSIDE, InstanceBatch
+from instagan.networks.blocks import encoder, initialise
+from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator, smallest_side
+from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.structures.instances import OUTSIDE, InstanceBatch
 from tests.batches import SIDE, assert_same, random_batch
 
 COUNTS = [4, 1, 0]

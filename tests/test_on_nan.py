@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from data.loading import TrainingLoader
-from instagan.image_pool import ImagePool
-from instagan.instances import UnpairedBatch
-from models.finite import WARNINGS, FiniteCheck, NotFiniteError
-from models.optimizer import GuardedAdam
-from models.parallel import ALONE
-from models.schedule import Progress
-from options.run_folder import RunFolder
+from engine.finite import WARNINGS, FiniteCheck, NotFiniteError
+from engine.optimizer import GuardedAdam
+from engine.parallel import ALONE
+from engine.run_folder import RunFolder
+from engine.schedule import Progress
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import UnpairedBatch
 from tests.batches import random_batch, random_pair
 from tests.programs import TINY, draw_set, train, train_program
 from tests.ranks import fork

@@ -7,11 +7,11 @@ import configargparse
 import pytest
 import yaml
 
+from engine.device import choose_device, workers
+from engine.run_folder import RunFolder
 from options import flags
 from options.build import learning_rates, training_dataset
-from options.device import choose_device, workers
 from options.parse import REFUSED, parse_testing, parse_training
-from options.run_folder import RunFolder
 from tests.programs import TINY, draw_set, sentence, test_program, train, train_program, translate
 
 TRAINING = {

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from instagan.blocks import ResidualBlock
-from instagan.generators import SetGenerator
-from instagan.owners import add_of_owner, sum_by_owner
+from instagan.networks.blocks import ResidualBlock
+from instagan.networks.generators import SetGenerator
+from instagan.networks.owners import add_of_owner, sum_by_owner
 from tests.batches import random_batch
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]

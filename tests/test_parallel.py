@@ -7,17 +7,17 @@ import os
 import pytest
 import torch
 
-from instagan.blocks import initialise
-from instagan.discriminators import PatchDiscriminator, SetDiscriminator
+from engine import parallel
+from engine.global_batch import GlobalBatch, rounds
+from engine.parallel import ALONE, LostRankError, World
 from instagan.errors import InputError
-from instagan.generators import ResnetGenerator, SetGenerator
-from instagan.instances import InstanceBatch, UnpairedBatch
-from models import parallel
-from models.base_model import TranslationModel
+from instagan.networks.blocks import initialise
+from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
+from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.cycle_gan_model import CycleGanModel
-from models.global_batch import GlobalBatch, rounds
 from models.insta_gan_model import InstaGanModel
-from models.parallel import ALONE, LostRankError, World
+from models.translation_model import TranslationModel
 from tests.batches import random_pair
 from tests.ranks import fork, on_ranks
 

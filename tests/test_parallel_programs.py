@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from data.unaligned_instance_dataset import EpochSampler
+from engine.device import choose_device, workers
+from engine.launch import joined, launch_name
+from engine.stop_request import StopRequest
 from models.insta_gan_model import InstaGanModel
-from options.device import choose_device, workers
-from options.launch import joined, launch_name
 from options.parse import parse_training
-from options.stop_request import StopRequest
 from tests.programs import ROOT, TINY, draw_set, train_program
 from tests.ranks import PATIENCE, Ended, fork
 from tests.test_resume import assert_equal

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instagan.pictures.pasting import distance_outside, paste_background
+from instagan.io.pasting import distance_outside, paste_background
 
 
 def nearest(inside: np.ndarray, most: int) -> np.ndarray:

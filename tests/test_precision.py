@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.amp import GradScaler
 
-from instagan.stack import Execution, execute
-from models.base_model import TranslationModel
-from models.global_batch import rounds
-from models.optimizer import RETRIES, GuardedAdam
-from models.parallel import World
+from engine.global_batch import rounds
+from engine.optimizer import RETRIES, GuardedAdam
+from engine.parallel import World
+from instagan.kernels.stack import Execution, execute
+from models.translation_model import TranslationModel
 from tests.batches import random_pair
 from tests.ranks import on_ranks
 from tests.test_insta_gan_model import Recorder, small_model

@@ -12,7 +12,7 @@ from pycocotools import mask as codec
 from pycocotools.coco import COCO
 
 from data.preparing.names import LONGEST, distinct_names
-from instagan.pictures.segmentations import decode
+from instagan.io.segmentations import decode
 from scripts import prepare_coco
 from tests.preparing import SHARED, check_set, coco_content, contents, load, masks_of, square, write_coco
 from tests.programs import sentence

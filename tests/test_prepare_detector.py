@@ -12,8 +12,8 @@ if importlib.util.find_spec("torchvision") is None:
 
 from data.preparing.detector import DetectedAnnotation, detected
 from data.preparing.tasks import Task
-from instagan.pictures.detector import load_detector
-from instagan.pictures.torchvision_import import import_torchvision, nms, roi_align
+from instagan.io.detector import load_detector
+from instagan.io.torchvision_import import import_torchvision, nms, roi_align
 from scripts import prepare_masks
 from tests.preparing import check_set, contents, draw_noise, load
 from tests.programs import sentence

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from instagan import InputError, Translator
-from instagan.discriminators import PatchDiscriminator, SetDiscriminator
-from instagan.generators import ResnetGenerator, SetGenerator
-from instagan.translation.published import from_published, to_published
-from instagan.translation.tensor_files import read_tensors
+from instagan.inference.published import from_published, to_published
+from instagan.io.tensor_files import read_tensors
+from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
+from instagan.networks.generators import ResnetGenerator, SetGenerator
 from tests.batches import random_batch
 from tests.programs import draw_set, sentence, test_program, translate
 from tests.test_reference_parity import TRACES, WAYS, Trace, close

@@ -21,13 +21,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from instagan import convolution
-from instagan.discriminators import SetDiscriminator
-from instagan.generators import SetGenerator
-from instagan.instances import InstanceBatch, UnpairedBatch
-from instagan.sequential import sequential_mini_batches
-from instagan.stack import Execution, execute
-from instagan.translation.published import from_published
+from instagan.inference.published import from_published
+from instagan.kernels import convolution
+from instagan.kernels.stack import Execution, execute
+from instagan.networks.discriminators import SetDiscriminator
+from instagan.networks.generators import SetGenerator
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.sequential import sequential_mini_batches
 from models.adversarial_model import FEW_PIXELS
 from models.insta_gan_model import InstaGanModel
 

@@ -1,4 +1,4 @@
-"""scripts/reliability.py: one table of all that was tried; what breaks, crashes or hangs is a row that did not pass."""
+"""make reliability: one table of all that was tried; what breaks, crashes or hangs is a row that did not pass."""
 
 import sys
 import time
@@ -6,15 +6,15 @@ from types import ModuleType
 
 import pytest
 
-from scripts import reliability
-from scripts.reliability_checks.rows import Budget, Row, table
+from tests.soak import reliability
+from tests.soak.reliability_checks.rows import Budget, Row, table
 
 
 def check(monkeypatch, name: str, run) -> None:
     """Adds a check to the table for one test."""
     module = ModuleType(name)
     module.run = run
-    monkeypatch.setitem(sys.modules, f"scripts.reliability_checks.{name}", module)
+    monkeypatch.setitem(sys.modules, f"tests.soak.reliability_checks.{name}", module)
     monkeypatch.setitem(reliability.CHECKS, name, f"tries {name}")
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from options import run_folder, step_dump
-from options.run_folder import RunFolder
+from engine import run_folder, step_dump
+from engine.run_folder import RunFolder
 from scripts import replay_step
 from tests.programs import TINY, draw_set, sentence, train, train_program
 from tests.ranks import fork
@@ -85,7 +85,7 @@ def test_rollback_goes_on_with_the_weights_of_the_checkpoint_and_other_pictures(
         kept["state"] = state
         return restore(state, model)
 
-    monkeypatch.setattr("options.recovery.restore", noted)
+    monkeypatch.setattr("engine.recovery.restore", noted)
     flags = ("--on_nan", "rollback", "--save_latest_freq", "2", "--serial_batches", "--max_steps", "3")
     assert train(data, tmp_path, *FLAGS, *flags) == 0
     error = capsys.readouterr().err
@@ -135,7 +135,7 @@ def test_going_back_on_a_full_disk_costs_a_checkpoint_and_not_the_run(data, tmp_
         save(state, path)
 
     monkeypatch.setattr(run_folder, "save_sealed", full_for_a_while)
-    monkeypatch.setattr("options.saving.PAUSES", (0.0,))
+    monkeypatch.setattr("engine.saving.PAUSES", (0.0,))
     flags = ("--on_nan", "rollback", "--save_latest_freq", "2", "--serial_batches", "--max_steps", "4")
     assert train(data, tmp_path, *FLAGS, *flags) == 0
     error = capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_rollback_mends_weights_that_are_not_finite(data, tmp_path, monkeypatch,
                 next(run.model.networks["G_A"].parameters()).data[0] = float("inf")
             yield given
 
-    monkeypatch.setattr("options.ready_run.ReadyRun.rounds", broken)
+    monkeypatch.setattr("engine.ready_run.ReadyRun.rounds", broken)
     flags = ("--on_nan", "rollback", "--save_latest_freq", "1", "--max_steps", "4")
     assert train(data, tmp_path, *FLAGS, *flags) == 0
     assert "again those of step 2" in capsys.readouterr().err
@@ -180,7 +180,7 @@ def test_a_dump_that_cannot_be_written_hides_nothing(data, tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("options.recovery.step_dump.write", full)
+    monkeypatch.setattr("engine.recovery.step_dump.write", full)
     assert train(data, tmp_path, *FLAGS, "--serial_batches") == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "step 1 is not finite" in last and "it could not be kept" in last and "No space left" in last

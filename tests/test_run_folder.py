@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from engine import run_folder
+from engine.run_folder import RunFolder, restore, restore_networks
+from engine.schedule import Progress
 from instagan.errors import InputError
 from models import MODELS
-from models.schedule import Progress
-from options import run_folder
 from options.parse import parse_training
-from options.run_folder import RunFolder, restore, restore_networks
 from tests.programs import TINY, draw_set, sentence, train, train_program
 
 
@@ -72,7 +72,7 @@ def test_where_files_cannot_be_linked_they_are_copied(run, model, monkeypatch):
     def unable(source, path):
         raise OSError("this file system has no links")
 
-    monkeypatch.setattr("options.durable.os.link", unable)
+    monkeypatch.setattr("engine.durable.os.link", unable)
     run.save(["latest", "5"], model, Progress(steps=3))
     assert run.load("5")["progress"]["steps"] == 3
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from engine import run_lock
+from engine.run_lock import Owner, RunLock
 from instagan.errors import InputError
-from options import run_lock
-from options.run_lock import Owner, RunLock
 from tests.programs import TINY, draw_set, sentence, train, train_program
 
 
@@ -81,7 +81,7 @@ RACE = """
 import sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from options.run_lock import RunLock
+from engine.run_lock import RunLock
 from instagan.errors import InputError
 while not Path({go!r}).exists():
     time.sleep(0.001)

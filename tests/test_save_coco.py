@@ -19,7 +19,7 @@ from data.prepared import UNTOLD
 from data.preparing.tasks import Category
 from data.results import ResultFolder
 from instagan.errors import InputError
-from instagan.instances import InstanceBatch
+from instagan.structures.instances import InstanceBatch
 from scripts import prepare_coco
 from tests.preparing import SHARED, write_coco
 from tests.programs import TINY, draw_set, sentence, test_program, train, train_program

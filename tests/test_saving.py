@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from models.schedule import Progress
-from options import durable, run_folder, saving
-from options.run_folder import RunFolder
+from engine import durable, run_folder, saving
+from engine.run_folder import RunFolder
+from engine.schedule import Progress
 from tests.programs import draw_set, train, train_program
 from tests.using import tiny_run
 

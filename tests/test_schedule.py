@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.schedule import Progress, due, learning_rate_factor, set_learning_rates
+from engine.schedule import Progress, due, learning_rate_factor, set_learning_rates
 
 
 def test_linear_decay_is_the_published_formula():

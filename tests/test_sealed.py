@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from instagan.translation import sealed
-from instagan.translation.sealed import fault, save_sealed
+from instagan.io import sealed
+from instagan.io.sealed import fault, save_sealed
 
 CONTENT = {"networks": {"G": {f"w{n}": torch.rand(5, n) for n in range(4)}}, "progress": {"steps": 3}}
 

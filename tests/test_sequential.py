@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from instagan.generators import SetGenerator
-from instagan.instances import InstanceBatch
-from instagan.sequential import sequential_mini_batches
+from instagan.networks.generators import SetGenerator
+from instagan.structures.instances import InstanceBatch
+from instagan.structures.sequential import sequential_mini_batches
 from tests.batches import assert_same, random_batch
 
 

@@ -11,13 +11,13 @@ import time
 
 import pytest
 
-from options.stop_request import SIGNALS, StopRequest
+from engine.stop_request import SIGNALS, StopRequest
 from tests.programs import ROOT
 
 STUCK = """
 import ctypes, sys
-from options import impatience
-from options.stop_request import StopRequest
+from engine import impatience
+from engine.stop_request import StopRequest
 impatience.GRACE = 0.3
 with StopRequest():
     lock = ctypes.create_string_buffer(128)  # what the C library takes for a free mutex

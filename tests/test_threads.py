@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from engine.schedule import Progress
 from instagan.threads import beside, pool_beside
-from models.schedule import Progress
 from trackers.background import Background
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models.schedule import Progress
-from options.run_folder import RunFolder
+from engine.run_folder import RunFolder
+from engine.schedule import Progress
 from tests.programs import ROOT, TINY, draw_set, train
 from tests.test_resume import assert_equal
 from trackers import Trackers

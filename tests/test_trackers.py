@@ -8,8 +8,8 @@ import os
 import pytest
 import torch
 
-from instagan.instances import InstanceBatch
-from models.schedule import Progress
+from engine.schedule import Progress
+from instagan.structures.instances import InstanceBatch
 from trackers import Trackers, loss_log
 from trackers.console import Console
 from trackers.gallery import GalleryRow, GallerySection, write_gallery

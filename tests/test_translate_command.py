@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from instagan import Translator
-from instagan.command.main import main
+from instagan.cli.main import main
 from tests.preparing import write_coco
 from tests.programs import ROOT, draw_picture, draw_set, sentence
 from tests.test_pasting import nearest
@@ -132,7 +132,7 @@ def test_a_coco_json(model, tmp_path, capsys):
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="the detector needs torchvision")
 def test_a_detector_finds_the_masks(model, data, tmp_path, capsys, monkeypatch):
-    from instagan.command import finding
+    from instagan.cli import finding
 
     def load_detector(weights, threshold, size, device):
         def detect(images):

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 import instagan
+from engine.execution import build_model
 from instagan import InputError, Translator
-from instagan.generators import SetGenerator
-from instagan.pictures.pixels import from_levels
-from instagan.translation import translator as translator_module
-from instagan.translation.architecture import Architecture
-from instagan.translation.inputs import prepare
-from options.execution import build_model
+from instagan.inference import translator as translator_module
+from instagan.inference.architecture import Architecture
+from instagan.inference.inputs import prepare
+from instagan.io.pixels import from_levels
+from instagan.networks.generators import SetGenerator
 from options.parse import parse_training
 from tests.batches import random_batch
 from tests.programs import ROOT, TINY, draw_picture, draw_set, translate
@@ -390,8 +390,8 @@ def test_a_picture_that_memory_does_not_hold_is_one_sentence(t, monkeypatch):
 
 def test_importing_the_package_brings_torch_alone():
     code = (
-        "import sys, instagan; assert 'PIL' not in sys.modules and 'instagan.translation' not in sys.modules\n"
-        "from instagan import Translator; assert Translator.__module__ == 'instagan.translation.translator'\n"
+        "import sys, instagan; assert 'PIL' not in sys.modules and 'instagan.inference' not in sys.modules\n"
+        "from instagan import Translator; assert Translator.__module__ == 'instagan.inference.translator'\n"
         "assert not {'data', 'models', 'options', 'yaml', 'safetensors'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)

@@ -15,7 +15,7 @@ from data.pictures import from_levels, to_levels
 from data.placement import MODES, Framing
 from data.transport import collate_parcel
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
-from instagan.instances import UnpairedBatch
+from instagan.structures.instances import UnpairedBatch
 from tests.programs import draw_set
 
 TENSORS = ("image", "masks", "present", "labels")

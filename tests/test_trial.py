@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from engine.run_folder import RunFolder
+from engine.schedule import Progress
+from engine.trial import Trial
 from instagan.metrics import classifier
-from models.schedule import Progress
 from options.parse import parse_training
-from options.run_folder import RunFolder
-from options.trial import Trial
 from tests.evaluating import draw_shapes, report_of, values
 from tests.programs import TINY, draw_set, sentence, train, train_program, translate
 from tests.test_resume import assert_equal

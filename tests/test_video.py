@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from instagan import Translator
-from instagan.command.main import main
-from instagan.pictures.flicker import Flicker, Shown, blended, still_background
+from instagan.cli.main import main
+from instagan.io.flicker import Flicker, Shown, blended, still_background
 from tests.programs import sentence
 from tests.test_pasting import nearest
 from tests.using import tiny_run, with_small_masks

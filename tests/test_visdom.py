@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from instagan.instances import InstanceBatch
-from models.schedule import Progress
+from engine.schedule import Progress
+from instagan.structures.instances import InstanceBatch
 from trackers.visdom_window import VisdomWindow
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "visdom_server.py"
@@ -169,7 +169,7 @@ def test_a_server_that_dies_or_freezes_in_mid_run_does_not_slow_training(tmp_pat
 
 def test_visdoms_client_prints_nothing(served):
     program = (
-        "import sys; from trackers.visdom_window import VisdomWindow; from models.schedule import Progress\n"
+        "import sys; from trackers.visdom_window import VisdomWindow; from engine.schedule import Progress\n"
         "for port in map(int, sys.argv[1:]):\n"
         "    view = VisdomWindow('http://localhost', port, 'main', 1, 6, 'run', lambda text: None)\n"
         "    view.losses(Progress(), {'G': 1.0}, {}); view._thread.join(3); view.close()\n"

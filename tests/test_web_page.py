@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from data.pictures import to_picture
-from instagan.instances import InstanceBatch
-from models.schedule import Progress
+from engine.schedule import Progress
+from instagan.structures.instances import InstanceBatch
 from tests.browser import chromium, console_errors, wait_until
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
 from trackers.web_page import WebPage

@@ -5,13 +5,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from instagan.blocks import initialise
-from instagan.translation.published import to_published
+from engine.run_folder import RunFolder
+from engine.schedule import Progress
+from instagan.inference.published import to_published
+from instagan.networks.blocks import initialise
 from models import MODELS
-from models.base_model import TranslationModel
-from models.schedule import Progress
+from models.translation_model import TranslationModel
 from options.parse import parse_training
-from options.run_folder import RunFolder
 from tests.programs import TINY
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from instagan.instances import InstanceBatch
-from models.schedule import Progress
+from engine.schedule import Progress
+from instagan.structures.instances import InstanceBatch
 
 Losses = Mapping[str, float]
 Pictures = Mapping[str, Mapping[str, InstanceBatch]]

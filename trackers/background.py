@@ -6,8 +6,8 @@ import contextlib
 import queue
 from collections.abc import Callable
 
+from engine.schedule import Progress
 from instagan.threads import beside
-from models.schedule import Progress
 from trackers import Losses, Paths, Pictures, Tracker
 
 PENDING = 64

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from engine.schedule import Progress
 from instagan.errors import one_line
-from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
 
 LAYOUT = "{desc}{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]{postfix}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models.schedule import Progress
+from engine.schedule import Progress
 from trackers import Losses
 from trackers.loss_log import FACTS, PLACE, VALIDATION
 

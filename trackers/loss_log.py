@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from models.schedule import Progress
+from engine.schedule import Progress
 from trackers import Losses, Paths, Pictures
 from trackers.files import write_whole
 

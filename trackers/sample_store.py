@@ -10,8 +10,8 @@ from typing import Any, TypedDict
 from PIL import Image
 
 from data.pictures import overlay, to_picture
-from instagan.instances import InstanceBatch
-from models.schedule import Progress
+from engine.schedule import Progress
+from instagan.structures.instances import InstanceBatch
 from trackers import Paths, Pictures
 from trackers.files import write_whole
 from trackers.page_text import plain

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from data.pictures import overlay, to_bytes
+from engine.schedule import Progress
 from instagan.errors import InputError
-from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
 from trackers.loss_log import VALIDATION
 from trackers.page_text import readable

@@ -21,9 +21,9 @@ from urllib.parse import urlparse
 import numpy as np
 
 from data.pictures import enlarged, overlay, to_picture
-from instagan.instances import InstanceBatch
+from engine.schedule import Progress
+from instagan.structures.instances import InstanceBatch
 from instagan.threads import beside
-from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
 from trackers.history import LossHistory, Point, thinned
 

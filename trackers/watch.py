@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from engine.schedule import Progress, due
 from instagan.errors import InputError
-from instagan.instances import UnpairedBatch
-from models.base_model import Losses, Pictures
-from models.schedule import Progress, due
+from instagan.structures.instances import UnpairedBatch
+from models.translation_model import Losses, Pictures
 from trackers import Tracker, Trackers, loss_log
 from trackers.background import Background
 from trackers.console import Console

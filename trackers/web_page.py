@@ -10,8 +10,8 @@ from typing import Any
 
 from dominate import tags
 
+from engine.schedule import Progress
 from instagan.metrics.figures import METRICS
-from models.schedule import Progress
 from trackers import Losses, Paths, Pictures
 from trackers.files import write_whole
 from trackers.history import LossHistory, Point

@@ -16,7 +16,7 @@ from data.checking.masks import COVERING, Region, closest_overlaps, levels_probl
 from data.checking.naming import Task
 from data.reading import read_picture
 from instagan.errors import InputError
-from instagan.pictures.reading import LOSSY, inside_of, open_upright
+from instagan.io.reading import LOSSY, inside_of, open_upright
 
 JPEG = ("JPEG", "MPO")
 FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}

@@ -20,7 +20,7 @@ from data.preparing.parallel import in_order
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
-from instagan.pictures.categories import check_names
+from instagan.io.categories import check_names
 
 Scan = tuple[list[int], str]
 """Labels that a picture has, and what is wrong with its file ("" if nothing)."""

@@ -13,8 +13,8 @@ from data.preparing.digests import digest
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Category, Draft, Plan
 from instagan.errors import InputError
-from instagan.pictures.categories import check_names
-from instagan.pictures.coco import ADVICE, leads_out, read_json
+from instagan.io.categories import check_names
+from instagan.io.coco import ADVICE, leads_out, read_json
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from data.placement import Size
 from data.preparing.tasks import Found
-from instagan.pictures.coco import naming
-from instagan.pictures.segmentations import check, decode
+from instagan.io.coco import naming
+from instagan.io.segmentations import check, decode
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from data.preparing.own_masks import add_split, categories_of, list_pictures
 from data.preparing.tasks import Annotation, Draft, Found, Plan, Task
 from data.reading import read_picture
 from instagan.errors import InputError
-from instagan.pictures.categories import check_names
-from instagan.pictures.detector import INSIDE, Detect
+from instagan.io.categories import check_names
+from instagan.io.detector import INSIDE, Detect
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.placement import Size
 from data.preparing.tasks import Found
-from instagan.pictures.label_maps import instances_of
+from instagan.io.label_maps import instances_of
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from data.placement import Size
 from data.preparing.categories import check_apart
 from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
-from instagan.pictures.categories import check_names
+from instagan.io.categories import check_names
 
 LABELS = (
     "background", "hat", "hair", "sunglass", "upper-clothes", "skirt", "pants", "dress", "belt", "left-shoe",

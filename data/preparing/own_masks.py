@@ -19,8 +19,8 @@ from data.preparing.shapes import Shape, ShapesAnnotation
 from data.preparing.splitting import validation_part
 from data.preparing.tasks import Annotation, Category, Draft, Plan
 from instagan.errors import InputError
-from instagan.pictures.categories import check_names
-from instagan.pictures.reading import LOSSY
+from instagan.io.categories import check_names
+from instagan.io.reading import LOSSY
 
 FORMATS = ("label_maps", "labelme", "via", "yolo")
 ENDINGS = {"label_maps": ".png", "labelme": ".json", "yolo": ".txt"}

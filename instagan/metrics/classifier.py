@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instagan.errors import InputError
+from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics.crops import as_batch
-from instagan.pictures.torchvision_import import import_torchvision
 
 LEAST = 4
 """Real pictures of each domain without which nothing can be learned."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from instagan.io.boxes import Box, box_of
 from instagan.metrics.outcome import Mask, Outcome, Real
-from instagan.pictures.boxes import Box, box_of
 
 LEAST_SIDE = 8
 """A crop is at least so large, as far as the picture allows."""

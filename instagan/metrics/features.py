@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from instagan.errors import InputError
+from instagan.io.optional import need
+from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics.crops import as_batch
-from instagan.pictures.optional import need
-from instagan.pictures.torchvision_import import import_torchvision
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 """As torch-fidelity names it in torch's cache."""

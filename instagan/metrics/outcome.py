@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instagan.pictures.boxes import Box, box_of
+from instagan.io.boxes import Box, box_of
 
 MOST = 4
 """Pictures with so many instances or more are one group."""

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from instagan.errors import InputError
+from instagan.io.optional import need
+from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics.crops import as_batch
-from instagan.pictures.optional import need
-from instagan.pictures.torchvision_import import import_torchvision
 
 TRUNK_FILE = "alexnet-owt-7be5be79.pth"
 """As torchvision names AlexNet's weights in torch's cache."""

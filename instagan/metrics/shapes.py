@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from instagan.errors import InputError
+from instagan.io.pasting import distance_outside
 from instagan.metrics.agreement import overlap
 from instagan.metrics.outcome import Outcome
 from instagan.metrics.outlines import (
@@ -26,7 +27,6 @@ from instagan.metrics.outlines import (
     others,
     palette,
 )
-from instagan.pictures.pasting import distance_outside
 
 
 @dataclass(frozen=True, eq=False)

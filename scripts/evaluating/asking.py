@@ -7,15 +7,15 @@ from collections.abc import Collection
 
 import torch
 
+from engine.device import choose_device
+from instagan.io.detector import INSIDE, Detect, load_detector
+from instagan.io.pixels import pixels_to_tensor
 from instagan.metrics.agreement import matched
 from instagan.metrics.classifier import small, vgg16
 from instagan.metrics.features import built_in, cached_inception, inception
 from instagan.metrics.judges import Agreement, Judges
 from instagan.metrics.outcome import Outcome
 from instagan.metrics.perceptual import lpips
-from instagan.pictures.detector import INSIDE, Detect, load_detector
-from instagan.pictures.pixels import pixels_to_tensor
-from options.device import choose_device
 
 DETECTOR_SIDE = 800
 """Shorter side in pixels at which the detector looks at pictures, as it was trained."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from engine.validation import DIRECTIONS
 from instagan.errors import InputError
 from instagan.flag_types import real, whole
-from options.validation import DIRECTIONS
 
 WEIGHTS = {
     "inception": "torch-fidelity's Inception, for --features inception",

@@ -13,12 +13,12 @@ from PIL import Image
 from data.folders import list_domain
 from data.placement import resize_inside
 from data.results import short_name
+from engine.validation import DIRECTIONS
 from instagan.errors import InputError
+from instagan.io.reading import read_picture
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome, Real, pieces
 from instagan.metrics.shapes import Truth, read_truth
-from instagan.pictures.reading import read_picture
-from options.validation import DIRECTIONS
 from scripts.evaluating.instances import Known, read_outcome, read_union
 from scripts.evaluating.layout import LAYOUTS, Files, Layout, read_patterns
 from scripts.evaluating.system import Direction, System

@@ -11,9 +11,9 @@ import numpy as np
 from data.entries import Entry
 from data.placement import resize_inside
 from instagan.errors import InputError
+from instagan.io.reading import read_inside, read_picture
 from instagan.metrics.agreement import overlap
 from instagan.metrics.outcome import Mask, Masks, Outcome, pieces
-from instagan.pictures.reading import read_inside, read_picture
 from scripts.evaluating.layout import OURS, Files
 
 LEAST_FIT = 0.7

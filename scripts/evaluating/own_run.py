@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 import yaml
 
+from engine.device import choose_device, prepare
+from engine.execution import build_model
+from engine.run_folder import RunFolder, restore_networks
+from engine.validation import DIRECTIONS, Cost, Set, network_letters, references, translated, truth_of
 from instagan.errors import InputError
-from models.base_model import TranslationModel
+from models.translation_model import TranslationModel
 from options.build import checkpoint_tag
-from options.device import choose_device, prepare
-from options.execution import build_model
 from options.parse import parse_testing
-from options.run_folder import RunFolder, restore_networks
-from options.validation import DIRECTIONS, Cost, Set, network_letters, references, translated, truth_of
 from scripts.evaluating.system import Direction, System
 
 ALL_PICTURES = "1000000"

@@ -13,11 +13,11 @@ from dominate import tags
 from dominate.util import raw
 from PIL import Image
 
+from instagan.io.overlay import colour
 from instagan.metrics import PROTOCOL
 from instagan.metrics.classifier import RELIABLE
 from instagan.metrics.figures import ALL, METRICS, Figure, figure_of
 from instagan.metrics.measuring import Row
-from instagan.pictures.overlay import colour
 from scripts.evaluating.charts import histogram
 from scripts.evaluating.findings import PER_PICTURE, Finding, Report
 from trackers.page_style import facts_list, page

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.validation import Cost
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome
-from options.validation import Cost
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Speed, memory, ablation: what the figures of the docs come from."""

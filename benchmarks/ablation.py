@@ -1,0 +1,188 @@
+#!/usr/bin/env python
+"""The paper's ablation as numbers: what each part of InstaGAN is good for, on drawn shapes whose truth is known.
+
+    python benchmarks/ablation.py                   # all runs, then docs/ablation.md and docs/images/ablation.png
+    python benchmarks/ablation.py --quick           # tiny, end to end, into results/ablation_quick/
+    python benchmarks/ablation.py --report          # the document alone, from the runs that there are
+
+CycleGAN, CycleGAN+Seg, InstaGAN without context loss and without sequential translation, with the one, with both; and
+the 2 x 2 of one-step and sequential translation in training and in inference. Every run trains on one thread until it
+has had --steps and --seconds, and is looked at when either is reached: equal steps, and equal processor time, whatever
+else the computer does meanwhile. A run that is finished is a json file in --runs, and is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.ablations.figure import draw_figure, read_strip  # noqa: E402
+from benchmarks.ablations.methods import METHODS  # noqa: E402
+from benchmarks.ablations.references import look_at_references  # noqa: E402
+from benchmarks.ablations.report import document, notes_in, summary  # noqa: E402
+from benchmarks.ablations.study import (  # noqa: E402
+    TIME,
+    Run,
+    Study,
+    cells,
+    finished,
+    keep,
+    keep_picture,
+    keep_text,
+    originals_file,
+    picture_file,
+    read_references,
+    read_run,
+    run_file,
+)
+from benchmarks.ablations.tables import by_method, counts_in, listed  # noqa: E402
+from benchmarks.ablations.validation import Validation  # noqa: E402
+from instagan.errors import InputError  # noqa: E402
+from instagan.flag_types import finite, whole  # noqa: E402
+from scripts.make_shapes import LEVELS  # noqa: E402
+from scripts.shapes import drawing  # noqa: E402
+
+QUICK = {
+    "size": 48, "ngf": 4, "train": 8, "val": 6, "steps": 6, "seconds": 1.0, "seeds": [0, 1],
+    "runs": Path("results/ablation_quick"), "document": Path("results/ablation_quick/ablation.md"),
+}  # fmt: skip
+"""What --quick puts in the place of defaults."""
+REFERENCES = "references.json"
+IMAGES = "images"
+"""Folder of the figures, beside the document."""
+LONGER = "longer"
+"""Folder beside the runs with those of a study with more time, which get a section of their own."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0; 2 after one sentence on stderr; 130 when stopped: what is finished is kept."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = _parse(words)
+    try:
+        if not options.report:
+            _train(options)
+        _write(options)
+    except InputError as error:
+        print(f"ablation.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ablation.py: interrupted; the runs finished so far are kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny networks and pictures, a few steps")
+    parser.add_argument("--report", action="store_true", help="train nothing, write the document from the runs")
+    parser.add_argument("--seeds", type=whole(0), nargs="+", default=[0, 1, 2], metavar="N", help="a run of each")
+    parser.add_argument("--steps", type=whole(1), default=200, help="training steps of the one budget")
+    parser.add_argument("--seconds", type=finite(above=True), default=100.0, help="processor time of the other")
+    parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="which to train")
+    parser.add_argument("--level", choices=LEVELS, default="hard", help="of the drawn shapes")
+    parser.add_argument("--size", type=whole(32), default=64, help="width and height of the pictures")
+    parser.add_argument("--ngf", type=whole(1), default=12, help="width of InstaGAN's networks")
+    parser.add_argument("--train", type=whole(1), default=100, help="training pictures of each domain")
+    parser.add_argument("--val", type=whole(1), default=30, help="validation pictures of each domain")
+    parser.add_argument("--lr", type=finite(above=True), default=5e-4, help="learning rate, from beginning to end")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("results/ablation"), metavar="DIR", help="where runs are kept"
+    )
+    parser.add_argument("--document", type=Path, default=ROOT / "docs" / "ablation.md", help="what is written")
+    if "--quick" in words:
+        parser.set_defaults(**QUICK)
+    return parser.parse_args(words)
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Trains what is not finished yet, one run after the other on one thread."""
+    torch.set_num_threads(1)
+    study = Study(**{name: getattr(options, name) for name in Study.__dataclass_fields__})
+    _make(options.runs, "--runs")
+    planned = list(cells(options.methods, options.seeds))
+    done = {cell: finished(run_file(options.runs, *cell), study.settings()) for cell in planned}
+    if all(done.values()):
+        return
+    with TemporaryDirectory(prefix="ablation-") as name:
+        folder = Path(name)
+        dataroot = study.draw(folder)
+        validation = Validation.of(study.ready(folder, *planned[0]).resolved.values)
+        keep(options.runs / REFERENCES, look_at_references(validation, dataroot))
+        keep_picture(originals_file(options.runs), Image.fromarray(validation.originals()))
+        for number, cell in enumerate(planned, 1):
+            if not done[cell]:
+                run = study.run(folder, options.runs, *cell)
+                keep(run_file(options.runs, *cell), run)
+                print(f"{number} of {len(planned)}: {summary(run)}", file=sys.stderr, flush=True)
+
+
+def _write(options: argparse.Namespace) -> None:
+    """The document, and beside it the figure, if the pictures for it are there; what a person wrote stays."""
+    runs, longer = _read(options.runs), _read(options.runs / LONGER)
+    if not runs:
+        raise InputError(f"--runs {options.runs} holds no finished run; leave out --report to train some")
+    references = read_references(options.runs / REFERENCES)
+    page: Path = options.document
+    try:
+        notes = notes_in(page.read_text(encoding="utf-8")) if page.exists() else ""
+    except (OSError, ValueError):
+        raise InputError(f"--document {page} is no text file; choose another file") from None
+    _make(page.parent / IMAGES, "--document")
+    figures = [
+        _keep_figure(*study, page.parent / IMAGES / name)
+        for study, name in (
+            ((runs, options.runs), f"{page.stem}.png"),
+            ((longer, options.runs / LONGER), f"{page.stem}_{LONGER}.png"),
+        )
+    ]
+    keep_text(page, document(runs, references, notes, figures[0], longer, figures[1]))
+    print(f"{len(runs) + len(longer)} runs; read {page}")
+
+
+def _read(folder: Path) -> list[Run]:
+    """The runs of a study. Raises ``InputError`` if a folder holds those of two."""
+    files = sorted(folder.glob("*-seed*.json"))
+    runs = [read_run(file) for file in files]
+    for file, run in zip(files, runs, strict=True):
+        if run["settings"] != runs[0]["settings"]:
+            raise InputError(f"{file} has other settings than {files[0]}; keep runs of two studies in two folders")
+    return runs
+
+
+def _keep_figure(runs: Sequence[Run], kept: Path, file: Path) -> str | None:
+    """Of the first seed, at equal time: its path as seen from the document, None where there is none.
+
+    Where pictures are missing, as where runs are kept for their numbers alone, an earlier figure stays.
+    """
+    strips: dict[str, Image.Image | None] = {}
+    if runs:
+        seed = min(run["seed"] for run in runs)
+        files = {METHODS[name].title: picture_file(kept, name, seed, TIME) for name in by_method(runs)}
+        strips = {title: read_strip(path) for title, path in ({"picture": originals_file(kept)} | files).items()}
+    there = {title: strip for title, strip in strips.items() if strip}
+    if there and len(there) == len(strips):
+        domains = (drawing.SQUARES.shape, drawing.TRIANGLES.shape)
+        groups = [f"{source}s to {target}s" for source, target in (domains, domains[::-1])]
+        headings = [listed([count]) for count in counts_in(runs)]
+        keep_picture(file, draw_figure(there, runs[0]["settings"]["size"], headings, groups))
+    return f"{IMAGES}/{file.name}" if file.exists() else None
+
+
+def _make(folder: Path, flag: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{flag} {folder} cannot be made ({error.strerror}); choose another folder") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

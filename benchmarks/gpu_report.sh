@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Measures everything that docs/performance.md says of a GPU, within 9 minutes, and writes one markdown table:
+#
+#   scripts/gpu_report.sh [--out gpu_report.md] [--device cuda] [--minutes 9] [--batches "16 8 32 4"]
+#                         [--growth "2 8 20"] [--repeats 5] [flags of benchmark.py: --small, --size 128, --ngf 32 ...]
+#
+# PYTHON names the Python to use. What does not finish in its share of the time is left out of the table. A dry run
+# of the same measurements without a GPU: scripts/gpu_report.sh --device cpu --small --batches 2 --repeats 1
+set -u
+cd "$(dirname "$0")/.." || exit 1
+PYTHON=${PYTHON:-python}
+out=gpu_report.md device=cuda minutes=9 batches="16 8 32 4" growth="2 8 20" repeats=5
+flags=()
+
+fail() {
+    echo "gpu_report.sh: $1" >&2
+    exit 2
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --out | --device | --minutes | --batches | --growth | --repeats)
+            [ $# -ge 2 ] || fail "$1 needs a value"
+            printf -v "${1#--}" %s "$2"
+            shift 2
+            ;;
+        *)
+            flags+=("$1")
+            shift
+            ;;
+    esac
+done
+whole() { # FLAG VALUES
+    local number
+    for number in $2; do
+        case $number in *[!0-9]* | 0) fail "$1 $number is not a whole number above 0" ;; esac
+    done
+}
+whole --minutes "$minutes"
+whole --repeats "$repeats"
+whole --batches "$batches"
+whole --growth "$growth"
+command -v "$PYTHON" >/dev/null || fail "there is no $PYTHON; name one with torch: PYTHON=.venv/bin/python $0"
+out=$(realpath -m "$out")
+[ -w "$(dirname "$out")" ] || fail "--out $out cannot be written; pass another file"
+if [ "${device%%:*}" = cuda ] && ! "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+    fail "there is no CUDA GPU here, or this torch has no CUDA; try the script with --device cpu --small"
+fi
+
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+deadline=$((SECONDS + 60 * minutes - 15)) # the table itself takes a moment
+number=0
+
+# measure MOST_SECONDS SUBCOMMAND FLAGS...: one file of figures, unless time is up
+measure() {
+    local most=$1 left=$((deadline - SECONDS)) status
+    shift
+    [ "$left" -lt "$most" ] && most=$left
+    number=$((number + 1))
+    if [ "$most" -lt 10 ]; then
+        echo "left out for want of time: $*"
+        return
+    fi
+    echo "--- $* (at most $most s)"
+    timeout --kill-after 5 "$most" "$PYTHON" benchmarks/benchmark.py "$@" --device "$device" \
+        ${flags[@]+"${flags[@]}"} --json "$folder/$(printf %02d $number).json"
+    status=$?
+    [ $status -eq 124 ] || [ $status -eq 137 ] && echo "stopped after $most s: $*"
+    [ $status -eq 130 ] && exit 130
+    return 0
+}
+
+
+best=ours-bf16
+step="step --repeats $repeats --warm_ups 2"
+
+measure 120 $step --batch_size 1 --variant published ours ours-bf16 $([ $best = ours-bf16 ] || echo $best)
+measure 150 $step --batch_size 1 --variant published $best-compile
+measure 60 memory --variant published ours ours-checkpoint $best --growth $growth
+measure 60 translate --variant published ours $best
+for batch in $batches; do # compiling takes longest; a second batch size finds some of it in torch's cache
+    measure 120 $step --batch_size "$batch" --variant $best $best-compile
+done
+measure 60 translate --variant published $best-compile
+"$PYTHON" benchmarks/speed/gpu_table.py "$folder" "$out" || exit 1
+echo
+echo "written to $out after $SECONDS s"

@@ -1,0 +1,167 @@
+"""The processes ("ranks") that train one model together: torch.distributed behind one noun.
+
+Why not ``DistributedDataParallel``: a step backpropagates a network several times, through several graphs, and a rank
+that has no instance left backpropagates nothing, while DDP expects every rank to run forward and backward once in step.
+So gradients are summed here explicitly, in flat buckets and asynchronously, once an update's last graph is through.
+
+Collectives wait for all ranks: every method of ``World`` that takes part in one must be called by all of them, in the
+same order. What decides whether one is called must therefore be known to all: see ``engine/global_batch.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from instagan.errors import InputError
+
+T = TypeVar("T")
+BUCKET_BYTES = 25 * 2**20
+"""Gradients travel in pieces of about this size: large enough for full speed, small enough to overlap."""
+
+
+class LostRankError(RuntimeError):
+    """Another rank has ended in the middle of a step: this one cannot go on either."""
+
+
+class World:
+    """``size`` ranks, of which this process is number ``rank``. With more than one, torch's default process group must
+    be there; a rank's tensors are on one device, small facts travel on the CPU."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is rank 0, which alone prints, logs and saves."""
+        return self.rank == 0
+
+    @contextmanager
+    def unison(self) -> Iterator[None]:
+        """An ``InputError`` (or the end of the program) within it on one rank is raised on all, by the lowest rank."""
+        problem: InputError | SystemExit | None = None
+        try:
+            yield
+        except (InputError, SystemExit) as error:
+            if self.size == 1:
+                raise
+            problem = error
+        first = next((found for found in self.tell_all(problem) if found is not None), None)
+        if first is not None:
+            raise first
+
+    def from_leader(self, make: Callable[[], T]) -> T:
+        """What ``make`` returns on rank 0, on all ranks. No other rank calls it."""
+        made: list[Any] = [None]
+        with self.unison():
+            if self.leads:
+                made = [make()]
+        if self.size > 1:
+            with lost_rank():
+                distributed.broadcast_object_list(made, src=0)
+        return made[0]
+
+    def tell_all(self, fact: T) -> list[T]:
+        """A plain fact of this rank -> those of all ranks."""
+        if self.size == 1:
+            return [fact]
+        found: list[Any] = [None] * self.size
+        with lost_rank():
+            distributed.all_gather_object(found, fact)
+        return found
+
+    def everyone(self, facts: Tensor) -> Tensor:
+        """Whole numbers (n,) of this rank, on the CPU -> (size, n), those of all ranks."""
+        if self.size == 1:
+            return facts[None]
+        return self._gathered(facts)
+
+    def gather(self, values: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """Flat values of this rank -> those of all ranks; lengths: how many come from each."""
+        if self.size == 1:
+            return [values]
+        padded = torch.cat((values, values.new_zeros(max(lengths) - len(values))))
+        return [row[:length] for row, length in zip(self._gathered(padded), lengths, strict=True)]
+
+    def add(self, values: Tensor) -> Tensor:
+        """The sum over all ranks."""
+        if self.size > 1:
+            with lost_rank():
+                distributed.all_reduce(values)
+        return values
+
+    def add_gradients(self, networks: Iterable[nn.Module]) -> GradientSum:
+        """Begins to add the gradients of all ranks to each other; they are there after ``wait``."""
+        return GradientSum(networks if self.size > 1 else ())
+
+    def share(self, model: nn.Module) -> None:
+        """Gives every rank the weights and buffers of rank 0."""
+        if self.size > 1:
+            with lost_rank(), torch.no_grad():
+                for tensor in (*model.parameters(), *model.buffers()):
+                    sent = tensor.detach().contiguous()
+                    distributed.broadcast(sent, src=0)
+                    tensor.copy_(sent)
+
+    def _gathered(self, values: Tensor) -> Tensor:
+        """(n,) on every rank -> (size, n)."""
+        found = values.new_empty((self.size, len(values)))
+        with lost_rank():
+            distributed.all_gather(list(found), values)
+        return found
+
+
+class GradientSum:
+    """Gradients of networks on their way to being the sum over all ranks. A parameter without one counts as zero."""
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        """Copies the gradients into flat buckets and starts their all-reduce."""
+        self.on_their_way: list[tuple[list[Tensor], Tensor, Any]] = []
+        weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
+        for weight in weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        with lost_rank():
+            for bucket in _buckets([weight.grad for weight in weights if weight.grad is not None]):
+                flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+                self.on_their_way.append((bucket, flat, distributed.all_reduce(flat, async_op=True)))
+
+    def wait(self) -> None:
+        """Puts the sums in the place of the gradients. On a GPU the host goes on; the work after this waits."""
+        for bucket, flat, work in self.on_their_way:
+            with lost_rank():
+                work.wait()
+            parts = flat.split([gradient.numel() for gradient in bucket])
+            for gradient, part in zip(bucket, parts, strict=True):
+                gradient.copy_(part.view(gradient.shape))
+        self.on_their_way.clear()
+
+
+ALONE = World()
+
+
+def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Consecutive tensors of one type, together about ``BUCKET_BYTES``; a single larger one is a bucket of its own."""
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and (size + tensor.nbytes > BUCKET_BYTES or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.nbytes
+    if bucket:
+        yield bucket
+
+
+@contextmanager
+def lost_rank() -> Iterator[None]:
+    """What fails between ranks fails because another one has gone: one exception for the backends' many."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostRankError(str(error).partition("\n")[0]) from error

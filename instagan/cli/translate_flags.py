@@ -1,0 +1,90 @@
+"""Flags of python -m instagan translate, and which of them go together."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from instagan.errors import InputError
+from instagan.flag_types import fraction, names, share, whole
+from instagan.inference.network import PRECISIONS
+from instagan.inference.sizes import SMALLEST_SIDE
+from instagan.inference.translator import DOMAINS
+from instagan.io.pasting import FEATHER
+from instagan.io.reading import LOSSY
+
+
+def add_options(parser: ArgumentParser) -> None:
+    model = parser.add_argument_group("model")
+    add = model.add_argument
+    add("--model", required=True, type=Path, help="run folder, checkpoint, exported model or published weights")
+    add("--to", choices=DOMAINS, default="b", help="domain to translate to")
+    add("--epoch", default="latest", help="checkpoint of a run folder: an epoch's number, or latest")
+    add("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
+    add("--precision", choices=tuple(PRECISIONS), default="fp32", help="what the networks compute in")
+    add("--ins_per", type=whole(1), metavar="N", help="instances translated at a time (default: as trained)")
+    add("--ins_max", type=whole(1), metavar="N", help="most instances of a picture, the largest (default: all)")
+    add = parser.add_argument_group("pictures and masks").add_argument
+    add("--image", type=Path, metavar="FILE", help="one picture")
+    add("--masks", type=Path, nargs="+", metavar="FILE", help="its masks, one for each instance")
+    add("--images", type=Path, metavar="DIR", help="a folder of pictures")
+    add(
+        "--masks_dir", type=Path, metavar="DIR", help="their masks: NAME_0.png, NAME_1.png, ..., or label maps NAME.png"
+    )
+    add("--annotations", type=Path, metavar="FILE", help="json in COCO's format, with --category")
+    add("--category", type=names, metavar="NAME[,NAME]", help="what --annotations or --detector shall take")
+    add("--skip_bad", action="store_true", help="go on without pictures that cannot be used, and name them at the end")
+    add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
+    add = parser.add_argument_group("detector").add_argument
+    add("--detector", action="store_true", help="find the instances with torchvision's Mask R-CNN")
+    add("--weights", type=Path, metavar="FILE", help="its state dict (default: torchvision's, downloaded)")
+    add("--names", type=Path, metavar="FILE", help="class names of --weights, one a line, __background__ first")
+    add("--threshold", type=share, default=0.7, help="least score")
+    add("--detector_size", type=whole(32), default=800, metavar="N", help="shorter side in pixels that it looks at")
+    add = parser.add_argument_group("results").add_argument
+    add("--output", type=Path, metavar="FILE", help="the translated picture or video")
+    add("--output_masks", type=Path, metavar="DIR", help="folder for the translated masks of a video: FRAME_k.png")
+    add("--output_dir", type=Path, metavar="DIR", help="folder for the translated pictures")
+    add(
+        "--max_side", type=whole(SMALLEST_SIDE), metavar="N",
+        help="longer side at which the networks see a picture; of a larger one the instances are put back as large",
+    )  # fmt: skip
+    add(
+        "--crop_instances", action="store_true",
+        help="the networks see crops around a few instances at a time, of at most --max_side (default: as trained)",
+    )  # fmt: skip
+    add("--paste_background", action="store_true", help="keep every pixel that belongs to nobody as it was")
+    add("--feather", type=whole(0), metavar="N", help=f"its edge fades over so many pixels (default: {FEATHER})")
+    add(
+        "--temporal_blend", type=fraction, metavar="ALPHA",
+        help="share of the frame before in each frame of a video, from 0 to below 1, where that shows the same",
+    )  # fmt: skip
+
+
+def check(options: Namespace) -> None:
+    """Raises ``InputError`` naming a flag that does not fit the others."""
+    if options.feather is not None and not (options.paste_background or options.max_side or options.crop_instances):
+        raise InputError("--feather belongs to --paste_background, --max_side or --crop_instances; add one or drop it")
+    if options.paste_background and options.output and options.output.suffix.lower() in LOSSY:
+        raise InputError(f"--output {options.output}: jpeg changes every pixel, also of the background; use .png")
+    for flag in ("weights", "names"):
+        if getattr(options, flag) and not options.detector:
+            raise InputError(f"--{flag} belongs to --detector; add that or drop it")
+    if options.video:
+        _check_video(options)
+    elif options.temporal_blend is not None or options.output_masks:
+        flag = "--output_masks" if options.output_masks else "--temporal_blend"
+        raise InputError(f"{flag} belongs to --video; drop it")
+
+
+def _check_video(options: Namespace) -> None:
+    for flag in ("image", "images", "masks", "annotations", "detector", "output_dir", "skip_bad"):
+        if getattr(options, flag):
+            reason = "; a detector does not know who is who from frame to frame" if flag == "detector" else ""
+            raise InputError(f"--{flag} does not go with --video{reason}; drop it")
+    if not options.output:
+        raise InputError("--output is missing: pass the video to write, such as --output out.mp4")
+    if not options.masks_dir:
+        raise InputError("--masks_dir is missing: pass the folder of the masks, FRAME_0.png, FRAME_1.png, ...")
+    if options.output_masks and options.output_masks.resolve() == options.masks_dir.resolve():
+        raise InputError(f"--output_masks {options.output_masks} would be written over --masks_dir; pass another place")

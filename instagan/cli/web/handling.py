@@ -1,0 +1,202 @@
+"""What the page does, without the page: from what was handed in to what is shown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from instagan.cli.jobs import Find
+from instagan.cli.web.drawing import canvas_picture, painted
+from instagan.errors import InputError
+from instagan.inference.inputs import prepare
+from instagan.inference.result import Translation
+from instagan.inference.translator import Translator
+from instagan.io.overlay import colour, overlay
+from instagan.io.pixels import mask_to_tensor, to_tensor
+from instagan.io.reading import read_inside, read_picture
+
+MOST_MASKS = 100
+KEPT_SECONDS = 3600
+"""How long files that can be downloaded stay."""
+DRAWN, UPLOADED, FOUND = "Draw", "Upload masks", "Find"
+"""Where masks come from."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asks for.
+
+    picture and masks: uploaded files. strokes: what was painted. origin: one of the three above. The last three are
+    those of ``Translator``; max_side 0: none.
+    """
+
+    picture: Path | None
+    origin: str
+    strokes: Any
+    fill: bool
+    masks: Sequence[Path]
+    to: str
+    ins_per: int
+    paste_background: bool = False
+    crop_instances: bool = False
+    max_side: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The answer: pictures in the order of the page, files to download, and a sentence."""
+
+    source: Image.Image
+    source_overlay: Image.Image
+    translated: Image.Image
+    translated_overlay: Image.Image
+    masks: Image.Image
+    file: Path
+    archive: Path
+    told: str
+
+
+class Desk:
+    """Takes orders. translators: "a" or "b" -> to that domain. find: a detector. results: a folder for downloads."""
+
+    def __init__(
+        self, translators: Mapping[str, Translator], find: Find | None, most_pixels: int, results: Path
+    ) -> None:
+        self.translators = translators
+        self.find = find
+        self.most_pixels = most_pixels
+        self.results = results
+
+    def canvas(self, file: Path) -> tuple[str, str]:
+        """An uploaded picture to paint on, as a data address, and what it is. Raises ``InputError``."""
+        picture = self._read(file)
+        return canvas_picture(picture), f"{file.name}, {picture.width} x {picture.height} pixels."
+
+    def translate(self, order: Order) -> Shown:
+        """Raises ``InputError`` with what to do instead; paths of this machine are not told."""
+        if order.picture is None:
+            raise InputError("There is no picture yet; upload one first")
+        translator = self.translators.get(order.to)
+        if translator is None:
+            raise InputError(f"The model does not translate to {order.to}; pick another direction")
+        picture = self._read(order.picture)
+        masks = self._masks(order, picture) if translator.network.gives_masks else []
+        manner = translator.manner(order.max_side or None, order.crop_instances, order.paste_background)
+        started = time.perf_counter()
+        made = translator.translate([prepare(picture, masks)], order.ins_per, manner=manner)[0]
+        seconds = time.perf_counter() - started
+        file, archive = self._keep(order, made)
+        told = made.note or f"{sum(made.present)} of {len(masks)} instances translated"
+        return Shown(
+            picture,
+            drawn_over(picture, np.array(masks, bool).reshape(-1, picture.height, picture.width)),
+            made.picture,
+            drawn_over(made.picture, made.inside),
+            mask_picture(made),
+            file,
+            archive,
+            f"{told[0].upper()}{told[1:]} in {seconds:.1f} s.{_seam(made)}",
+        )
+
+    def _read(self, file: Path) -> Image.Image:
+        self._check_size(file)
+        try:
+            return read_picture(file)
+        except InputError as error:
+            raise InputError(str(error).replace(str(file), file.name)) from None
+
+    def _check_size(self, file: Path) -> None:
+        """Before anything is decoded."""
+        try:
+            with Image.open(file) as image:
+                width, height = image.size
+        except Image.DecompressionBombError:
+            size = ""
+        except Exception:  # reading tells what is wrong with it
+            return
+        else:
+            if width * height <= self.most_pixels:
+                return
+            size = f" with {width} x {height} pixels"
+        raise InputError(f"{file.name} is too large{size}: at most {self.most_pixels / 1e6:g} megapixels; shrink it")
+
+    def _masks(self, order: Order, picture: Image.Image) -> list[np.ndarray]:
+        """(H, W) bool each."""
+        if order.origin == FOUND and self.find is not None:
+            found = [np.asarray(mask, bool) for mask in self.find(picture)]
+            if not found:
+                raise InputError("The detector found nothing in this picture; draw or upload masks")
+            return found[:MOST_MASKS]
+        if order.origin == DRAWN:
+            drawn = painted(order.strokes, picture.size, order.fill)
+            if not drawn:
+                raise InputError("Nothing is drawn, and only instances are translated; paint over at least one")
+            return drawn[:MOST_MASKS]
+        if not order.masks:
+            raise InputError("There are no masks, and only instances are translated; upload a file for each instance")
+        if len(order.masks) > MOST_MASKS:
+            raise InputError(f"{len(order.masks)} masks are too many; upload at most {MOST_MASKS}")
+        return [self._mask(file, picture) for file in order.masks]
+
+    def _mask(self, file: Path, picture: Image.Image) -> np.ndarray:
+        self._check_size(file)
+        try:
+            inside = read_inside(file)
+        except InputError as error:
+            raise InputError(str(error).replace(str(file), file.name)) from None
+        if inside.shape != picture.size[::-1]:
+            raise InputError(
+                f"{file.name} is {inside.shape[1]}x{inside.shape[0]} pixels and the picture {picture.width}x"
+                f"{picture.height}; upload masks of the picture's size"
+            )
+        return inside
+
+    def _keep(self, order: Order, made: Translation) -> tuple[Path, Path]:
+        """The picture, and an archive of it and its masks, in a new folder; those that are old are removed."""
+        for old in self.results.iterdir():
+            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+        assert order.picture is not None
+        stem = re.sub(r"[^\w-]+", "_", order.picture.stem)[:60] or "picture"
+        folder = Path(tempfile.mkdtemp(dir=self.results))
+        file = folder / f"{stem}_to_{order.to}.png"
+        made.picture.save(file)
+        archive = file.with_suffix(".zip")
+        with zipfile.ZipFile(archive, "w") as whole:
+            whole.write(file, file.name)
+            for place, mask in enumerate(made.masks):
+                with whole.open(f"{file.stem}_mask_{place}.png", "w") as entry:
+                    mask.save(entry, "PNG")
+        return file, archive
+
+
+def _seam(made: Translation) -> str:
+    if made.seam is None:
+        return ""
+    return f" The background is the input's; on average the faded edge is {made.seam.band:.1f} of 255 levels off it."
+
+
+def drawn_over(picture: Image.Image, inside: np.ndarray) -> Image.Image:
+    """Instances (N, H, W) bool over a picture."""
+    present = torch.from_numpy(inside.reshape(len(inside), -1).any(1))
+    return overlay(to_tensor(picture), mask_to_tensor(inside), present)
+
+
+def mask_picture(made: Translation) -> Image.Image:
+    """All translated masks on black, each in the colour that it has in the overlays."""
+    width, height = made.picture.size
+    canvas: Any = np.zeros((height, width, 3), np.uint8)
+    for slot, inside in enumerate(made.inside):
+        canvas[inside] = colour(slot)
+    return Image.fromarray(canvas)

@@ -1,0 +1,96 @@
+"""What other runtimes are given: one mini-batch of a sequential translation as a function of plain tensors.
+
+set networks    image (1, 3, H, W), masks (N, H, W)  ->  translated (1, 3, H, W), translated_masks (N, H, W)
+CycleGAN+Seg    the same, but translated_masks (1, H, W): the union
+CycleGAN        image  ->  translated
+
+All in [-1, 1]; N >= 1 instances that all exist; H and W multiples of 4, 8 to 16384. How many instances go in at a time
+is the caller's choice, so that neither a loop nor an order is baked into the file: docs/using.md has the loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from instagan.inference.sizes import SMALLEST_SIDE
+from instagan.networks.blocks import SIZE_MULTIPLE
+from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.structures.instances import InstanceBatch
+
+LARGEST_SIDE = 16384
+MOST_INSTANCES = 4096
+INPUTS, OUTPUTS = ("image", "masks"), ("translated", "translated_masks")
+
+
+class OfSet(nn.Module):
+    """``SetGenerator`` for one picture whose slots all hold an instance: nothing is gathered by what is present."""
+
+    def __init__(self, generator: SetGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        of_image = self.generator.image_encoder(image)  # (1, C, h, w)
+        of_mask = self.generator.mask_encoder(masks[:, None])  # (N, C, h, w)
+        of_all = torch.cat([of_image, of_mask.sum(0, keepdim=True)], dim=1)  # (1, 2 C, h, w)
+        return self.generator.image_decoder(of_all), self.generator.mask_decoder(of_mask, of_all)[:, 0]
+
+
+class OfUnion(nn.Module):
+    """``ResnetGenerator`` with the union of the masks."""
+
+    def __init__(self, generator: ResnetGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        made = self.generator(all_present(image, masks))
+        return made.image, made.masks[0]
+
+
+class OfPicture(nn.Module):
+    """``ResnetGenerator`` of pictures alone."""
+
+    def __init__(self, generator: ResnetGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (self.generator(InstanceBatch.from_images(image)).image,)
+
+
+def all_present(image: Tensor, masks: Tensor) -> InstanceBatch:
+    """image (1, 3, H, W), masks (N, H, W), each of an instance."""
+    present = torch.ones(1, masks.shape[0], dtype=torch.bool)
+    return InstanceBatch(image, masks[None], present, torch.zeros_like(present, dtype=torch.long))
+
+
+def mini_batch_of(generator: nn.Module) -> nn.Module:
+    """The function that belongs to a generator; its weights are shared."""
+    if isinstance(generator, SetGenerator):
+        return OfSet(generator).eval()
+    assert isinstance(generator, ResnetGenerator)
+    return (OfUnion(generator) if generator.with_union else OfPicture(generator)).eval()
+
+
+def takes_masks(function: nn.Module) -> bool:
+    return not isinstance(function, OfPicture)
+
+
+def traced(function: nn.Module) -> ExportedProgram:
+    """The function as a graph of torch's operations, for any height, width and number of instances."""
+    height, width = (
+        Dim(name, min=SMALLEST_SIDE // SIZE_MULTIPLE, max=LARGEST_SIDE // SIZE_MULTIPLE) * SIZE_MULTIPLE
+        for name in ("height", "width")
+    )
+    instances = Dim("instances", min=1, max=MOST_INSTANCES)
+    shapes: dict[str, Any] = {"image": {2: height, 3: width}}
+    example = [torch.zeros(1, 3, 32, 48)]  # no two sizes alike, and no 1 where another number may come
+    if takes_masks(function):
+        shapes["masks"] = {0: instances, 1: height, 2: width}
+        example.append(torch.zeros(3, 32, 48))
+    return torch.export.export(function, tuple(example), dynamic_shapes=shapes, strict=False)

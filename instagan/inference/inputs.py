@@ -1,0 +1,191 @@
+"""What users hand over as picture and masks -> ``Source``: one form for everything. Raises ``InputError``.
+
+picture   path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), tensor (H, W), (1, H, W) or (3, H, W)
+masks     None, one mask, a list of masks, or a stacked array or tensor (N, H, W)
+values    uint8 and 16 bits as they are, floats in [0, 1]; of a mask: inside is what is above half of its maximum
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from instagan.errors import InputError
+from instagan.inference.sizes import Widening
+from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
+from instagan.io.reading import as_rgb, inside_of, read_inside, read_picture
+from instagan.structures.instances import InstanceBatch
+
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
+Masks: TypeAlias = "Picture | Iterable[Picture] | None"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A picture with its instances as read, at its own size.
+
+    pixels (H, W, 3) uint8, or float32 in [0, 1] where floats were handed over: large pictures stay small in memory;
+    inside (N, H, W) bool, one for every mask, empty ones too; labels (N,).
+    """
+
+    pixels: np.ndarray
+    inside: np.ndarray
+    labels: tuple[int, ...]
+
+    @property
+    def image(self) -> Tensor:
+        """(3, H, W) float32 in [-1, 1], made anew."""
+        if self.pixels.dtype == np.uint8:
+            return pixels_to_tensor(self.pixels)
+        planes = np.array(self.pixels.transpose(2, 0, 1), order="C")  # its own: what is handed over may be read-only
+        return torch.from_numpy(planes).mul_(2).sub_(1)
+
+    @property
+    def levels(self) -> np.ndarray:
+        """(H, W, 3) uint8; not to be written to."""
+        return self.pixels if self.pixels.dtype == np.uint8 else np.rint(self.pixels * 255).astype(np.uint8)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def widening(self) -> Widening:
+        return Widening(*self.size)
+
+
+def prepare(picture: Picture, masks: Masks = None, labels: Sequence[int] | None = None) -> Source:
+    """Reads and checks. Masks must have the picture's size, both upright."""
+    pixels = _pixels(picture)
+    inside = _masks(masks, pixels.shape[:2])
+    if labels is not None and len(labels) != len(inside):
+        raise InputError(f"there are {len(labels)} labels for {len(inside)} masks; pass one for every mask")
+    return Source(pixels, inside, tuple(int(label) for label in labels or [0] * len(inside)))
+
+
+def batch_of(source: Source) -> InstanceBatch:
+    """One picture as a batch of one row, at a size that the networks take."""
+    widening = source.widening
+    inside = torch.from_numpy(source.inside)  # (N, H, W)
+    return InstanceBatch(
+        widening.image(source.image)[None],
+        widening.masks(mask_to_tensor(source.inside))[None],
+        inside.flatten(1).any(1)[None],
+        torch.tensor(source.labels, dtype=torch.long)[None],
+    )
+
+
+def _pixels(picture: Picture) -> np.ndarray:
+    """(H, W, 3) uint8, or float32 in [0, 1] where the values come as floats."""
+    if isinstance(picture, (str, os.PathLike)):
+        return np.asarray(read_picture(_path(picture)))
+    if isinstance(picture, Image.Image):
+        return np.asarray(as_rgb(_upright(picture, "the picture")))
+    if isinstance(picture, Tensor):
+        values, layout = _array(picture), "tensor must be (H, W), (1, H, W) or (3, H, W)"
+        values = values.transpose(1, 2, 0) if values.ndim == 3 else values  # (H, W, C)
+    elif isinstance(picture, np.ndarray):
+        values, layout = picture, "array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+    else:
+        raise InputError(f"a picture cannot be a {type(picture).__name__}; pass a path, PIL image, array or tensor")
+    values = values[..., None] if values.ndim == 2 else values
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.size == 0:
+        raise InputError(f"a picture as {layout}, not {tuple(picture.shape)}")
+    return np.broadcast_to(_levels(values[..., :3]), (*values.shape[:2], 3))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """Of any device and type; numpy knows no bfloat16."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _levels(planes: np.ndarray) -> np.ndarray:
+    """Values of any common type -> uint8, or float32 in [0, 1]."""
+    if planes.dtype == np.bool_:
+        planes = planes.astype(np.uint8) * np.uint8(255)
+    if planes.dtype == np.uint8:
+        return planes
+    if planes.dtype.kind in "iu":
+        low, high = int(planes.min()), int(planes.max())
+        if low < 0 or high > 65535:
+            raise InputError(
+                f"whole numbers in a picture must be from 0 to 255 (uint8) or 65535, not {low} to {high}; scale them"
+            )
+        deep = planes.dtype == np.uint16 or high > 255
+        return (planes / 257 if deep else planes).round().astype(np.uint8)
+    if planes.dtype.kind != "f":
+        raise InputError(f"a picture cannot be of type {planes.dtype}; pass uint8, uint16 or floats in [0, 1]")
+    darkest, brightest = float(planes.min()), float(planes.max())
+    if not (darkest >= 0 and brightest <= 1):
+        raise InputError(f"floats in a picture must be in [0, 1], not from {darkest:g} to {brightest:g}; scale them")
+    return planes.astype(np.float32)
+
+
+def _masks(masks: Masks, size: tuple[int, ...]) -> np.ndarray:
+    """(N, H, W) bool."""
+    if masks is None:
+        masks = []
+    if isinstance(masks, (str, os.PathLike, Image.Image)) or (
+        isinstance(masks, (np.ndarray, Tensor)) and masks.ndim == 2
+    ):
+        masks = [masks]
+    given = list(masks)
+    found = np.zeros((len(given), *size), bool)
+    for number, mask in enumerate(given):
+        inside, name = _mask(mask, number)
+        if inside.shape != size:
+            raise InputError(
+                f"{name} is {inside.shape[1]}x{inside.shape[0]} pixels and its picture {size[1]}x{size[0]}; "
+                "pass masks of the picture's size, turned as it is"
+            )
+        found[number] = inside
+    return found
+
+
+def _mask(mask: Any, number: int) -> tuple[np.ndarray, str]:
+    """(H, W) bool, and what to call it."""
+    name = f"mask {number}"
+    if isinstance(mask, (str, os.PathLike)):
+        path = _path(mask)
+        return read_inside(path), str(path)
+    if isinstance(mask, Image.Image):
+        return inside_of(_upright(mask, name), lossy=mask.format == "JPEG"), name
+    if isinstance(mask, Tensor):
+        mask = _array(mask)
+    if not isinstance(mask, np.ndarray):
+        raise InputError(f"{name} cannot be a {type(mask).__name__}; pass a path, PIL image, array or tensor")
+    if mask.ndim == 3 and 1 in (mask.shape[0], mask.shape[2]):
+        mask = mask[0] if mask.shape[0] == 1 else mask[..., 0]  # (1, H, W) or (H, W, 1)
+    if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "buif":
+        raise InputError(f"{name} must be numbers (H, W), not {mask.dtype} {tuple(mask.shape)}")
+    if mask.dtype == np.bool_:
+        return mask, name
+    if not np.isfinite(mask).all():
+        raise InputError(f"{name} holds values that are not numbers; pass 0 outside and 1 inside")
+    limit = 0.0 if mask.min() < 0 else float(mask.max()) / 2  # -1 outside, as the networks have it, or 0
+    return mask > limit, name
+
+
+def _path(given: str | os.PathLike[str]) -> Path:
+    path = Path(given)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; pass the path of a picture")
+    return path
+
+
+def _upright(image: Image.Image, name: str) -> Image.Image:
+    try:
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except Exception as error:  # decoding a damaged file can raise anything
+        raise InputError(f"{name} cannot be read ({error}); mend its file") from None

@@ -1,0 +1,133 @@
+"""A generator ready to use: on its device, in its precision, a few instances at a time."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from instagan.errors import InputError
+from instagan.inference.architecture import Architecture
+from instagan.inference.memory import free_memory, needed, side_that_fits
+from instagan.structures.instances import InstanceBatch
+from instagan.structures.sequential import translate_in_order
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DEFAULT_INS_PER = 2
+"""Instances translated at a time where a model does not tell how it was trained."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The generator of one direction, which is on ``device``. set_order: decreasing (by area) or random (as given)."""
+
+    generator: nn.Module
+    architecture: Architecture
+    ins_per: int = DEFAULT_INS_PER
+    set_order: str = "decreasing"
+    device: torch.device = torch.device("cpu")
+    precision: str = "fp32"
+
+    @property
+    def knows_instances(self) -> bool:
+        """Whether the method translates instance by instance; else it gives one slot (the union) or none."""
+        return self.architecture.method == "insta_gan"
+
+    @property
+    def gives_masks(self) -> bool:
+        """Whether masks make a difference and are translated: CycleGAN does not look at them."""
+        return self.knows_instances or self.architecture.with_union
+
+    @torch.inference_mode()
+    def run(
+        self, source: InstanceBatch, ins_per: int | None = None, ins_max: int | None = None, in_order: bool = False
+    ) -> InstanceBatch:
+        """Pictures whose size the networks take -> their translations on the CPU, slots in the order of ``source``.
+
+        in_order: slots are translated as they stand, and an absent one keeps its place in its mini-batch. Rows that
+        memory does not hold together go one by one; raises ``InputError`` if it does not hold one.
+        """
+        if self._fits(source, ins_per):
+            try:
+                with self._autocast():
+                    made = self._in_sequence(source.to(self.device), ins_per or self.ins_per, ins_max, in_order)
+                return made.to("cpu")
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+        if len(source) == 1:
+            raise self._too_large(source, ins_per)
+        return InstanceBatch.cat([self.run(source[[row]], ins_per, ins_max, in_order) for row in range(len(source))])
+
+    def _at_once(self, source: InstanceBatch, ins_per: int | None) -> int:
+        return min(ins_per or self.ins_per, int(source.present.sum(1).max()))
+
+    def _needs(self, source: InstanceBatch, ins_per: int | None) -> int:
+        """Bytes, at the peak."""
+        pixels = source.image[:, 0].numel()
+        return needed(self.architecture, pixels, self._at_once(source, ins_per), self.precision)
+
+    def _fits(self, source: InstanceBatch, ins_per: int | None) -> bool:
+        """Asked on a CPU alone: there the system would end the process where a GPU raises an error."""
+        if self.device.type != "cpu":
+            return True
+        free = free_memory(self.device)
+        return free is None or self._needs(source, ins_per) <= free
+
+    def _too_large(self, source: InstanceBatch, ins_per: int | None) -> InputError:
+        size = (source.image.shape[2], source.image.shape[3])
+        at_once = self._at_once(source, ins_per)
+        side = side_that_fits(size, self._needs(source, ins_per), free_memory(self.device))
+        advice = (
+            f"max_side={side} (--max_side {side}) would fit" if side else "no smaller one would fit: free some of it"
+        )
+        return InputError(
+            f"a picture of {size[1]}x{size[0]} pixels, {at_once} instance{'' if at_once == 1 else 's'} at a time, does "
+            f"not fit into the memory of {self.device}; {advice}"
+        )
+
+    def _in_sequence(
+        self, source: InstanceBatch, ins_per: int, ins_max: int | None, in_order: bool = False
+    ) -> InstanceBatch:
+        """The sequential mini-batches of the paper, or all at once where a method does not know instances."""
+        if not self.knows_instances:
+            return self._generate(source if self.architecture.with_union else source.slots(0, 0))
+        if in_order:
+            order = torch.arange(source.slot_count, device=self.device).expand(len(source), -1)  # (B, N)
+        else:
+            decreasing = self.set_order == "decreasing"
+            order = source.order_by_area() if decreasing else source.order_of_slots()  # (B, N)
+        return translate_in_order(self._generate, source, order, ins_per, ins_max)
+
+    def _generate(self, x: InstanceBatch) -> InstanceBatch:
+        """The generator in the asked precision; what goes in and comes out is float32."""
+        kind = PRECISIONS[self.precision]
+        if kind == torch.float32:
+            return self.generator(x)
+        y = self.generator(InstanceBatch(x.image.to(kind), x.masks.to(kind), x.present, x.labels))
+        return InstanceBatch(y.image.float(), y.masks.float(), y.present, y.labels)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, PRECISIONS[self.precision])
+
+
+def choose_device(device: torch.device | str | None) -> torch.device:
+    """The device of that name, or the fastest there is. Raises ``InputError`` if there is no such device."""
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError):
+        raise InputError(f"device {device}: there is no such device here; use cpu, cuda, cuda:1 or mps") from None
+    return chosen
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    told = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in told)

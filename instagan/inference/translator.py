@@ -1,0 +1,285 @@
+"""The way to use a trained model: pictures and masks in any form in, translated pictures and masks out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from PIL import Image
+
+from instagan.errors import InputError
+from instagan.inference.architecture import Architecture
+from instagan.inference.inputs import Masks, Picture, Source, batch_of, prepare
+from instagan.inference.large import CROP_SIDE, Manner, Pasted, translate_large
+from instagan.inference.network import DEFAULT_INS_PER, PRECISIONS, Network, choose_device
+from instagan.inference.result import Translation, belonging
+from instagan.inference.sizes import SMALLEST_SIDE
+from instagan.inference.trained import read_trained
+from instagan.io.pasting import FEATHER, paste_background
+from instagan.io.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture, to_tensor
+from instagan.kernels.convolution import WIDE_ENOUGH
+from instagan.structures.instances import InstanceBatch
+
+DOMAINS = ("a", "b")
+
+
+class Translator:
+    """Translates pictures with their instances to the other domain.
+
+    >>> from instagan import Translator
+    >>> t = Translator.load("checkpoints/shapes")
+    >>> out = t("photo.png", ["photo_0.png", "photo_1.png"])
+    >>> out.picture.size, len(out.masks), out.present
+    ((45, 38), 2, (True, True))
+
+    Without instances there is nothing to translate; of a picture that has many, some may be left as they are:
+
+    >>> t("photo.png").unchanged
+    True
+    >>> t("photo.png", ["photo_0.png", "photo_1.png"], ins_max=1).present.count(True)
+    1
+
+    Pictures of any sizes together, which is faster than one by one and gives the same:
+
+    >>> [out.picture.size for out in t.batch([("photo.png", ["photo_0.png"]), ("small.png", ["small_0.png"])])]
+    [(45, 38), (9, 7)]
+
+    A large picture keeps its resolution where nobody is, whatever the size at which the networks see it:
+
+    >>> out = t("photo.png", ["photo_0.png"], max_side=32, crop_instances=True)
+    >>> out.picture.size, out.seam is None
+    ((45, 38), False)
+
+    Nothing in a translator changes after it is made: any number of threads may use it at the same time.
+    """
+
+    def __init__(self, network: Network, card: dict[str, Any] | None = None) -> None:
+        """``load`` is the usual way. card: what is known about the model, for whoever wants to show it."""
+        self.network = network
+        self.card = card or {}
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        to: str = "b",
+        device: torch.device | str | None = None,
+        precision: str = "fp32",
+        epoch: str | int = "latest",
+    ) -> Translator:
+        """A translator from a run folder, a checkpoint file, an exported model, or published weights.
+
+        to: the domain to translate to, "a" or "b" as the folders of the data set are called. device: "cpu", "cuda",
+        "cuda:1", "mps"; None takes a GPU if there is one. precision: fp32, bf16 or fp16. epoch: which checkpoint of
+        a folder. Only the generator of this direction is kept. No file's code is ever run.
+        Raises ``InputError`` with what to do instead.
+        """
+        to = str(to).lower()
+        if to not in DOMAINS:
+            raise InputError(f"to={to!r} must be 'a' or 'b', the domain to translate to")
+        if precision not in PRECISIONS:
+            raise InputError(f"precision={precision!r} must be one of {', '.join(PRECISIONS)}")
+        chosen = choose_device(device)
+        trained = read_trained(Path(path), to, str(epoch))
+        architecture = Architecture.of(trained.weights, str(trained.options.get("norm", "instance")), trained.where)
+        generator = architecture.build(trained.weights, trained.where).to(chosen)
+        if chosen.type == "cpu" and architecture.ngf >= WIDE_ENOUGH:  # takes less memory
+            generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = Network(
+            generator,
+            architecture,
+            ins_per=int(trained.options.get("ins_per", DEFAULT_INS_PER)),
+            set_order=str(trained.options.get("set_order", "decreasing")),
+            device=chosen,
+            precision=precision,
+        )
+        return cls(network, {**trained.card, "options": dict(trained.options), "file": trained.where, "to": to})
+
+    @overload  # a list gives a list; the parameters that follow are those below
+    def __call__(
+        self,
+        image: list[Picture],
+        masks: Sequence[Masks] | None = None,
+        labels: Sequence[Sequence[int] | None] | None = None,
+        *ins_per_and_ins_max: Any,
+        **how: Any,
+    ) -> list[Translation]: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Picture,
+        masks: Masks = None,
+        labels: Sequence[int] | None = None,
+        *ins_per_and_ins_max: Any,
+        **how: Any,
+    ) -> Translation: ...
+
+    def __call__(
+        self,
+        image: Any,
+        masks: Any = None,
+        labels: Any = None,
+        ins_per: int | None = None,
+        ins_max: int | None = None,
+        *,
+        max_side: int | None = None,
+        crop_instances: bool = False,
+        paste_background: bool = False,
+        feather: int | None = None,
+        tensors: bool = False,
+    ) -> Translation | list[Translation]:
+        """One picture with its masks; see ``instagan.inference.inputs`` for their forms. Masks must have its size.
+
+        labels: category index of each mask. ins_per: instances at a time (default: as trained). ins_max: most
+        instances that are translated, the largest (default: all). tensors: also return tensors.
+        max_side: longer side at which the networks see a picture; a larger one is shrunk, and its instances are put
+        back at full resolution, their edges fading over ``feather`` pixels (default: 4 of those that the networks saw)
+        into the input, which is kept elsewhere. crop_instances: so with crops around a few instances at a time.
+        paste_background: keeps every pixel that belongs to nobody in pictures of any size.
+        A list of pictures takes a list of their masks (and labels) and gives a list, as ``batch`` does.
+        Raises ``InputError`` for what cannot be read or does not fit together.
+        """
+        rows = _rows(image, masks, labels) if isinstance(image, list) else [(image, masks, labels)]
+        made = self.batch(
+            rows, ins_per, ins_max, max_side=max_side, crop_instances=crop_instances,
+            paste_background=paste_background, feather=feather, tensors=tensors,
+        )  # fmt: skip
+        return made if isinstance(image, list) else made[0]
+
+    def batch(
+        self,
+        items: Iterable[Picture | tuple[Any, ...]],
+        ins_per: int | None = None,
+        ins_max: int | None = None,
+        *,
+        tensors: bool = False,
+        rows: int = 8,
+        **how: Any,
+    ) -> list[Translation]:
+        """Many pictures: (image, masks) or (image, masks, labels) each, in any sizes, at most ``rows`` at a time.
+
+        how: max_side, crop_instances, paste_background and feather, as for one picture.
+        """
+        _check(ins_per=(ins_per, 1), ins_max=(ins_max, 1))
+        manner = self.manner(**how)
+        sources = [prepare(*item) if isinstance(item, (tuple, list)) else prepare(item) for item in items]
+        return self.translate(sources, ins_per, ins_max, manner=manner, tensors=tensors, rows=rows)
+
+    def manner(
+        self,
+        max_side: int | None = None,
+        crop_instances: bool = False,
+        paste_background: bool = False,
+        feather: int | None = None,
+    ) -> Manner:
+        """How pictures are translated. A crop is seen at most at the size at which the model was trained."""
+        _check(max_side=(max_side, SMALLEST_SIDE), feather=(feather, 0))
+        told = self.card.get("options", {})
+        trained = [int(told[name]) for name in ("fine_size_w", "fine_size_h") if name in told]
+        return Manner(max_side, crop_instances, paste_background, feather, max(trained, default=CROP_SIDE))
+
+    def translate(
+        self,
+        sources: Sequence[Source],
+        ins_per: int | None = None,
+        ins_max: int | None = None,
+        *,
+        manner: Manner | None = None,
+        in_order: bool = False,
+        tensors: bool = False,
+        rows: int = 8,
+    ) -> list[Translation]:
+        """Prepared pictures, in their order; those that the networks see at one size go through them together.
+
+        in_order: masks are translated in their order, empty ones keeping their place among those of a mini-batch.
+        """
+        done: dict[int, Translation] = {}
+        groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for number, source in enumerate(sources):
+            if manner and manner.needed_for(source):
+                made = translate_large(self.network, source, manner, ins_per, ins_max, in_order)
+                done[number] = self._pasted(source, made, tensors)
+            else:
+                groups[source.widening.padded].append(number)
+        for numbers in groups.values():
+            for start in range(0, len(numbers), rows):
+                chunk = numbers[start : start + rows]
+                batch = InstanceBatch.cat([batch_of(sources[number]) for number in chunk])
+                together = self.network.run(batch, ins_per, ins_max, in_order)
+                for row, number in enumerate(chunk):
+                    done[number] = self._translation(sources[number], together[[row]], tensors)
+        if manner and manner.paste_background:
+            return [_with_background(source, done[number], manner.feather) for number, source in enumerate(sources)]
+        return [done[number] for number in range(len(sources))]
+
+    def _translation(self, source: Source, made: InstanceBatch, tensors: bool) -> Translation:
+        """One row of a batch at its own size."""
+        cut = source.widening.cut
+        count = len(source.inside) if self.network.knows_instances else made.slot_count
+        image, soft = cut(made.image[0]), cut(made.masks[0, :count])  # (3, H, W), (count, H, W)
+        present = tuple(made.present[0, :count].tolist())
+        return Translation(
+            to_picture(image),
+            [to_mask_picture(mask) for mask in soft],
+            present,
+            unchanged=self.network.knows_instances and not any(present),
+            note=self._note(source, present),
+            image=image.clone() if tensors else None,
+            soft_masks=soft.clone() if tensors else None,
+        )
+
+    def _pasted(self, source: Source, made: Pasted, tensors: bool) -> Translation:
+        return Translation(
+            Image.fromarray(made.pixels),
+            [Image.fromarray(mask) for mask in made.levels],
+            made.present,
+            unchanged=self.network.knows_instances and not any(made.present),
+            note=self._note(source, made.present),
+            seam=made.seam,
+            image=pixels_to_tensor(made.pixels) if tensors else None,
+            soft_masks=mask_to_tensor(made.levels > 0) if tensors else None,
+        )
+
+    def _note(self, source: Source, present: tuple[bool, ...]) -> str:
+        if self.network.knows_instances:
+            return "" if any(present) else "there is no instance to translate: the picture is unchanged"
+        if len(source.inside) == 0:
+            return ""
+        return (
+            "the masks are translated as one" if self.network.architecture.with_union else "the masks are not looked at"
+        )
+
+
+def _check(**given: tuple[int | None, int]) -> None:
+    """Raises ``InputError`` unless each is None or a whole number of its least value or more."""
+    for name, (value, least) in given.items():
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise InputError(f"{name}={value!r} must be a whole number of {least} or more")
+
+
+def _with_background(source: Source, made: Translation, feather: int | None) -> Translation:
+    """The input where nobody is, neither before nor after; it is so already where large pictures are put together."""
+    if made.unchanged or made.seam:
+        return made
+    if len(source.inside) == 0:
+        raise InputError("without masks nothing is background; pass masks or drop paste_background")
+    feather = FEATHER if feather is None else feather
+    picture, seam = paste_background(Image.fromarray(source.levels), made.picture, belonging(source, made), feather)
+    image = None if made.image is None else to_tensor(picture)
+    return replace(made, picture=picture, seam=seam, image=image)
+
+
+def _rows(images: list[Any], masks: Sequence[Any] | None, labels: Sequence[Any] | None) -> list[tuple[Any, ...]]:
+    """Lists that belong together -> (image, masks, labels) of each picture."""
+    for name, given in (("masks", masks), ("labels", labels)):
+        if given is not None and len(given) != len(images):
+            raise InputError(
+                f"there are {len(images)} pictures and {name} of {len(given)}; pass a list of {name} for each"
+            )
+    nothing = [None] * len(images)
+    return list(zip(images, nothing if masks is None else masks, nothing if labels is None else labels, strict=True))

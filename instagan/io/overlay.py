@@ -1,0 +1,53 @@
+"""Drawing instances over their picture.
+
+Letters: N instance slots, H x W picture.
+"""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from instagan.io.pixels import to_bytes
+
+HUES = (0.56, 0.05, 0.36, 0.86, 0.14, 0.70, 0.47, 0.96, 0.26, 0.78)
+"""Hues on the colour circle, in an order that keeps neighbours far apart; used up, they come again lighter."""
+
+FILL = 0.38
+"""Share of the instance's colour in its translucent fill."""
+
+
+def colour(slot: int) -> tuple[int, int, int]:
+    """The RGB colour of an instance slot: the same in every picture, so that an instance keeps it when translated."""
+    turn, hue = divmod(slot, len(HUES))
+    red, green, blue = colorsys.hls_to_rgb(HUES[hue], (0.52, 0.74, 0.36)[turn % 3], 0.95)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def overlay(image: Tensor, masks: Tensor, present: Tensor) -> Image.Image:
+    """The picture with each present instance filled translucently and outlined in the colour of its slot.
+
+    image (3, H, W) in [-1, 1], masks (N, H, W), present (N,) bool. An outline runs along the instance's inner edge.
+    """
+    canvas = torch.from_numpy(to_bytes(image).astype(np.float32))  # (H, W, 3)
+    inside = masks.detach().float().cpu() > 0  # (N, H, W)
+    slots = [slot for slot, exists in enumerate(present.tolist()) if exists]
+    colours = {slot: torch.tensor(colour(slot), dtype=torch.float32) for slot in slots}
+    for slot in slots:
+        canvas[inside[slot]] = torch.lerp(canvas[inside[slot]], colours[slot], FILL)
+    for slot in slots:
+        canvas[_outline(inside[slot])] = colours[slot]
+    return Image.fromarray(canvas.round().to(torch.uint8).numpy())
+
+
+def _outline(inside: Tensor) -> Tensor:
+    """The pixels (H, W) bool of an instance that lie near its outside; the picture's border counts as outside."""
+    thickness = max(1, round(min(inside.shape) / 150))
+    outside = functional.pad((~inside).float()[None, None], [thickness] * 4, value=1.0)
+    near_outside = functional.max_pool2d(outside, 2 * thickness + 1, stride=1)[0, 0] > 0  # (H, W)
+    return inside & near_outside

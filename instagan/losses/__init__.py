@@ -1,0 +1,37 @@
+"""Losses (paper section 2.2): pure functions, tensors in, scalar out. Each is a mean over the rows it is given."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from instagan.structures.instances import InstanceBatch
+
+
+def lsgan(scores: Tensor, real: bool) -> Tensor:
+    """Least squares: (D - 1)^2 where the scores should look real, D^2 where fake."""
+    return (scores - float(real)).square().mean()
+
+
+def vanilla(scores: Tensor, real: bool) -> Tensor:
+    """Binary cross entropy of the scores taken as logits."""
+    return functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(real)))
+
+
+def set_l1(made: InstanceBatch, target: InstanceBatch) -> Tensor:
+    """|(x, a) - (x', a')|_1: the mean over all 3 + N channels.
+
+    Absent slots add nothing to the sum but count in the mean, as in the published system.
+    """
+    difference = torch.cat([made.image - target.image, made.masks - target.masks], dim=1)  # (B, 3 + N, H, W)
+    return difference.abs().mean()
+
+
+def context_l1(source: InstanceBatch, translated: InstanceBatch) -> Tensor:
+    """|w * (x - y')|_1 with w = 1 where neither a nor b' has an instance, else 0 (context-preserving loss).
+
+    The mean goes over all pixels and channels, not only over those with weight, as in the published system.
+    """
+    weight = (1 - source.with_slots_of(translated).union()) / 2  # (B, 1, H, W)
+    return (weight * (source.image - translated.image)).abs().mean()

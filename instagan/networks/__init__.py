@@ -1,0 +1,1 @@
+"""Generators, discriminators, encoders and the blocks they are made of."""

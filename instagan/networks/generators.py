@@ -1,0 +1,65 @@
+"""Generators: InstanceBatch -> InstanceBatch of the other domain (paper section 2.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from instagan.networks.blocks import RESIDUAL_BLOCKS, InstanceDecoder, decoder, encoder
+from instagan.networks.owners import sum_by_owner
+from instagan.structures.instances import OUTSIDE, InstanceBatch
+
+
+class SetGenerator(nn.Module):
+    """Translates a picture x together with the set of its instance masks a_1 ... a_n.
+
+    image  h_GX(x, a)   = [f_GX(x) ; sum_i f_GA(a_i)]              -> g_GX   permutation invariant
+    mask k h_GA^k(x, a) = [f_GA(a_k) ; f_GX(x) ; sum_i f_GA(a_i)]  -> g_GA   permutation equivariant
+
+    Takes and returns the same slots; absent slots stay absent. H and W must be multiples of 4. Any B, any N, any
+    number of instances per row: the P present masks of the whole batch go through the networks as one (P, 1, H, W).
+    """
+
+    def __init__(self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> None:
+        super().__init__()
+        self.image_encoder = encoder(3, ngf, norm, blocks)  # f_GX
+        self.mask_encoder = encoder(1, ngf, norm, blocks)  # f_GA
+        self.image_decoder = decoder(8 * ngf, 3, norm)  # g_GX
+        self.mask_decoder = decoder(12 * ngf, 1, norm, InstanceDecoder)  # g_GA
+
+    def forward(self, x: InstanceBatch) -> InstanceBatch:
+        owner, slot = x.instances()  # (P,), (P,)
+        of_image = self.image_encoder(x.image)  # (B, 4 ngf, h, w)
+        of_mask = self.mask_encoder(x.masks[owner, slot][:, None])  # (P, 4 ngf, h, w)
+        of_set = sum_by_owner(of_mask, owner, of_image)  # (B, 4 ngf, h, w)
+        of_all = torch.cat([of_image, of_set], dim=1)  # (B, 8 ngf, h, w)
+        image = self.image_decoder(of_all)  # (B, 3, H, W)
+        mask = self.mask_decoder(of_mask, of_all, owner if len(x) > 1 else None).to(x.masks)  # (P, 1, H, W)
+        masks = torch.full_like(x.masks, OUTSIDE).index_put((owner, slot), mask[:, 0])  # (B, N, H, W)
+        return InstanceBatch(image.to(x.image), masks, x.present, x.labels)
+
+
+class ResnetGenerator(nn.Module):
+    """Translates pictures only (CycleGAN), or with ``with_union`` the union of the masks as a fourth channel.
+
+    The second is the ablation "CycleGAN+Seg": any slots go in, one slot (the union) comes out, absent where the
+    picture has no instance. Without it no slot comes out. H and W must be multiples of 4.
+    """
+
+    def __init__(
+        self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS, with_union: bool = False
+    ) -> None:
+        super().__init__()
+        channels = 4 if with_union else 3
+        self.with_union = with_union
+        self.encoder = encoder(channels, ngf, norm, blocks)
+        self.decoder = decoder(4 * ngf, channels, norm)
+
+    def forward(self, x: InstanceBatch) -> InstanceBatch:
+        if not self.with_union:
+            return InstanceBatch.from_images(self.decoder(self.encoder(x.image)).to(x.image))
+        made = self.decoder(self.encoder(torch.cat([x.image, x.union()], dim=1))).to(x.image)  # (B, 4, H, W)
+        present = x.present.any(1, keepdim=True)  # (B, 1)
+        there = present.to(made.device, non_blocking=True)[:, :, None, None]
+        masks = torch.where(there, made[:, 3:], OUTSIDE)  # (B, 1, H, W)
+        return InstanceBatch(made[:, :3], masks, present, torch.zeros_like(masks[:, :, 0, 0], dtype=torch.long))

@@ -1,0 +1,1 @@
+"""The nouns: batches of pictures with their instances, boxes."""

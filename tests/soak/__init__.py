@@ -1,0 +1,1 @@
+"""Kills, planted faults, fuzzing: make reliability and make fuzz."""
