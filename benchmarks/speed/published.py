@@ -4,7 +4,7 @@ One picture after the other, one instance per call, float32. A training step kee
 of all terms until one backward for the generators; then each discriminator has its own. Its spectral norms make a
 power step in every call, also when fakes are judged for the generators. Its test step translates both ways, and
 reconstructs. Adam, layers and convolution algorithms are torch's defaults. Same losses and pictures as the project's
-own model (tests/test_benchmark_published.py).
+own model (tests/benchmarks/test_benchmark_published.py).
 """
 
 from __future__ import annotations

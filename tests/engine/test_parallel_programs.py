@@ -19,9 +19,9 @@ from engine.launch import joined, launch_name
 from engine.stop_request import StopRequest
 from models.insta_gan_model import InstaGanModel
 from options.parse import parse_training
+from tests.engine.test_resume import assert_equal
 from tests.programs import ROOT, TINY, draw_set, train_program
 from tests.ranks import PATIENCE, Ended, fork
-from tests.test_resume import assert_equal
 
 RUN = (
     *TINY, "--no_html", "--print_freq", "1", "--niter", "1", "--niter_decay", "1", "--pool_size", "3", "--name", "run"

@@ -18,8 +18,8 @@ from PIL import Image
 
 from engine.run_folder import RunFolder
 from engine.schedule import Progress
+from tests.engine.test_resume import assert_equal
 from tests.programs import ROOT, TINY, draw_set, train
-from tests.test_resume import assert_equal
 from trackers import Trackers
 from trackers.background import Background
 from trackers.console import Console

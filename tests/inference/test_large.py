@@ -20,8 +20,8 @@ from instagan.inference.windows import around, fading
 from instagan.io.boxes import Box, box_of
 from instagan.networks.blocks import initialise
 from instagan.networks.generators import SetGenerator
+from tests.io.test_pasting import nearest
 from tests.programs import ROOT, sentence
-from tests.test_pasting import nearest
 from tests.using import tiny_run, with_small_masks
 
 

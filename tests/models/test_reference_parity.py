@@ -31,7 +31,7 @@ from instagan.structures.sequential import sequential_mini_batches
 from models.adversarial_model import FEW_PIXELS
 from models.insta_gan_model import InstaGanModel
 
-FOLDERS = [Path(__file__).parent / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
+FOLDERS = [Path(__file__).parents[1] / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
 TRACES = sorted(path for folder in FOLDERS for path in folder.glob("*.npz"))
 WAYS = [("A", "B"), ("B", "A")]
 PERTURBED_RUNS = 3

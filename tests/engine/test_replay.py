@@ -14,10 +14,10 @@ from PIL import Image
 from engine import run_folder, step_dump
 from engine.run_folder import RunFolder
 from scripts import replay_step
+from tests.engine.test_on_nan import saved, spoil_loader, weights_of
+from tests.engine.test_resume import assert_equal
 from tests.programs import TINY, draw_set, sentence, train, train_program
 from tests.ranks import fork
-from tests.test_on_nan import saved, spoil_loader, weights_of
-from tests.test_resume import assert_equal
 
 FLAGS = ("--no_html", "--niter", "2", "--niter_decay", "1", "--name", "run", "--print_freq", "1", "--pool_size", "3")
 

@@ -10,7 +10,7 @@ import pytest
 from engine import run_lock
 from engine.run_lock import Owner, RunLock
 from instagan.errors import InputError
-from tests.programs import TINY, draw_set, sentence, train, train_program
+from tests.programs import ROOT, TINY, draw_set, sentence, train, train_program
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ except InputError:
 
 @pytest.mark.slow
 def test_of_many_that_start_at_once_one_trains(lock, tmp_path):
-    root, go = os.path.dirname(os.path.dirname(os.path.abspath(__file__))), tmp_path / "go"
+    root, go = str(ROOT), tmp_path / "go"
     leave(lock, pid=2**22 + 1)  # a stale one, which all of them see
     code = RACE.format(root=root, go=str(go), path=str(lock.path))
     racers = [

@@ -18,10 +18,10 @@ from engine.schedule import Progress
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import UnpairedBatch
 from tests.batches import random_batch, random_pair
+from tests.engine.test_resume import assert_equal
+from tests.models.test_insta_gan_model import small_model
 from tests.programs import TINY, draw_set, train, train_program
 from tests.ranks import fork
-from tests.test_insta_gan_model import small_model
-from tests.test_resume import assert_equal
 
 FLAGS = ("--no_html", "--no_flip", "--serial_batches", "--niter", "1", "--niter_decay", "0", "--name", "run")
 METHODS = [("insta_gan",), ("cycle_gan",)]

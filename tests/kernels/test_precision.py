@@ -15,9 +15,9 @@ from engine.parallel import World
 from instagan.kernels.stack import Execution, execute
 from models.translation_model import TranslationModel
 from tests.batches import random_pair
+from tests.engine.test_parallel import assert_close, model_of
+from tests.models.test_insta_gan_model import Recorder, small_model
 from tests.ranks import on_ranks
-from tests.test_insta_gan_model import Recorder, small_model
-from tests.test_parallel import assert_close, model_of
 
 PAIRS = [random_pair([2, 1], [1, 3], seed=seed) for seed in range(3)]
 METHODS = ("insta_gan", "cycle_gan")

@@ -16,9 +16,9 @@ from torch.utils.data import get_worker_info
 from data.cache import KINDS
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from engine.run_folder import RunFolder
+from tests.engine.test_resume import assert_equal
 from tests.programs import TINY, draw_set, train, train_program
 from tests.ranks import fork
-from tests.test_resume import assert_equal
 
 FLAGS = (
     "--no_html", "--niter", "2", "--niter_decay", "0", "--name", "run", "--print_freq", "1", "--serial_batches",

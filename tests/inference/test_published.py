@@ -14,8 +14,8 @@ from instagan.io.tensor_files import read_tensors
 from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
 from instagan.networks.generators import ResnetGenerator, SetGenerator
 from tests.batches import random_batch
+from tests.models.test_reference_parity import TRACES, WAYS, Trace, close
 from tests.programs import draw_set, sentence, test_program, translate
-from tests.test_reference_parity import TRACES, WAYS, Trace, close
 from tests.using import state, tiny_run, write_published
 
 FORMS = [(zipped, prefix) for zipped in (True, False) for prefix in ("", "module.")]

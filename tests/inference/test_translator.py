@@ -21,8 +21,8 @@ from instagan.io.pixels import from_levels
 from instagan.networks.generators import SetGenerator
 from options.parse import parse_training
 from tests.batches import random_batch
+from tests.io.test_pasting import nearest
 from tests.programs import ROOT, TINY, draw_picture, draw_set, translate
-from tests.test_pasting import nearest
 from tests.using import tiny_run, with_small_masks
 
 

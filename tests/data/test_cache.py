@@ -22,9 +22,9 @@ from data.loading import TrainingLoader
 from data.placement import MODES, Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from instagan.errors import InputError
+from tests.data.test_dataset import batches, batches_agree
+from tests.engine.test_resume import assert_equal
 from tests.programs import draw_picture, draw_set, train, train_program
-from tests.test_dataset import batches, batches_agree
-from tests.test_resume import assert_equal
 
 PLENTY = 2**24
 FRAMING = Framing("resize_and_crop", (24, 22), (16, 16), random=True, flip=True)

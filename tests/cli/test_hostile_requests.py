@@ -119,7 +119,7 @@ def noise(seed):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     pytest.importorskip("gradio")
-    from tests.test_app_page import served
+    from tests.cli.test_app_page import served
     from tests.using import tiny_run
 
     run, _ = tiny_run(tmp_path_factory.mktemp("page"), "run")
@@ -131,7 +131,7 @@ def page(tmp_path_factory):
 def windows(tmp_path_factory):
     if importlib.util.find_spec("visdom") is None:
         pytest.skip("visdom is not installed")
-    from tests.test_visdom import start, stop
+    from tests.trackers.test_visdom import start, stop
 
     folder = tmp_path_factory.mktemp("visdom")
     server, port = start(folder / "env")

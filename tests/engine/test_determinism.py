@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from engine.run_folder import RunFolder
+from tests.engine.test_resume import assert_equal
 from tests.programs import ROOT, TINY, draw_set
 from tests.soak.reliability_checks.golden import FILE, METHODS, TOLERANCES, difference, kind, losses
-from tests.test_resume import assert_equal
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -13,9 +13,9 @@ from PIL import Image
 
 from instagan import Translator
 from instagan.cli.main import main
+from tests.io.test_pasting import nearest
 from tests.preparing import write_coco
 from tests.programs import ROOT, draw_picture, draw_set, sentence
-from tests.test_pasting import nearest
 from tests.using import tiny_run, with_small_masks
 
 

@@ -20,7 +20,7 @@ from engine.schedule import Progress
 from instagan.structures.instances import InstanceBatch
 from trackers.visdom_window import VisdomWindow
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "visdom_server.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "visdom_server.py"
 visdom = pytest.importorskip("visdom", reason="visdom is not installed")
 
 

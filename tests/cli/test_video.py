@@ -10,8 +10,8 @@ from PIL import Image
 from instagan import Translator
 from instagan.cli.main import main
 from instagan.io.flicker import Flicker, Shown, blended, still_background
+from tests.io.test_pasting import nearest
 from tests.programs import sentence
-from tests.test_pasting import nearest
 from tests.using import tiny_run, with_small_masks
 from tests.videos import draw_video, read_video
 

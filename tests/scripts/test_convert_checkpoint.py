@@ -8,9 +8,9 @@ from instagan import Translator
 from instagan.io.tensor_files import read_tensors
 from scripts.convert_checkpoint import main
 from tests.batches import random_batch
+from tests.inference.test_published import FORMS, golden
+from tests.models.test_reference_parity import TRACES, WAYS, Trace, close
 from tests.programs import draw_set, sentence, train, train_program, translate
-from tests.test_published import FORMS, golden
-from tests.test_reference_parity import TRACES, WAYS, Trace, close
 from tests.using import state, tiny_run, write_published
 
 METHODS = {

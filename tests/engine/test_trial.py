@@ -12,9 +12,9 @@ from engine.schedule import Progress
 from engine.trial import Trial
 from instagan.metrics import classifier
 from options.parse import parse_training
+from tests.engine.test_resume import assert_equal
 from tests.evaluating import draw_shapes, report_of, values
 from tests.programs import TINY, draw_set, sentence, train, train_program, translate
-from tests.test_resume import assert_equal
 
 RUN = ("--name", "run", "--niter", "2", "--niter_decay", "2", "--print_freq", "1", "--save_epoch_freq", "0")
 EVAL = ("--eval_freq", "2", "--eval_size", "3", "--eval_metrics", "background_mae", "instance_score", "kid")
