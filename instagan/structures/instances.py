@@ -213,8 +213,10 @@ def _sent(index: Tensor, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class UnpairedBatch:
-    """B pictures of domain A and B unrelated pictures of domain B, each with the path it was read from. skipped:
-    sentences on pictures that belong here and could not be read, so that others stand in for them."""
+    """B pictures of each domain, unrelated to those of the others: ``pair["A"]`` is the ``InstanceBatch`` of domain A,
+    ``pair.paths["A"]`` the files its rows were read from. skipped: sentences on pictures that belong here and could not
+    be read, so that others stand in for them. Raises ``ValueError`` where the counts differ, ``KeyError`` for a letter
+    that is no domain of it."""
 
     a: InstanceBatch
     b: InstanceBatch
@@ -226,6 +228,19 @@ class UnpairedBatch:
         counts = {len(self.a), len(self.b), len(self.a_paths), len(self.b_paths)}
         if len(counts) > 1:
             raise ValueError(f"both domains must have the same number of pictures and paths, not {sorted(counts)}")
+
+    @property
+    def domains(self) -> dict[str, InstanceBatch]:
+        """Letter -> pictures, in the order of the letters."""
+        return {"A": self.a, "B": self.b}
+
+    @property
+    def paths(self) -> dict[str, tuple[str, ...]]:
+        """Letter -> the file of each row."""
+        return {"A": self.a_paths, "B": self.b_paths}
+
+    def __getitem__(self, letter: str) -> InstanceBatch:
+        return self.domains[letter]
 
     def __len__(self) -> int:
         return len(self.a)

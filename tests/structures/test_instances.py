@@ -149,3 +149,12 @@ def test_both_domains_have_the_same_number_of_rows():
     moved = pair.to("cpu", non_blocking=True)
     assert_same(moved.a, pair.a)
     assert moved.a_paths == pair.a_paths
+
+
+def test_domains_and_paths_are_found_by_their_letter():
+    pair = random_pair([1, 2, 0], [0, 1, 3])
+    assert list(pair.domains) == list(pair.paths) == ["A", "B"]
+    assert pair["A"].present.sum(1).tolist() == [1, 2, 0] and pair["B"].present.sum(1).tolist() == [0, 1, 3]
+    assert pair.paths["A"] == ("a0", "a1", "a2") and pair.paths["B"] == ("b0", "b1", "b2")
+    with pytest.raises(KeyError):
+        pair["C"]
