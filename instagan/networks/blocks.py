@@ -54,10 +54,17 @@ class NormalisedEncoder(Stack):
     other, or infinite. Here they are 0, what they would be without rounding, and so are the gradients.
     """
 
+    first_norm = 2
+    """Index of the first normalisation, from which on such a row is 0."""
+
     def forward(self, features: Tensor, chunk: int | None = None) -> Tensor:
+        return self.silenced(super().forward(features, chunk), features)
+
+    def silenced(self, encoded: Tensor, features: Tensor) -> Tensor:
+        """What was made of the features, with 0 for every row of them that is even."""
         seen = features.detach()  # that a row is even has no gradient
         even = (seen.amax((2, 3)) - seen.amin((2, 3)) < EVEN).all(1)  # (B,)
-        return torch.where(even[:, None, None, None], 0, super().forward(features, chunk))  # as they lie in memory
+        return torch.where(even[:, None, None, None], 0, encoded)  # as they lie in memory
 
 
 def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> Stack:
