@@ -15,6 +15,7 @@ from engine.device import choose_device, prepare, wait_for, workers
 from engine.execution import build_model
 from engine.run_folder import RunFolder, restore_networks
 from instagan.errors import InputError, one_line
+from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from options.build import checkpoint_tag, domains_of, framing
 from options.parse import Resolved, parse_testing
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
@@ -36,6 +37,8 @@ def test(resolved: Resolved) -> int:
     coco = CocoResults(path, domains[letters[0][0]].categories) if options.save_coco else None
     folder = ResultFolder(path, options.original_size, options.aspect_ratio)
     print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
+    if slow := slow_bf16(options.precision, device.type, read_cpuinfo()):
+        print(f"warning: {slow}", file=sys.stderr)
     sections, seconds = [], 0.0
     for source, target in letters:
         # in a run trained with --direction BtoA the network's domain a is the folder B

@@ -19,6 +19,7 @@ from engine.run_folder import RunFolder, restore
 from engine.schedule import Progress, due
 from engine.trial import Tell, Trial
 from instagan.errors import InputError
+from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from instagan.structures.instances import UnpairedBatch
 from models.translation_model import TranslationModel
 from options.build import training_dataset
@@ -116,6 +117,8 @@ def ready(resolved: Resolved, world: World, opened: Callable[[RunFolder, Resolve
         dataset, summaries = training_dataset(options)
         trial = Trial.of(options, device) if options.eval_freq and world.leads else None
         model = build_model(options, device)
+    slow = slow_bf16(options.precision, device.type, read_cpuinfo())
+    summaries += [f"warning: {slow}"] if slow else []
     loader = TrainingLoader(
         dataset,
         options.batch_size,

@@ -168,7 +168,7 @@ def _add_watching(group: _ArgumentGroup) -> None:
     group.add_argument("--no_html", action="store_true", help="no web page")
     group.add_argument("--display_winsize", type=whole(16), default=256, help="width of shown pictures in pixels")
     group.add_argument("--display_ncols", type=whole(0), default=6, help="pictures in a row in Visdom")
-    group.add_argument("--display_id", type=whole(0), default=1, help="window in Visdom; 0 for no Visdom")
+    group.add_argument("--display_id", type=whole(-1), default=1, help="window in Visdom; 0 or -1: no Visdom")
     group.add_argument("--display_server", default="http://localhost", help="address of Visdom")
     group.add_argument("--display_env", default="main", help="environment in Visdom")
     group.add_argument("--display_port", type=whole(1, 65535), default=8097, help="port of Visdom")

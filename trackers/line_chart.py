@@ -12,8 +12,8 @@ from trackers.history import Point, smoothed, thinned
 from trackers.page_text import number, readable
 
 WIDTH, HEIGHT = 400, 210
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 34
-"""Room around the curves for the labels of the axes; all in units of the drawing."""
+LEFT, RIGHT, TOP, BOTTOM = 44, 20, 8, 34
+"""Room around the curves for the labels of the axes, on the right for half of the last one; in units of the drawing."""
 
 COLOURS = 6
 POINTS = 400
@@ -71,7 +71,7 @@ def _legend(curves: Mapping[str, Curve]) -> tags.ul:
 
 def _lines(curves: Sequence[Curve], field: _Field) -> svg.svg:
     """All raw lines and the smoothed ones over them, cut where they leave the field."""
-    left, top, width, height = LEFT, TOP - 2, WIDTH - LEFT, HEIGHT - TOP - BOTTOM + 4
+    left, top, width, height = LEFT, TOP - 2, WIDTH - LEFT - RIGHT + 2, HEIGHT - TOP - BOTTOM + 4
     window = svg.svg(x=left, y=top, width=width, height=height, viewBox=f"{left} {top} {width} {height}")
     for kind, look in enumerate(("raw", "smooth")):
         for index, curve in enumerate(curves):

@@ -172,7 +172,7 @@ def _expect(window: str, answer: object) -> None:
 def _connect(server: str, port: int, env: str) -> Any:
     """A client that never waits long and prints nothing. Raises any error that keeps it from working."""
     if importlib.util.find_spec("visdom") is None:
-        raise ConnectionError("the package visdom is not installed")
+        raise ConnectionError("the package visdom is not installed; see requirements-visdom.txt")
     import requests
     import visdom
 
@@ -197,7 +197,9 @@ def _connect(server: str, port: int, env: str) -> Any:
     try:
         return Client(server=server, port=port, env=env, raise_exceptions=True, use_incoming_socket=False)
     except ConnectionError:
-        raise ConnectionError("no server answers; scripts/visdom_server.py starts one") from None
+        raise ConnectionError(
+            "no server answers; start one: python -m visdom.server (offline: python scripts/visdom_server.py)"
+        ) from None
 
 
 def _is_own_machine(server: str) -> bool:

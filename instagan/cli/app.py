@@ -24,6 +24,7 @@ from instagan.flag_types import names, share, whole
 from instagan.inference.network import PRECISIONS
 from instagan.inference.translator import Translator
 from instagan.io.optional import need
+from instagan.kernels.processor import read_cpuinfo, slow_bf16
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MEGABYTES, MEGAPIXELS = 20, 4
@@ -88,6 +89,8 @@ def _translators(options: Namespace) -> dict[str, Translator]:
             reasons.append(error)
     if not found:
         raise reasons[0]
+    if slow := slow_bf16(options.precision, next(iter(found.values())).network.device.type, read_cpuinfo()):
+        print(f"instagan: warning: {slow}", file=sys.stderr)
     return found
 
 

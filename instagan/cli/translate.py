@@ -27,6 +27,7 @@ from instagan.inference.translator import Translator
 from instagan.io.pasting import Seam
 from instagan.io.reading import read_picture
 from instagan.io.writing import make_folder, picture_writer, write_together
+from instagan.kernels.processor import read_cpuinfo, slow_bf16
 
 __all__ = ["add_options", "run"]
 
@@ -47,6 +48,8 @@ class Tally:
 def run(options: Namespace) -> int:
     check(options)
     translator = Translator.load(options.model, options.to, options.device, options.precision, options.epoch)
+    if slow := slow_bf16(options.precision, translator.network.device.type, read_cpuinfo()):
+        print(f"instagan: warning: {slow}", file=sys.stderr)
     if options.video:
         print(*map(one_line, translate_video(translator, options)), sep="\n")
         return 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements-dev.txt)")
+pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements.txt)")
 from pycocotools.coco import COCO
 
 from data import DATASETS

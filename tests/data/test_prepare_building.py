@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements-dev.txt)")
+pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements.txt)")
 from data.prepared import Prepared
 from data.preparing import dataset_json, journal, writing
 from data.preparing.geometry import Target

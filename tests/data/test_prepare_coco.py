@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements-dev.txt)")
+pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements.txt)")
 from pycocotools import mask as codec
 from pycocotools.coco import COCO
 

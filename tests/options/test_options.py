@@ -137,6 +137,7 @@ def test_a_config_file_can_choose_the_method(tmp_path):
     [
         "",
         "--suffix {ngf} --gpu_ids -1",
+        "--display_id -1",
         "--model cycle_gan --with_masks --max_steps 3",
         "--load_size 64 --fine_size 48",
     ],

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from trackers import Trackers, loss_log
 from trackers.console import Console
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
 from trackers.history import MOST, LossHistory, smoothed, thinned
-from trackers.line_chart import line_chart
+from trackers.line_chart import WIDTH, line_chart
 from trackers.loss_log import FACTS, LossLog
 from trackers.page_text import duration, link, number
 from trackers.sample_store import MOST_SAMPLES
@@ -189,6 +190,17 @@ def test_smoothing_keeps_a_constant_and_passes_over_gaps():
 def test_a_chart_can_be_drawn_of_any_values(values):
     text = line_chart("loss", {"<b>&": list(enumerate(values))}, "step", "loss").render()
     assert "nan" not in text and "inf" not in text and "<b>&" not in text and "&lt;b&gt;&amp;" in text
+
+
+@pytest.mark.parametrize("last", [6, 99, 600, 9_000, 12_500, 600_000, 2_000_000])
+def test_labels_of_the_axes_lie_within_the_chart(last):
+    points = [(step, 1.0) for step in (0, last // 2, last)]
+    drawing = line_chart("loss", {"G_A": points}, "step", "loss").render()
+    labels = re.findall(r'<text text-anchor="middle" x="([\d.]+)"[^>]*>([^<]+)</text>', drawing)
+    assert len(labels) >= 3
+    for x, words in labels:
+        half = 0.58 * 11 * len(words) / 2  # 11: the font's size; its digits are 0.58 of that wide
+        assert half <= float(x) <= WIDTH - half, words
 
 
 # web/index.html

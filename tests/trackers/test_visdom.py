@@ -148,7 +148,7 @@ def test_no_server_is_one_warning_and_costs_nothing():
     warnings = []
     view = window(free_port(), warnings)
     assert slowest_call(view) < 0.2 and closing_time(view) < 2.5
-    assert len(warnings) == 1 and "Visdom" in warnings[0] and "visdom_server.py" in warnings[0]
+    assert len(warnings) == 1 and "Visdom" in warnings[0] and "python -m visdom.server" in warnings[0]
 
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
