@@ -147,12 +147,14 @@ INITIALISERS: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 def initialise(network: nn.Module, kind: str = "normal", gain: float = 0.02) -> None:
-    """Draws the weights of all plain convolutions anew and sets their biases to 0.
+    """Draws the weights of all plain convolutions and linear layers anew and sets their biases to 0.
 
     Convolutions under a parametrization (spectral norm) keep torch's default, as in the published system.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not nn.utils.parametrize.is_parametrized(module):
+        if nn.utils.parametrize.is_parametrized(module):
+            continue
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             INITIALISERS[kind](module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -1,6 +1,6 @@
 """Golden traces of the published system: forward passes, sequential translation, losses of every mini-batch, weights.
 
-Reads every .npz in fixtures/parity and, if the environment variable PARITY_DIR names a folder, every .npz there.
+Reads the traces of InstaGAN in fixtures/parity and, if the environment variable PARITY_DIR names a folder, there.
 
 How closely a trace can be followed: Adam turns the sign of a gradient into a full step, and some gradients are zero but
 for rounding (a bias before instance normalisation always; a few weights by chance). From the second mini-batch on two
@@ -11,7 +11,6 @@ weights perturbed by one part in ten million, and what that changes is added to 
 from __future__ import annotations
 
 import ast
-import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,9 +29,9 @@ from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.sequential import sequential_mini_batches
 from models.adversarial_model import FEW_PIXELS
 from models.insta_gan_model import InstaGanModel
+from tests.traces import FOLDERS, INSTA_GAN, traces_of
 
-FOLDERS = [Path(__file__).parents[1] / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
-TRACES = sorted(path for folder in FOLDERS for path in folder.glob("*.npz"))
+TRACES = traces_of(INSTA_GAN)
 WAYS = [("A", "B"), ("B", "A")]
 PERTURBED_RUNS = 3
 HOW = {
