@@ -60,7 +60,8 @@ def test(resolved: Resolved) -> int:
                 if coco:
                     coco.add(entry, source, target)
         folder.save_contact_sheet(source, target, [dict(row.files) for row in rows])
-        sections.append(GallerySection(f"{source} to {target}", folder.columns(source, target), rows))
+        pictures, masks = folder.columns(source, target)
+        sections.append(GallerySection(f"{source} to {target}", pictures, rows, folded=masks))
     count = sum(len(section.rows) for section in sections)
     facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / count:.3f}"}
     page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from instagan.io.overlay import colour, overlay
+from instagan.io.overlay import TINT, colour, overlay
 from instagan.io.pixels import (
     from_levels,
     mask_to_tensor,
@@ -19,6 +19,7 @@ from instagan.io.pixels import (
 )
 
 __all__ = [
+    "TINT",
     "colour",
     "contact_sheet",
     "enlarged",

@@ -57,23 +57,28 @@ class ResultFolder:
                 old.unlink()
 
     @staticmethod
-    def columns(source: str, target: str) -> list[str]:
-        """The names under which ``save`` returns files, in the order of showing."""
-        return [
-            f"{name}{kind}"
-            for kind in ("", "_overlay", "_mask")
-            for name in (f"real_{source}", f"fake_{target}", f"rec_{source}")
-        ]
+    def columns(source: str, target: str) -> tuple[list[str], list[str]]:
+        """The names under which ``save`` may return files, in the order of showing: pictures, and masks."""
+        real, fake, rec = f"real_{source}", f"fake_{target}", f"rec_{source}"
+        pictures = [real, f"{real}_overlay", fake, f"{fake}_overlay", rec]
+        return pictures, [f"{rec}_overlay", *(f"{name}_mask" for name in (real, fake, rec))]
 
     def save(
-        self, entry: Entry, real: InstanceBatch, fake: InstanceBatch, rec: InstanceBatch, source: str, target: str
+        self,
+        entry: Entry,
+        real: InstanceBatch,
+        fake: InstanceBatch,
+        rec: InstanceBatch | None,
+        source: str,
+        target: str,
     ) -> dict[str, str]:
         """Writes one picture's files, each batch holding one row; returns what is shown of it as name -> file name.
 
+        rec: the translation of ``fake`` back, None where the method has no way back.
         Slot k of ``fake`` belongs to the k-th mask file of the entry; the files carry the numbers of the mask files.
         A method that gives fewer slots than that (the union of all) has its union written only.
         """
-        shown = {f"real_{source}": real, f"fake_{target}": fake, f"rec_{source}": rec}
+        shown = {f"real_{source}": real, f"fake_{target}": fake} | ({f"rec_{source}": rec} if rec is not None else {})
         original = entry.read_picture() if self.original_size else None
         size = original.size if original else None
         files = {}

@@ -10,8 +10,10 @@ from dominate import tags
 from PIL import Image
 
 from trackers.files import write_whole
-from trackers.page_style import facts_list, page, tile
+from trackers.page_style import facts_list, own_script, page, tile
 from trackers.page_text import link, readable
+
+HERE = Path(__file__).resolve().parent
 
 TILE = 220
 """Least width of a picture, in pixels, where the window has room for it."""
@@ -27,11 +29,20 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class GallerySection:
-    """One direction: its heading, the columns in the order of showing, its pictures."""
+    """One direction: its heading, its columns in the order of showing, its pictures.
+
+    A column that no row has is left out, so a method without a way back needs no other columns. folded: columns that
+    are shown after a click.
+    """
 
     heading: str
     columns: Sequence[str]
     rows: Sequence[GalleryRow]
+    folded: Sequence[str] = ()
+
+    def there(self, columns: Sequence[str]) -> list[str]:
+        """Those columns that a row of this section has."""
+        return [column for column in columns if any(column in row.files for row in self.rows)]
 
 
 def write_gallery(
@@ -39,18 +50,21 @@ def write_gallery(
 ) -> Path:
     """Writes ``folder``/index.html, whole or not at all, and returns its path. Names and captions may hold anything.
 
-    A click on a picture opens its file in full size; pictures are loaded as they scroll into view.
+    A click on a picture shows it as large as the window allows; arrow keys lead to its neighbours. Pictures are loaded
+    as they scroll into view, folded ones when they are unfolded.
     """
-    whole = page(readable(title))
+    script = (HERE / "lightbox.js").read_text("utf-8")
+    whole = page(readable(title), style=(HERE / "gallery.css").read_text("utf-8"), script=script)
     whole.body.add(
         tags.main(
             tags.p("Translations", cls="kind"),
             tags.div(tags.h1(readable(title)), cls="top"),
             facts_list((readable(name), readable(value)) for name, value in facts.items()),
-            tags.nav(*(_jump(number, section) for number, section in enumerate(sections))),
+            tags.nav(*(_jump(number, section) for number, section in enumerate(sections)), *_help(sections)),
             *(part for number, section in enumerate(sections) for part in _section(Path(folder), number, section)),
             cls="gallery",
-        )
+        ),
+        own_script(script),
     )
     file = Path(folder) / "index.html"
     write_whole(file, whole.render(pretty=False).encode())
@@ -61,22 +75,39 @@ def _jump(number: int, section: GallerySection) -> tags.a:
     return tags.a(f"{readable(section.heading)} ({len(section.rows)})", href=f"#section-{number}")
 
 
+def _help(sections: Sequence[GallerySection]) -> list[tags.html_tag]:
+    """What the script adds; it shows them."""
+    folds = any(section.there(section.folded) for section in sections)
+    keys = [tags.kbd("\N{LEFTWARDS ARROW}"), " ", tags.kbd("\N{RIGHTWARDS ARROW}"), " in a row, "]
+    keys += [tags.kbd("\N{UPWARDS ARROW}"), " ", tags.kbd("\N{DOWNWARDS ARROW}"), " between rows, "]
+    keys += [tags.kbd("Esc"), " closes"] + ([", ", tags.kbd("m"), " masks"] if folds else [])
+    button = [tags.button("Show all masks", type="button", cls="masks", hidden="hidden")] if folds else []
+    return [*button, tags.span("Click a picture: ", *keys, cls="quiet", hidden="hidden")]
+
+
 def _section(folder: Path, number: int, section: GallerySection) -> list[tags.html_tag]:
     heading = tags.h2(readable(section.heading), id=f"section-{number}")
     if not section.rows:
         return [heading, tags.p("No pictures.", cls="quiet")]
-    return [heading, tags.div(*(_row(folder, row, section.columns) for row in section.rows), cls="samples")]
+    columns, folded = section.there(section.columns), section.there(section.folded)
+    return [heading, tags.div(*(_row(folder, row, columns, folded) for row in section.rows), cls="samples")]
 
 
-def _row(folder: Path, row: GalleryRow, columns: Sequence[str]) -> tags.article:
-    caption = readable(row.caption)
+def _row(folder: Path, row: GalleryRow, columns: Sequence[str], folded: Sequence[str]) -> tags.article:
+    parts = [_tiles(folder, row, columns)]
+    if any(column in row.files for column in folded):
+        parts.append(tags.details(tags.summary("Masks"), _tiles(folder, row, folded)))
+    return tags.article(tags.header(tags.b(readable(row.caption))), *parts, cls="card sample")
+
+
+def _tiles(folder: Path, row: GalleryRow, columns: Sequence[str]) -> tags.div:
+    """The row's pictures in these columns, side by side."""
     grid = tags.div(cls="tiles", style=f"--columns: {len(columns)}; --tile: {TILE}px")
     for column in columns:
         if column in row.files:
-            label = readable(column)
-            file = row.files[column]
-            grid.add(tile(label, link(file), f"{label} of {caption}", _size(folder / file), TILE))
-    return tags.article(tags.header(tags.b(caption)), grid, cls="card sample")
+            label, file = readable(column.replace("_", " ")), row.files[column]
+            grid.add(tile(label, link(file), f"{label} of {readable(row.caption)}", _size(folder / file), TILE))
+    return grid
 
 
 def _size(file: Path) -> tuple[int, int] | None:

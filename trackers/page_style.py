@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable
 
 from dominate import document, tags
@@ -62,9 +64,6 @@ details summary small { color: var(--pale); font-weight: 400; font-size: inherit
 .way { flex: none; padding: 0 8px; border-radius: 6px; font-size: 12px; background: var(--ground); color: var(--pale);
   border: 1px solid var(--line); }
 .tiles { display: grid; gap: 8px; grid-template-columns: repeat(var(--columns), minmax(0, var(--tile))); }
-.gallery .samples { grid-template-columns: 1fr; }
-.gallery .tiles { grid-template-columns: repeat(auto-fill, minmax(min(var(--tile), calc(50% - 4px)), 1fr));
-  max-width: calc(var(--columns) * (var(--tile) * 1.35)); }
 figure { margin: 0; } figcaption { color: var(--pale); font-size: 12px; padding: 0 2px 4px; overflow-wrap: anywhere; }
 .tiles img { display: block; width: 100%; height: auto; border-radius: 6px; background: var(--ground); }
 .tiles img.tiny { image-rendering: pixelated; }
@@ -77,21 +76,34 @@ nav { display: flex; flex-wrap: wrap; gap: 6px 18px; }
 """
 
 POLICY = "default-src 'none'; img-src * data: file:; style-src 'unsafe-inline'"
-"""What the page may load: its pictures and its own style. No script runs in it, wherever it comes from."""
+"""What a page may load: its pictures and its own style. No script runs in it but the one that ``page`` is given."""
 
 
-def page(title: str, refresh_seconds: int | None = None) -> document:
-    """An empty page in the shared look; it reads itself anew every ``refresh_seconds`` if that is given."""
+def page(title: str, refresh_seconds: int | None = None, style: str = "", script: str = "") -> document:
+    """An empty page in the shared look; it reads itself anew every ``refresh_seconds`` if that is given.
+
+    style: more rules. script: may run, no other one may: the browser holds it to its hash. Add it with ``own_script``.
+    """
+    policy = f"{POLICY}; script-src 'sha256-{_digest(script)}'" if script else POLICY
     empty = document(title=title, lang="en")
     with empty.head:
         tags.meta(charset="utf-8")
-        tags.meta(**{"http-equiv": "Content-Security-Policy", "content": POLICY})
+        tags.meta(**{"http-equiv": "Content-Security-Policy", "content": policy})
         tags.meta(name="viewport", content="width=device-width, initial-scale=1")
         tags.link(rel="icon", href="data:,")
         if refresh_seconds is not None:
             tags.meta(**{"http-equiv": "refresh", "content": str(refresh_seconds)})
-        tags.style(raw(STYLE))
+        tags.style(raw(STYLE + style))
     return empty
+
+
+def own_script(script: str) -> tags.script:
+    """The script that ``page`` was told of, to stand behind what it works on."""
+    return tags.script(raw(script))
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def facts_list(facts: Iterable[tuple[str, str]]) -> tags.dl:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from data.checking.masks import Box, Region
 from data.checking.naming import Listing, Task
 from data.folders import stem_and_number
-from data.pictures import INK, PAPER, colour, contact_sheet, enlarged, mask_to_tensor, overlay, to_tensor
+from data.pictures import INK, PAPER, TINT, colour, contact_sheet, enlarged, mask_to_tensor, overlay, to_tensor
 from data.placement import Size
 from data.reading import read_mask, read_picture
 
@@ -76,11 +76,11 @@ def draw(task: Task) -> Shown | None:
 
 
 def numbered(picture: Image.Image, masks: Sequence[np.ndarray], numbers: Sequence[int]) -> Image.Image:
-    """The picture with every instance, (H, W) bool, filled and outlined in its colour and its number drawn at it."""
+    """The picture with every instance, (H, W) bool, tinted and outlined in its colour and its number drawn at it."""
     if not masks:
         return picture.copy()
     stacked = torch.stack([mask_to_tensor(mask) for mask in masks])  # (N, H, W)
-    drawn = overlay(to_tensor(picture), stacked, torch.ones(len(masks), dtype=torch.bool))
+    drawn = overlay(to_tensor(picture), stacked, torch.ones(len(masks), dtype=torch.bool), TINT)
     pen = ImageDraw.Draw(drawn)
     size = max(14, min(drawn.size) // 18)
     font = ImageFont.load_default(size)

@@ -18,8 +18,8 @@ from instagan.io.pixels import to_bytes
 HUES = (0.56, 0.05, 0.36, 0.86, 0.14, 0.70, 0.47, 0.96, 0.26, 0.78)
 """Hues on the colour circle, in an order that keeps neighbours far apart; used up, they come again lighter."""
 
-FILL = 0.38
-"""Share of the instance's colour in its translucent fill."""
+TINT = 0.2
+"""Share of the instance's colour in its tint, for pictures whose own colours matter less than who is who."""
 
 
 def colour(slot: int) -> tuple[int, int, int]:
@@ -29,17 +29,18 @@ def colour(slot: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def overlay(image: Tensor, masks: Tensor, present: Tensor) -> Image.Image:
-    """The picture with each present instance filled translucently and outlined in the colour of its slot.
+def overlay(image: Tensor, masks: Tensor, present: Tensor, tint: float = 0.0) -> Image.Image:
+    """The picture with each present instance outlined in the colour of its slot, its own colours left as they are.
 
     image (3, H, W) in [-1, 1], masks (N, H, W), present (N,) bool. An outline runs along the instance's inner edge.
+    tint: share of the slot's colour that is mixed into the instance, such as ``TINT``.
     """
     canvas = torch.from_numpy(to_bytes(image).astype(np.float32))  # (H, W, 3)
     inside = masks.detach().float().cpu() > 0  # (N, H, W)
     slots = [slot for slot, exists in enumerate(present.tolist()) if exists]
     colours = {slot: torch.tensor(colour(slot), dtype=torch.float32) for slot in slots}
-    for slot in slots:
-        canvas[inside[slot]] = torch.lerp(canvas[inside[slot]], colours[slot], FILL)
+    for slot in slots if tint else ():
+        canvas[inside[slot]] = torch.lerp(canvas[inside[slot]], colours[slot], tint)
     for slot in slots:
         canvas[_outline(inside[slot])] = colours[slot]
     return Image.fromarray(canvas.round().to(torch.uint8).numpy())

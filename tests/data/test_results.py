@@ -160,7 +160,7 @@ def test_masks_carry_the_numbers_of_their_files(tmp_path):
         assert lines.tolist() == [slot]
     union = np.flatnonzero(pixels(tmp_path / "out" / files["fake_B_mask"]).any(axis=1))
     assert union.tolist() == [0, 1, 2]
-    assert files.keys() <= set(ResultFolder.columns("A", "B"))
+    assert files.keys() <= {name for names in ResultFolder.columns("A", "B") for name in names}
 
 
 def test_a_method_that_gives_the_union_writes_the_union_alone(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageChops
 
 from data.pictures import (
+    TINT,
     colour,
     contact_sheet,
     enlarged,
@@ -72,21 +73,24 @@ def test_overlay_changes_only_present_instances_and_keeps_a_slots_colour():
     image = torch.zeros(3, 40, 40)
     masks = torch.stack([square(40, 2, 14), square(40, 20, 30), square(40, 32, 39)])
     present = torch.tensor([True, False, True])
-    drawn = np.asarray(overlay(image, masks, present))
+    drawn = np.asarray(overlay(image, masks, present, TINT))
     touched = (drawn != 128).any(2)
     expected = (masks[[0, 2]] > 0).any(0).numpy()
     assert (touched == expected).all()
     assert tuple(drawn[2, 2]) == colour(0) and tuple(drawn[32, 32]) == colour(2), "outline in the slot's own colour"
     assert not (drawn[8, 8] == drawn[2, 2]).all(), "inside is translucent"
-    alone = np.asarray(overlay(image, masks, torch.tensor([False, False, True])))
+    alone = np.asarray(overlay(image, masks, torch.tensor([False, False, True]), TINT))
     assert (alone[32:39, 32:39] == drawn[32:39, 32:39]).all(), "a colour does not depend on the other slots"
 
 
-def test_overlay_lets_the_picture_shine_through():
+@pytest.mark.parametrize("tint, least", [(0.0, 204), (TINT, 160)])
+def test_overlay_lets_the_picture_shine_through(tint, least):
+    """An instance keeps its colours within its outline; tinted, it keeps most of their contrast."""
     dark, bright = torch.full((3, 30, 30), -0.8), torch.full((3, 30, 30), 0.8)
     masks, present = square(30, 5, 25)[None], torch.ones(1, dtype=torch.bool)
-    inner = [np.asarray(overlay(image, masks, present)).astype(int)[15, 15] for image in (dark, bright)]
-    assert (inner[1] - inner[0] > 80).all()
+    inner = [np.asarray(overlay(image, masks, present, tint)).astype(int)[15, 15] for image in (dark, bright)]
+    assert (inner[1] - inner[0] >= least).all()
+    assert tint or (inner[0] == np.asarray(to_picture(dark))[15, 15]).all()
 
 
 def test_overlay_of_a_picture_without_slots_is_the_picture():

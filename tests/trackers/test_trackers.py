@@ -1,5 +1,7 @@
 """Laws of the trackers that write files or to the terminal."""
 
+import base64
+import hashlib
 import io
 import json
 import math
@@ -296,7 +298,23 @@ def test_gallery_shows_all_columns_of_both_directions_escaped(tmp_path):
     path = write_gallery(tmp_path, "<title>", sections, {"Epoch": 3})
     text = path.read_text()
     assert path == tmp_path / "index.html" and text.count("<img") == text.count('loading="lazy"') == 3
-    assert "<script" not in text and '"javascript:' not in text and "%22b%3Cscript%3E%23%2541%0A.png" in text
+    assert text.count("<script") == 1 and '"javascript:' not in text and "%22b%3Cscript%3E%23%2541%0A.png" in text
+
+
+def test_gallery_folds_masks_and_leaves_out_columns_that_no_row_has(tmp_path):
+    rows = [GalleryRow("a", {"real_A": "a.png", "real_A_mask": "am.png"}), GalleryRow("b", {"real_A": "b.png"})]
+    section = GallerySection("A to B", ["real_A", "rec_A"], rows, folded=["real_A_mask", "rec_A_mask"])
+    text = write_gallery(tmp_path, "no way back", [section], {}).read_text()
+    shown, folded = text.index('href="a.png"'), text.index('href="am.png"')
+    assert shown < text.index("<details") < folded < text.index("</details>")
+    assert text.count("<details") == 1 and "rec A" not in text and text.count("--columns: 1") == 3
+
+
+def test_only_the_gallerys_own_script_may_run(tmp_path):
+    text = write_gallery(tmp_path, "<script>x</script>", [], {}).read_text()
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src * data: file:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
 
 
 # small words

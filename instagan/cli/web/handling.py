@@ -22,7 +22,7 @@ from instagan.errors import InputError
 from instagan.inference.inputs import prepare
 from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
-from instagan.io.overlay import colour, overlay
+from instagan.io.overlay import TINT, colour, overlay
 from instagan.io.pixels import mask_to_tensor, to_tensor
 from instagan.io.reading import read_inside, read_picture
 
@@ -190,7 +190,7 @@ def _seam(made: Translation) -> str:
 def drawn_over(picture: Image.Image, inside: np.ndarray) -> Image.Image:
     """Instances (N, H, W) bool over a picture."""
     present = torch.from_numpy(inside.reshape(len(inside), -1).any(1))
-    return overlay(to_tensor(picture), mask_to_tensor(inside), present)
+    return overlay(to_tensor(picture), mask_to_tensor(inside), present, TINT)
 
 
 def mask_picture(made: Translation) -> Image.Image:
