@@ -17,8 +17,12 @@ from engine.saving import Saver
 from engine.schedule import set_learning_rates
 from engine.stop_request import StopRequest
 from instagan.errors import InputError
+from instagan.metrics.figures import METRICS
 from options.build import learning_rates
 from trackers.watch import Watch
+
+TITLES = {name: metric.title for name, metric in METRICS.items()}
+"""Of validation metrics, for the web page."""
 
 
 def train(run: ReadyRun) -> int:
@@ -30,7 +34,7 @@ def train(run: ReadyRun) -> int:
         with world.unison():
             if world.leads:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
-                watch = stack.enter_context(Watch.from_options(options, *run.about))
+                watch = stack.enter_context(Watch.from_options(options, *run.about, titles=TITLES))
         saver = Saver.of(run, watch.message if watch else None)
         check = finite_check(run, saver, watch.message if watch else None)
         try:

@@ -48,6 +48,7 @@ from benchmarks.ablations.tables import by_method, counts_in, listed  # noqa: E4
 from benchmarks.ablations.validation import Validation  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.flag_types import finite, whole  # noqa: E402
+from instagan.io.writing import make_folder  # noqa: E402
 from scripts.make_shapes import LEVELS  # noqa: E402
 from scripts.shapes import drawing  # noqa: E402
 
@@ -107,7 +108,7 @@ def _train(options: argparse.Namespace) -> None:
     """Trains what is not finished yet, one run after the other on one thread."""
     torch.set_num_threads(1)
     study = Study(**{name: getattr(options, name) for name in Study.__dataclass_fields__})
-    _make(options.runs, "--runs")
+    make_folder(options.runs, "pass another --runs")
     planned = list(cells(options.methods, options.seeds))
     done = {cell: finished(run_file(options.runs, *cell), study.settings()) for cell in planned}
     if all(done.values()):
@@ -136,7 +137,7 @@ def _write(options: argparse.Namespace) -> None:
         notes = notes_in(page.read_text(encoding="utf-8")) if page.exists() else ""
     except (OSError, ValueError):
         raise InputError(f"--document {page} is no text file; choose another file") from None
-    _make(page.parent / IMAGES, "--document")
+    make_folder(page.parent / IMAGES, "pass another --document")
     figures = [
         _keep_figure(*study, page.parent / IMAGES / name)
         for study, name in (
@@ -175,13 +176,6 @@ def _keep_figure(runs: Sequence[Run], kept: Path, file: Path) -> str | None:
         headings = [listed([count]) for count in counts_in(runs)]
         keep_picture(file, draw_figure(there, runs[0]["settings"]["size"], headings, groups))
     return f"{IMAGES}/{file.name}" if file.exists() else None
-
-
-def _make(folder: Path, flag: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{flag} {folder} cannot be made ({error.strerror}); choose another folder") from None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ annotations  one for each translated mask that shows something: RLE, area, bbox,
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from data.preparing.tasks import Category
 from data.results import file_name
 from instagan.errors import InputError
 from instagan.io.optional import need
+from instagan.io.writing import write_whole
 
 FILE_NAME = "annotations.json"
 
@@ -82,15 +82,7 @@ class CocoResults:
             "annotations": self.annotations,
         }
         path = self.folder / FILE_NAME
-        scratch = path.with_name(f".{FILE_NAME}.{os.getpid()}.tmp")
-        try:
-            scratch.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(scratch, path)
-        except OSError as error:
-            scratch.unlink(missing_ok=True)
-            raise InputError(
-                f"{path} cannot be written ({error.strerror}); make room or pass another --results_dir"
-            ) from None
+        write_whole(path, lambda scratch: scratch.write_text(json.dumps(content)), "pass another --results_dir")
         left_out = f"; {len(self.empty)} translated masks are empty and left out" if self.empty else ""
         return f"{path}: {len(self.images)} pictures, {len(self.annotations)} instances{left_out}"
 

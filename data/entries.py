@@ -14,8 +14,8 @@ from PIL import Image
 
 from data.placement import Size
 from data.preparing.tasks import Category
-from data.reading import read_annotated, read_inside
 from instagan.errors import InputError, one_line
+from instagan.io.reading import read_inside, read_picture
 
 
 class Mask(Protocol):
@@ -93,7 +93,7 @@ class Entry:
         return tuple(mask.number for mask in self.masks)
 
     def read_picture(self) -> Image.Image:
-        return read_annotated(self.picture, self.size)
+        return read_picture(self.picture, self.size)
 
 
 @dataclass(frozen=True)

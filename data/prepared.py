@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,14 @@ class Prepared:
         if not isinstance(pictures, Mapping):
             raise _damaged(root, "it tells of no pictures")
         return cls(root, categories, pictures)
+
+    def summary(self) -> dict[str, Any]:
+        """Names of the categories by domain, and how many pictures each folder has; nothing where nothing is told."""
+        if not self.pictures:
+            return {}
+        categories = {domain: [category.name for category in found] for domain, found in self.categories.items()}
+        folders = Counter(key.partition("/")[0] for key in self.pictures)
+        return {"categories": categories, "pictures": dict(sorted(folders.items()))}
 
     def source_of(self, picture: str) -> Id:
         """Id of a picture in its source."""

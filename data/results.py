@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 
 from data.entries import Entry
-from data.pictures import contact_sheet, overlay, to_mask_picture, to_picture
 from data.placement import Size
-from instagan.errors import InputError
+from instagan.io.contact_sheet import contact_sheet
+from instagan.io.overlay import overlay
+from instagan.io.pixels import to_mask_picture, to_picture
+from instagan.io.writing import make_folder
 from instagan.structures.instances import InstanceBatch
 
 SHEET_ROWS = 8
@@ -48,10 +50,7 @@ class ResultFolder:
     def __init__(self, path: Path, original_size: bool = False, aspect_ratio: float = 1.0) -> None:
         """Makes the folder and removes an earlier run's results from it. Raises ``InputError`` if it cannot."""
         self.path, self.original_size, self.aspect_ratio = path, original_size, aspect_ratio
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{path} cannot be made ({error.strerror}); pass another --results_dir") from None
+        make_folder(path, "pass another --results_dir")
         for old in path.iterdir():
             if _OURS.fullmatch(old.name):
                 old.unlink()

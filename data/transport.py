@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from data.collate import collate_pairs
-from data.pictures import from_levels, mask_to_tensor, to_levels
 from data.unaligned_instance_dataset import Sample
+from instagan.io.pixels import from_levels, mask_to_tensor, to_levels
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 Sent = tuple[np.ndarray, np.ndarray, tuple[int, ...], np.ndarray, np.ndarray]

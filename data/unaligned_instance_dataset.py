@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 from data.decoded import Decoded, Read, decode, naming, read_both, read_whole
 from data.entries import Entry
-from data.pictures import mask_to_tensor, pixels_to_tensor
 from data.placement import Framing
 from instagan.errors import InputError
+from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
 
 TRIES = 100
 """Pictures that may stand in, one after the other, for one that cannot be read."""

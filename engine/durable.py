@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from instagan.errors import InputError
+from instagan.io.writing import Write, not_written, scratch_of
 
-Write = Callable[[Path], object]
-"""Writes a file of the name that it is given."""
+ANOTHER = "pass another folder"
 
 
 def write_durably(path: Path, write: Write) -> None:
@@ -22,14 +20,9 @@ def write_durably(path: Path, write: Write) -> None:
         flush(scratch)
         move(scratch, path)
     except (OSError, RuntimeError) as error:
-        raise not_written(path, error) from None
+        raise not_written(path, error, ANOTHER) from None
     finally:
         remove(scratch)
-
-
-def scratch_of(path: Path) -> Path:
-    """Where this process writes what is to become ``path``."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def remove_scratches(folder: Path) -> None:
@@ -84,8 +77,3 @@ def keep(path: Path, other: Path) -> None:
         move(path, other)
     finally:
         remove(scratch)
-
-
-def not_written(path: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return InputError(f"{path} cannot be written ({reason}); make room or pass another folder")

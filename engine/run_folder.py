@@ -22,16 +22,17 @@ import torch
 import yaml
 
 from engine.checkpoint_state import misfit, unfit
-from engine.durable import flush, keep, link, move, not_written, remove, scratch_of, write_durably
+from engine.durable import ANOTHER, flush, keep, link, move, remove, write_durably
 from engine.launch import launch_name
 from engine.run_lock import RunLock
 from engine.schedule import Progress
 from instagan.errors import InputError
 from instagan.inference.trained import published_networks, published_options, read_options
+from instagan.io.options_file import OPTIONS, flat_yaml, options_of
 from instagan.io.sealed import fault, save_sealed
 from instagan.io.tensor_files import glance, read_checkpoint
+from instagan.io.writing import make_folder, not_written, scratch_of
 from models.translation_model import TranslationModel
-from options.saved_options import flat_yaml
 
 FORMAT = 1
 ALWAYS = ("dataset_mode", "direction", "seed", "resize_or_crop", "fine_size_w", "fine_size_h")
@@ -87,7 +88,7 @@ class RunFolder:
 
     def is_bare(self) -> bool:
         """Whether its first start was killed before it had told its options: there is nothing to go on from."""
-        return self.path.is_dir() and not self.is_begun() and not (self.path / "options.yaml").exists()
+        return self.path.is_dir() and not self.is_begun() and not (self.path / OPTIONS).exists()
 
     def steps_told(self, path: Path) -> int:
         """How far a checkpoint says that its run had come, after a glance at it; -1 if it does not say."""
@@ -104,10 +105,7 @@ class RunFolder:
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def create(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be made ({error.strerror}); pass another --checkpoints_dir") from None
+        make_folder(self.path, "pass another --checkpoints_dir")
 
     def save_options(self, options: Namespace) -> None:
         """Everything but where the options came from, as a file that ``--config`` reads back."""
@@ -115,14 +113,11 @@ class RunFolder:
         text = yaml.safe_dump(
             {name: value for name, value in kept.items() if name not in ("config", "continue_train", "overwrite")}
         )
-        write_durably(self.path / "options.yaml", lambda path: path.write_text(text))
+        write_durably(self.path / OPTIONS, lambda path: path.write_text(text))
 
     def saved_options(self) -> dict[str, Any]:
         """What ``save_options`` wrote; nothing where it cannot be read."""
-        try:
-            return flat_yaml((self.path / "options.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
+        return options_of(self.path)
 
     def read_options(self) -> dict[str, Any]:
         """What ``save_options`` wrote, or what can be seen of published weights: less than all options.
@@ -130,21 +125,21 @@ class RunFolder:
         Raises ``InputError`` naming the runs there are, if there is no such run.
         """
         try:
-            saved = flat_yaml((self.path / "options.yaml").read_text(encoding="utf-8"))
+            saved = flat_yaml((self.path / OPTIONS).read_text(encoding="utf-8"))
         except FileNotFoundError:
             if published := published_options(self.path):
                 return published
             folder = self.path.parent
-            runs = sorted(path.parent.name for path in folder.glob("*/options.yaml"))
+            runs = sorted(path.parent.name for path in folder.glob(f"*/{OPTIONS}"))
             there = f"there are: {', '.join(runs)}" if runs else f"there is none in {folder}"
             raise InputError(f"--name {self.name}: no such run; {there}") from None
         except OSError as error:
-            raise InputError(f"{self.path / 'options.yaml'} cannot be read ({error.strerror})") from None
+            raise InputError(f"{self.path / OPTIONS} cannot be read ({error.strerror})") from None
         except ValueError:
             saved = {}
         if not {"model", *ALWAYS} <= saved.keys():
             raise InputError(
-                f"{self.path / 'options.yaml'} is damaged; write it again by starting train.py on this run"
+                f"{self.path / OPTIONS} is damaged; write it again by starting train.py on this run"
             )
         return saved
 
@@ -156,7 +151,7 @@ class RunFolder:
         """
         state = {
             "format": FORMAT,
-            "options": read_options(self.path / "options.yaml"),
+            "options": read_options(self.path / OPTIONS),
             "progress": asdict(progress),
             "launch": launch_name(),
             "random": {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
@@ -174,7 +169,7 @@ class RunFolder:
                 keep(latest, self.previous)
                 move(scratch, latest)
         except (OSError, RuntimeError) as error:
-            raise not_written(self.checkpoint(tags[0]), error) from error
+            raise not_written(self.checkpoint(tags[0]), error, ANOTHER) from error
         finally:
             remove(scratch)
 

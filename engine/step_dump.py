@@ -21,10 +21,11 @@ import torch
 
 from engine.schedule import Progress
 from instagan.errors import InputError
+from instagan.io.options_file import OPTIONS
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 FORMAT = 1
-STEP, CHECKPOINT, OPTIONS = "step.pth", "checkpoint.pth", "options.yaml"
+STEP, CHECKPOINT = "step.pth", "checkpoint.pth"
 MOST = 3
 """Dumps of a run; the oldest make room for new ones."""
 

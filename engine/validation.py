@@ -12,10 +12,10 @@ import torch
 
 from data.collate import collate_domain
 from data.entries import Entry
-from data.pictures import to_bytes
 from data.unaligned_instance_dataset import DomainDataset
 from engine.device import wait_for
 from instagan.errors import InputError
+from instagan.io.pixels import to_bytes
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome, Real
 from instagan.metrics.shapes import Truth, read_truth

@@ -1,4 +1,4 @@
-"""yaml files of options: one flat list of names and plain values, and nothing that yaml can do beyond."""
+"""Options from yaml files: ``--config``, and whether the flags would take what a run has saved."""
 
 from __future__ import annotations
 
@@ -8,29 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import configargparse
-import yaml
 
 from instagan.errors import InputError
-
-PLAIN = (str, int, float, bool, type(None))
-
-
-def flat_yaml(text: str) -> dict[str, Any]:
-    """Name -> plain value, or list of plain values. Raises ``ValueError``, whatever else the text is.
-
-    Lists within lists are refused: a few lines of yaml can stand for any number of them.
-    """
-    try:
-        content = yaml.safe_load(text)
-    except Exception as error:  # values of a kind that they are not (2001-99-99) raise what their kind raises
-        raise ValueError(f"it is no yaml ({' '.join(str(error).split())[:200]})") from None
-    if not isinstance(content, dict):
-        raise ValueError("it is no list of names and values, such as niter: 100")
-    for name, value in content.items():
-        many = isinstance(value, list) and all(isinstance(one, PLAIN) for one in value)
-        if not isinstance(name, str) or not (isinstance(value, PLAIN) or many):
-            raise ValueError(f"what it holds under {str(name)[:60]!r} is no plain value")
-    return content
+from instagan.io.options_file import flat_yaml
 
 
 class FlatYaml(configargparse.YAMLConfigFileParser):

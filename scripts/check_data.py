@@ -31,8 +31,8 @@ from data.checking.findings import ERROR, WARNING, Finding  # noqa: E402
 from data.preparing.parallel import cores  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.flag_types import real, whole  # noqa: E402
+from instagan.io.writing import replace_content  # noqa: E402
 from scripts.data_preview import write_preview  # noqa: E402
-from trackers.files import write_whole  # noqa: E402
 from trackers.page_text import plain, readable  # noqa: E402
 
 PROGRAM = "check_data.py"
@@ -109,7 +109,7 @@ def _check(args: argparse.Namespace) -> int:
     report = check(args.dataroot, args.phases, args.dataset_mode == "unaligned_seg", limits, args.workers, _bar)
     if args.json:
         try:
-            write_whole(args.json, (json.dumps(report.content(), indent=1) + "\n").encode())
+            replace_content(args.json, (json.dumps(report.content(), indent=1) + "\n").encode())
         except OSError as error:
             raise InputError(f"--json {args.json} cannot be written: {error.strerror}") from None
     page = None

@@ -26,14 +26,14 @@ from engine.schedule import Progress  # noqa: E402
 from instagan.errors import InputError, one_line  # noqa: E402
 from instagan.inference.published import to_published  # noqa: E402
 from instagan.inference.trained import (  # noqa: E402
-    OPTIONS,
     PUBLISHED_OPTIONS,
     published_networks,
     published_options,
     read_options,
 )
+from instagan.io.options_file import OPTIONS  # noqa: E402
 from instagan.io.tensor_files import read_tensors, state_dict  # noqa: E402
-from instagan.io.writing import write_together  # noqa: E402
+from instagan.io.writing import make_folder, write_together  # noqa: E402
 from models import MODELS  # noqa: E402
 from options.parse import parse_training  # noqa: E402
 
@@ -98,10 +98,7 @@ def to_files(options: argparse.Namespace) -> str:
     told = content.get("options") or read_options(path.with_name(OPTIONS))
     text = "".join(f"{name:>25}: {value}\n" for name, value in told.items())
     files[options.output / PUBLISHED_OPTIONS] = lambda file: file.write_text(text)
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output {options.output} cannot be made ({error.strerror}); pass another folder") from None
+    make_folder(options.output, "pass another --output")
     write_together(files)
     return f"{options.output}: {', '.join(file.name for file in files)}"
 

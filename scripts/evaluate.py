@@ -20,8 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.endings import ENDINGS, ending  # noqa: E402
-from instagan.errors import InputError  # noqa: E402
-from instagan.io.writing import write_together  # noqa: E402
+from instagan.io.writing import make_folder, write_together  # noqa: E402
 from scripts.evaluating.asking import judges_of  # noqa: E402
 from scripts.evaluating.findings import Report  # noqa: E402
 from scripts.evaluating.flags import parse  # noqa: E402
@@ -37,10 +36,7 @@ def evaluate(flags: argparse.Namespace, others: Sequence[str]) -> str:
     system = read_run(flags, others) if flags.run else read_results(flags)
     report = Report.of(system, judges, flags.seeds)
     folder: Path = flags.output_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); pass another --output_dir") from None
+    make_folder(folder, "pass another --output_dir")
     content = json.dumps(report.as_json(), indent=1, allow_nan=False) + "\n"
     shown = report_page(report)
     write_together(

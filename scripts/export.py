@@ -14,20 +14,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from data.prepared import Prepared  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.inference.exporting import onnx_format, safetensors_format, torch_export_format  # noqa: E402
 from instagan.inference.exporting.card import model_card  # noqa: E402
 from instagan.inference.trained import read_trained  # noqa: E402
+from instagan.io.options_file import options_of  # noqa: E402
 from instagan.io.writing import make_folder, write_whole  # noqa: E402
+from trackers.loss_log import last_losses  # noqa: E402
 
 FORMATS = {"safetensors": safetensors_format, "onnx": onnx_format, "torch_export": torch_export_format}
 """--format -> a module with ``ENDING``, and ``export(directions, card, output, options)`` -> the files, and a few words
 on each. Its docstring is the help."""
+DATA_OPTIONS = ("dataset_mode", "phase", "resize_or_crop", "load_size_w", "load_size_h", "fine_size_w", "fine_size_h")
 
 
 def export(options: argparse.Namespace) -> str:
@@ -40,7 +45,8 @@ def export(options: argparse.Namespace) -> str:
         to: read_trained(options.model, to, options.epoch) for to in ("ba" if options.to == "both" else options.to)
     }
     folder = options.model if options.model.is_dir() else options.model.parent
-    card = model_card(options.name or output.stem, folder, directions, options.figures)
+    losses = last_losses(folder / "loss_log.jsonl")
+    card = model_card(options.name or output.stem, directions, _data(options_of(folder)), losses, options.figures)
     make_folder(output.parent)
     files = module.export(directions, card, output, options)
     card["sizes"]["bytes"] = {file.name: file.stat().st_size for file in files}
@@ -48,6 +54,15 @@ def export(options: argparse.Namespace) -> str:
     write_whole(beside, lambda scratch: scratch.write_text(json.dumps(card, indent=2) + "\n"))
     told = [f"{file}: {file.stat().st_size / 1e6:.1f} MB, {about}" for file, about in files.items()]
     return "\n".join([*told, f"{beside}: model card"])
+
+
+def _data(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run learned from, by its options: no paths; categories and counts where dataset.json tells them."""
+    told = {name: run[name] for name in DATA_OPTIONS if name in run}
+    if run.get("dataroot"):
+        root = Path(run["dataroot"])
+        told |= {"name": root.resolve().name} | Prepared.read(root).summary()
+    return told
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,8 +35,9 @@ from engine.parallel import World  # noqa: E402
 from engine.ready_run import ReadyRun, ready  # noqa: E402
 from engine.run_folder import RunFolder  # noqa: E402
 from engine.schedule import set_learning_rates  # noqa: E402
-from engine.step_dump import CHECKPOINT, OPTIONS, StepDump  # noqa: E402
+from engine.step_dump import CHECKPOINT, StepDump  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
+from instagan.io.options_file import OPTIONS  # noqa: E402
 from instagan.structures.instances import InstanceBatch, UnpairedBatch  # noqa: E402
 from options.build import learning_rates  # noqa: E402
 from options.parse import Resolved, parse_training  # noqa: E402

@@ -9,7 +9,7 @@ from pathlib import Path
 from dominate import tags
 from PIL import Image
 
-from trackers.files import write_whole
+from instagan.io.writing import replace_content
 from trackers.page_style import facts_list, own_script, page, tile
 from trackers.page_text import link, readable
 
@@ -67,7 +67,7 @@ def write_gallery(
         own_script(script),
     )
     file = Path(folder) / "index.html"
-    write_whole(file, whole.render(pretty=False).encode())
+    replace_content(file, whole.render(pretty=False).encode())
     return file
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.schedule import Progress
+from instagan.io.writing import replace_content
 from trackers import Losses, Paths, Pictures
-from trackers.files import write_whole
 
 PLACE = ("step", "epoch", "pictures")
 """Keys of a line that say where it stands. The others are facts and losses under their own names."""
@@ -62,12 +62,21 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     return [parsed for _, parsed in _lines(path)] if path.exists() else []
 
 
+def last_losses(path: str | Path) -> dict[str, float]:
+    """The losses of the last line that has any, by name; none where there is no such line."""
+    for line in reversed(read(path)):
+        told = {name: value for name, value in line.items() if name not in (*PLACE, *FACTS)}
+        if losses := {name: value for name, value in told.items() if not name.startswith(VALIDATION)}:
+            return losses
+    return {}
+
+
 def drop_after(path: str | Path, step: int) -> None:
     """Removes, at once, the lines of later steps than ``step``: what a killed run logged after its checkpoint."""
     path = Path(path)
     if path.exists():
         kept = [raw for raw, parsed in _lines(path) if parsed["step"] <= step]
-        write_whole(path, b"".join(raw + b"\n" for raw in kept))
+        replace_content(path, b"".join(raw + b"\n" for raw in kept))
 
 
 def _lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:

@@ -9,11 +9,12 @@ from typing import Any, TypedDict
 
 from PIL import Image
 
-from data.pictures import overlay, to_picture
 from engine.schedule import Progress
+from instagan.io.overlay import overlay
+from instagan.io.pixels import to_picture
+from instagan.io.writing import replace_content
 from instagan.structures.instances import InstanceBatch
 from trackers import Paths, Pictures
-from trackers.files import write_whole
 from trackers.page_text import plain
 
 MOST_SAMPLES = 100
@@ -73,7 +74,7 @@ class SampleStore:
         sources = set(pictures)
         kept = [old for old in self._samples if old["step"] != progress.steps or old["source"] not in sources]
         self._samples = [*kept, *added][-MOST_SAMPLES:]
-        write_whole(self._index, json.dumps(self._samples).encode())
+        replace_content(self._index, json.dumps(self._samples).encode())
 
     def forget_old_files(self) -> None:
         """Removes the pictures of dropped samples: called once no page shows them any more."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
-from data.pictures import overlay, to_bytes
 from engine.schedule import Progress
 from instagan.errors import InputError
+from instagan.io.overlay import overlay
+from instagan.io.pixels import to_bytes
 from trackers import Losses, Paths, Pictures
 from trackers.loss_log import VALIDATION
 from trackers.page_text import readable

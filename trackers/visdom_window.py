@@ -20,8 +20,10 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from data.pictures import enlarged, overlay, to_picture
 from engine.schedule import Progress
+from instagan.io.contact_sheet import enlarged
+from instagan.io.overlay import overlay
+from instagan.io.pixels import to_picture
 from instagan.structures.instances import InstanceBatch
 from instagan.threads import beside
 from trackers import Losses, Paths, Pictures

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from torch import Tensor
+
 from engine.schedule import Progress, due
 from instagan.errors import InputError
 from instagan.structures.instances import UnpairedBatch
-from models.translation_model import Losses, Pictures
-from trackers import Tracker, Trackers, loss_log
+from trackers import Pictures, Tracker, Trackers, loss_log
 from trackers.background import Background
 from trackers.console import Console
 from trackers.tensorboard import TensorBoard
@@ -36,13 +37,17 @@ class Watch:
             (Trackers([tracker], console.message), frequency) for tracker, frequency in trackers if frequency
         ]
         self.since, self.pictures_then, self.waited = time.perf_counter(), start.pictures, 0.0
-        self.newest: tuple[Progress, UnpairedBatch, Losses, Pictures] | None = None
+        self.newest: tuple[Progress, UnpairedBatch, Mapping[str, Tensor], Pictures] | None = None
 
     @classmethod
     def from_options(
-        cls, options: Namespace, changed: Collection[str], folder: Path, start: Progress, size: int, ranks: int = 1
-    ) -> Watch:
-        """Opens the trackers that the options ask for. size: pairs of an epoch. Raises ``InputError``."""
+        cls, options: Namespace, changed: Collection[str], folder: Path, start: Progress, size: int, ranks: int = 1,
+        titles: Mapping[str, str] | None = None,
+    ) -> Watch:  # fmt: skip
+        """Opens the trackers that the options ask for. size: pairs of an epoch; titles: of validation metrics, by name.
+
+        Raises ``InputError``.
+        """
         epochs = options.niter + options.niter_decay
         total = start.pictures + size * (epochs - start.epoch + 1) - start.in_epoch
         if options.max_steps:
@@ -59,7 +64,7 @@ class Watch:
                 console.message(f"warning: {name} cannot be opened ({error}); training goes on without")
 
         if not options.no_html:
-            about = options.name, vars(options), changed, start, history, options.display_winsize
+            about = options.name, vars(options), changed, start, history, options.display_winsize, titles
             add("the web page", options.update_html_freq, lambda: WebPage(folder / "web", *about))
         if options.display_id > 0:
             window = VisdomWindow(
@@ -72,7 +77,7 @@ class Watch:
         return cls(console, trackers, options.print_freq, start)
 
     def step(
-        self, before: Progress, now: Progress, pair: UnpairedBatch, losses: Losses, pictures: Pictures,
+        self, before: Progress, now: Progress, pair: UnpairedBatch, losses: Mapping[str, Tensor], pictures: Pictures,
         rates: dict[str, float], data_wait: float,
     ) -> None:  # fmt: skip
         """One training step is done: ``before`` -> ``now``. data_wait: seconds for which it waited for its batch."""

@@ -11,9 +11,8 @@ from typing import Any
 from dominate import tags
 
 from engine.schedule import Progress
-from instagan.metrics.figures import METRICS
+from instagan.io.writing import replace_content
 from trackers import Losses, Paths, Pictures
-from trackers.files import write_whole
 from trackers.history import LossHistory, Point
 from trackers.line_chart import line_chart
 from trackers.loss_log import VALIDATION
@@ -37,7 +36,7 @@ class WebPage:
     ``losses`` only remembers; the file is rewritten by ``pictures`` and ``close``, at once and whole. A page found in
     the folder is continued up to ``start``; what a killed run showed after it is removed. ``options`` are shown with
     those in ``changed`` marked; ``display_winsize`` is the width of a picture on the page, in pixels; ``history``
-    are the lines of the run's loss log.
+    are the lines of the run's loss log; ``titles`` are those of validation metrics, by name.
     """
 
     def __init__(
@@ -49,13 +48,14 @@ class WebPage:
         start: Progress,
         history: Iterable[Mapping[str, Any]] = (),
         display_winsize: int = 256,
+        titles: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name, self._options, self._changed = readable(name), dict(options), frozenset(changed)
         self._history = LossHistory(history)
         self._samples = SampleStore(self._folder, start.steps)
-        self._winsize = display_winsize
+        self._winsize, self._titles = display_winsize, KINDS | dict(titles or {})
         self._began = time.monotonic()
         self._progress = start
         self._facts: dict[str, float] = {}
@@ -81,12 +81,12 @@ class WebPage:
                 tags.div(tags.h1(self._name), _pill(running), cls="top"),
                 facts_list(self._status()),
                 _options(self._options, self._changed),
-                *_charts("Losses", self._history.of_training(), "loss"),
-                *(_charts("Validation", figures, "value") if (figures := self._history.of_validation()) else ()),
+                *self._charts("Losses", self._history.of_training(), "loss"),
+                *(self._charts("Validation", figures, "value") if (figures := self._history.of_validation()) else ()),
                 *_samples(self._samples.newest_first(), self._winsize),
             )
         )
-        write_whole(self._folder / "index.html", whole.render(pretty=False).encode())
+        replace_content(self._folder / "index.html", whole.render(pretty=False).encode())
         self._samples.forget_old_files()
 
     def _status(self) -> list[tuple[str, str]]:
@@ -98,6 +98,17 @@ class WebPage:
         ]
         elapsed = ("This session", duration(time.monotonic() - self._began))
         return [*places, *facts, elapsed, ("Page written", datetime.now().strftime("%Y-%m-%d %H:%M:%S"))]
+
+    def _charts(self, heading: str, series: Mapping[str, list[Point]], what: str) -> list[Any]:
+        """One chart for the losses, or metrics, of a kind: D_A and D_B, cyc_A and cyc_B, ..."""
+        kinds: dict[str, dict[str, list[Point]]] = {}
+        for name, points in series.items():
+            kinds.setdefault(name.rpartition("_")[0] or name, {})[name] = points
+        if not kinds:
+            return [tags.h2(heading), tags.p("None logged yet.", cls="quiet")]
+        titles = {kind: self._titles.get(kind.removeprefix(VALIDATION)) or readable(kind) for kind in kinds}
+        charts = [line_chart(titles[kind], lines, "step", what) for kind, lines in kinds.items()]
+        return [tags.h2(heading), tags.div(*charts, cls="charts")]
 
 
 def _pill(running: bool) -> tags.span:
@@ -113,22 +124,6 @@ def _options(options: Mapping[str, object], changed: Collection[str]) -> tags.de
         )
     marked = sum(name in changed for name in options)
     return tags.details(tags.summary("Options ", tags.small(f"{len(options)}, {marked} not at their default")), rows)
-
-
-def _charts(heading: str, series: Mapping[str, list[Point]], what: str) -> list[Any]:
-    """One chart for the losses, or figures, of a kind: D_A and D_B, cyc_A and cyc_B, ..."""
-    kinds: dict[str, dict[str, list[Point]]] = {}
-    for name, points in series.items():
-        kinds.setdefault(name.rpartition("_")[0] or name, {})[name] = points
-    if not kinds:
-        return [tags.h2(heading), tags.p("None logged yet.", cls="quiet")]
-    charts = [line_chart(_title(kind), lines, "step", what) for kind, lines in kinds.items()]
-    return [tags.h2(heading), tags.div(*charts, cls="charts")]
-
-
-def _title(kind: str) -> str:
-    name = kind.removeprefix(VALIDATION)
-    return KINDS.get(kind) or (METRICS[name].title if name in METRICS else readable(kind))
 
 
 def _samples(samples: list[Sample], winsize: int) -> list[Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from benchmarks.speed.batch_runs import CONFIG, batches
 from engine.parallel import ALONE
 from engine.ready_run import ReadyRun, make_ready
 from instagan.errors import InputError
+from instagan.io.writing import write_whole
 from models.translation_model import Losses
 from scripts.make_shapes import LEVELS, write_set
 
@@ -170,21 +170,12 @@ def keep(file: Path, content: Mapping[str, Any]) -> None:
 
 def keep_text(file: Path, text: str) -> None:
     """Writes the whole file or none of it. Raises ``InputError`` if it cannot."""
-    _written(file, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+    write_whole(file, lambda scratch: scratch.write_text(text, encoding="utf-8"))
 
 
 def keep_picture(file: Path, picture: Image.Image) -> None:
     """Writes the whole png file or none of it. Raises ``InputError`` if it cannot."""
-    _written(file, lambda unfinished: picture.save(unfinished, "PNG", optimize=True))
-
-
-def _written(file: Path, write: Callable[[Path], object]) -> None:
-    unfinished = file.with_name(f"{file.name}.part")
-    try:
-        write(unfinished)
-        os.replace(unfinished, file)
-    except OSError as error:
-        raise InputError(f"{file} cannot be written ({error.strerror}); choose another place") from None
+    write_whole(file, lambda scratch: picture.save(scratch, "PNG", optimize=True))
 
 
 def _means(reported: Sequence[Losses], method: str) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from engine.parallel import ALONE
 from engine.ready_run import ReadyRun, make_ready
 from engine.schedule import due, set_learning_rates
 from instagan.errors import InputError
+from instagan.io.writing import write_whole
 from instagan.structures.instances import UnpairedBatch
 from options.build import learning_rates
 from scripts.make_shapes import write_set
@@ -153,10 +153,5 @@ def as_list(runs: Mapping[Cell, Run]) -> list[dict[str, Any]]:
 
 def keep(file: Path, settings: Mapping[str, Any], runs: Mapping[Cell, Run]) -> None:
     """Writes the runs so far, the whole file or none of it. Raises ``InputError`` if it cannot."""
-    unfinished = file.with_name(f"{file.name}.part")
-    try:
-        figures = {"command": "batches", "settings": settings, "runs": as_list(runs)}
-        unfinished.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-        os.replace(unfinished, file)
-    except OSError as error:
-        raise InputError(f"--json {file} cannot be written ({error.strerror})") from None
+    figures = {"command": "batches", "settings": settings, "runs": as_list(runs)}
+    write_whole(file, lambda scratch: scratch.write_text(json.dumps(figures, indent=1)), "pass another --json")

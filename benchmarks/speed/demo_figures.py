@@ -14,8 +14,8 @@ import torch
 
 from data.collate import collate_domain
 from data.entries import Entry
-from data.pictures import to_mask_picture, to_picture
 from data.unaligned_instance_dataset import DomainDataset
+from instagan.io.pixels import to_mask_picture, to_picture
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 from options.build import domains_of, framing

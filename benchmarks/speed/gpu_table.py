@@ -6,7 +6,6 @@ FOLDER holds files written with ``benchmark.py ... --json``. What is not there w
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.speed.measuring import Spread, described  # noqa: E402
 from benchmarks.speed.variants import OURS, PUBLISHED  # noqa: E402
+from instagan.io.writing import write_whole  # noqa: E402
 
 HEADER = ("figure", "variant", "value", "times published", "aim")
 NOT_MEASURED = "not measured"
@@ -170,9 +170,7 @@ def _gib(point: dict[str, Any]) -> str:
 def main(argv: Sequence[str]) -> int:
     folder, out = (Path(word) for word in argv)
     text = document(read(folder))
-    unfinished = out.with_name(f"{out.name}.part")
-    unfinished.write_text(text)
-    os.replace(unfinished, out)
+    write_whole(out, lambda scratch: scratch.write_text(text))
     print(text, end="")
     return 0
 

@@ -14,9 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from data.checking.findings import Finding
 from data.checking.masks import COVERING, Region, closest_overlaps, levels_problem, may_be_transparent, transparency
 from data.checking.naming import Task
-from data.reading import read_picture
 from instagan.errors import InputError
-from instagan.io.reading import LOSSY, inside_of, open_upright
+from instagan.io.reading import LOSSY, inside_of, open_upright, read_picture
 
 JPEG = ("JPEG", "MPO")
 FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}

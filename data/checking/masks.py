@@ -65,7 +65,7 @@ def closest_overlaps(regions: list[Region], least: float) -> Iterator[tuple[int,
 def levels_problem(image: Image.Image, lossy: bool) -> tuple[str, str] | None:
     """Code and message for a mask that is not drawn in two levels, black and white; None for one that is.
 
-    image: as read from its file, of any mode. What counts as inside is ``data.reading.read_mask``'s to say.
+    image: as read from its file, of any mode. What counts as inside is ``instagan.io.reading.read_mask``'s to say.
     """
     if image.mode == "1":
         return None

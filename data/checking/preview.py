@@ -13,9 +13,11 @@ from PIL import Image, ImageDraw, ImageFont
 from data.checking.masks import Box, Region
 from data.checking.naming import Listing, Task
 from data.folders import stem_and_number
-from data.pictures import INK, PAPER, TINT, colour, contact_sheet, enlarged, mask_to_tensor, overlay, to_tensor
 from data.placement import Size
-from data.reading import read_mask, read_picture
+from instagan.io.contact_sheet import INK, PAPER, contact_sheet, enlarged
+from instagan.io.overlay import TINT, colour, overlay
+from instagan.io.pixels import mask_to_tensor, to_tensor
+from instagan.io.reading import read_mask, read_picture
 
 SMALLEST, LARGEST = 320, 640
 """Pixels: what is shown of a picture has a shorter side of at least the first and a longer one of at most the second

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from data.pictures import to_tensor
 from data.placement import Size
 from data.preparing.categories import check_apart
 from data.preparing.own_masks import add_split, categories_of, list_pictures
 from data.preparing.tasks import Annotation, Draft, Found, Plan, Task
-from data.reading import read_picture
 from instagan.errors import InputError
 from instagan.io.categories import check_names
 from instagan.io.detector import INSIDE, Detect
+from instagan.io.pixels import to_tensor
+from instagan.io.reading import read_picture
 
 
 @dataclass(frozen=True)

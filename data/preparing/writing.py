@@ -14,8 +14,8 @@ from data.placement import Placement, Size
 from data.preparing.dataset_json import Entry
 from data.preparing.geometry import Target
 from data.preparing.tasks import Found, Task
-from data.reading import read_annotated
 from instagan.errors import InputError
+from instagan.io.reading import read_picture
 
 SCRATCH = ".preparing"
 """Folder of unfinished files inside the data set; removed at the end."""
@@ -56,7 +56,7 @@ class Writer:
             return Outcome(task.key, task.source, problem=problem)
 
     def _prepare(self, task: Task) -> Entry:
-        picture = read_annotated(task.picture, task.annotation.size)
+        picture = read_picture(task.picture, task.annotation.size)
         placement = self.target.place(picture.size, str(task.picture))
         left, top, right, bottom = placement.crop
         entry: Entry = {

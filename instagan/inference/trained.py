@@ -19,6 +19,7 @@ from torch import Tensor
 from instagan.errors import InputError
 from instagan.inference.architecture import Architecture
 from instagan.inference.published import from_published
+from instagan.io.options_file import OPTIONS, flat_yaml
 from instagan.io.tensor_files import detached, read_card, read_exported, read_tensors, state_dict
 
 TOLD = (
@@ -42,7 +43,6 @@ KINDS: Mapping[str, type] = {"with_masks": bool, **dict.fromkeys(LEAST_ONE, int)
 METHODS = ("insta_gan", "cycle_gan", "cycle_gan_seg")
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 PUBLISHED = re.compile(r"(?P<epoch>.+)_net_G_(?P<source>[AB])\.pth")
-OPTIONS = "options.yaml"
 PUBLISHED_OPTIONS = "opt.txt"
 PUBLISHED_SPELLING = {"fineSizeW": "fine_size_w", "fineSizeH": "fine_size_h"}
 
@@ -177,14 +177,14 @@ def _checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """Those of ``TOLD`` in a run's options.yaml, which is one flat ``name: value`` a line; nothing without the file."""
+    """Those of ``TOLD`` in a run's options.yaml; nothing without the file."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        options = flat_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); mend or remove the file") from None
-    return _values(line.partition(":") for line in lines)
+        raise InputError(f"{path} cannot be read ({error}); fix or remove the file") from None
+    return {name: options[name] for name in TOLD if name in options}
 
 
 def read_published_options(path: Path) -> dict[str, Any]:
@@ -193,16 +193,11 @@ def read_published_options(path: Path) -> dict[str, Any]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
-    parts = (line.partition("[default")[0].strip().partition(":") for line in lines)
-    return _values((PUBLISHED_SPELLING.get(name, name), colon, value) for name, colon, value in parts)
-
-
-def _values(parts: Any) -> dict[str, Any]:
-    """Whole numbers, true and false, and words, by name."""
     options: dict[str, Any] = {}
-    for name, _, value in parts:
+    for line in lines:
+        name, _, value = line.partition("[default")[0].strip().partition(":")
+        name, text = PUBLISHED_SPELLING.get(name, name), value.strip()
         if name in TOLD:
-            text = value.strip().strip("'\"")
             whole = text.isascii() and text.isdecimal() and len(text) < 10
-            options[name] = int(text) if whole else {"true": True, "false": False}.get(text.lower(), text)
+            options[name] = int(text) if whole else {"True": True, "False": False}.get(text, text)
     return options

@@ -16,9 +16,23 @@ _EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 """Where PIL looks for an orientation; most pictures have none of them, which is quickly seen."""
 
 
-def read_picture(path: Path) -> Image.Image:
-    """RGB, turned as its EXIF orientation says; 16-bit grey is scaled to 8 bits; transparency is dropped."""
-    return as_rgb(open_upright(path))
+def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
+    """RGB, turned as its EXIF orientation says; 16-bit grey is scaled to 8 bits; transparency is dropped.
+
+    size: width and height at which it was annotated, where that is known: then the image is as stored where only that
+    has this size, and raises ``InputError`` where neither has.
+    """
+    picture = as_rgb(open_upright(path))
+    if size is None or picture.size == size:
+        return picture
+    if picture.size == size[::-1]:
+        with Image.open(path) as stored:
+            if stored.size == size:
+                return stored.convert("RGB")
+    raise InputError(
+        f"{path} is {picture.width}x{picture.height} pixels but was annotated at {size[0]}x{size[1]}; "
+        "put back the picture that was annotated, or remove it from the annotations"
+    )
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

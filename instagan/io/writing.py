@@ -12,16 +12,20 @@ from instagan.errors import InputError
 
 Write = Callable[[Path], object]
 """Writes a file of the name that it is given."""
+ANOTHER = "pass another place"
 
 
-def write_whole(path: Path, write: Write) -> None:
-    """Writes beside the place and renames. Raises ``InputError`` naming the file if it cannot be written."""
-    write_together({path: write})
+def write_whole(path: Path, write: Write, instead: str = ANOTHER) -> None:
+    """Writes beside the place and renames. Raises ``InputError`` naming the file if it cannot be written.
+
+    instead: what to do beside making room for it.
+    """
+    write_together({path: write}, instead)
 
 
-def write_together(files: Mapping[Path, Write]) -> None:
+def write_together(files: Mapping[Path, Write], instead: str = ANOTHER) -> None:
     """Writes all of the files beside their places and renames them once they all are complete."""
-    scratches = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    scratches = {path: scratch_of(path) for path in files}
     path = next(iter(files), Path())
     try:
         for path, write in files.items():
@@ -29,19 +33,38 @@ def write_together(files: Mapping[Path, Write]) -> None:
         for path, scratch in scratches.items():
             os.replace(scratch, path)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be written ({reason}); make room or pass another place") from None
+        raise not_written(path, error, instead) from None
     finally:
         for scratch in scratches.values():
             scratch.unlink(missing_ok=True)
 
 
-def make_folder(path: Path) -> None:
+def replace_content(path: Path, content: bytes) -> None:
+    """``write_whole`` for who has something to say where it fails: raises ``OSError``."""
+    scratch = scratch_of(path)
+    try:
+        scratch.write_bytes(content)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def scratch_of(path: Path) -> Path:
+    """Where this process writes what is to become ``path``."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def not_written(path: Path, error: Exception, instead: str = ANOTHER) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return InputError(f"{path} cannot be written ({reason}); make room or {instead}")
+
+
+def make_folder(path: Path, instead: str = ANOTHER) -> None:
     """Makes the folder and those above it where they are not there. Raises ``InputError`` naming it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{path} cannot be made ({error.strerror}); pass another place") from None
+        raise InputError(f"{path} cannot be made ({error.strerror}); {instead}") from None
 
 
 def picture_writer(picture: Image.Image, path: Path) -> Write:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import yaml
 
 from engine.device import choose_device, prepare
 from engine.execution import build_model
 from engine.run_folder import RunFolder, restore_networks
 from engine.validation import DIRECTIONS, Cost, Set, network_letters, references, translated, truth_of
 from instagan.errors import InputError
+from instagan.io.options_file import options_of
 from models.translation_model import TranslationModel
 from options.build import checkpoint_tag
 from options.parse import parse_testing
@@ -65,17 +65,8 @@ def _as_typed(flags: Namespace) -> list[str]:
     typed = ["--checkpoints_dir", str(run.parent), "--name", run.name, "--phase", flags.phase]
     typed += ["--num_test", str(flags.num_test or ALL_PICTURES), "--device", flags.device, "--epoch", flags.epoch]
     typed += ["--direction", flags.direction]
-    dataroot = flags.dataroot or _dataroot(run)
+    dataroot = flags.dataroot or options_of(run).get("dataroot")
     return [*typed, "--dataroot", str(dataroot)] if dataroot else typed
-
-
-def _dataroot(run: Path) -> str | None:
-    """Where the run was trained from."""
-    try:
-        saved = yaml.safe_load((run / "options.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None  # parse_testing says what is wrong
-    return saved.get("dataroot") if isinstance(saved, dict) else None
 
 
 def _read(options: Namespace, phase: str, wanted: Sequence[str], most: int) -> tuple[Set, list[str]]:

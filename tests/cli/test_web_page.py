@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from data.pictures import to_picture
 from engine.schedule import Progress
+from instagan.io.pixels import to_picture
 from instagan.structures.instances import InstanceBatch
 from tests.browser import chromium, console_errors, wait_until
 from trackers.gallery import GalleryRow, GallerySection, write_gallery

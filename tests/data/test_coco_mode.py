@@ -18,9 +18,9 @@ from data import DATASETS
 from data.entries import Domain
 from data.loading import TrainingLoader
 from data.placement import Framing
-from data.reading import read_picture
 from data.unaligned_instance_dataset import UnalignedInstanceDataset, read_sample
 from instagan.errors import InputError
+from instagan.io.reading import read_picture
 from options.parse import parse_testing, parse_training
 from scripts import prepare_coco
 from tests.preparing import SHARED, coco_content, square, write_coco

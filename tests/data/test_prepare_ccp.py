@@ -8,7 +8,8 @@ import pytest
 
 from data.preparing.ccp import plan_ccp
 from data.preparing.geometry import Target
-from data.preparing.writing import Writer, read_annotated
+from data.preparing.writing import Writer
+from instagan.io.reading import read_picture
 from scripts import prepare_ccp
 from tests.preparing import SHARED, check_set, contents, draw_noise, load, masks_of
 from tests.programs import sentence
@@ -126,6 +127,6 @@ def test_the_real_set_has_the_known_counts():
     assert counts["valA"] == 12 and counts["valB"] == 23
     writer = Writer(Path("nowhere"), Target(300, 450))
     for task in plan.tasks[:3]:
-        picture = read_annotated(task.picture, task.annotation.size)
+        picture = read_picture(task.picture, task.annotation.size)
         placed, _ = writer._place(task, picture.size, writer.target.place(picture.size))
         assert len(placed) == 1 and placed[0][1].shape == (450, 300)

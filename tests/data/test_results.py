@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from data.folders import list_domain
-from data.pictures import to_tensor
 from data.results import LONGEST_STEM, ResultFolder, short_name
 from instagan.errors import InputError
+from instagan.io.pixels import to_tensor
 from instagan.structures.instances import InstanceBatch
 from tests.programs import draw_picture, draw_set, train, translate
 

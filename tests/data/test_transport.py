@@ -11,10 +11,10 @@ from PIL import Image
 from data.collate import collate_pairs
 from data.folders import list_domain
 from data.loading import TrainingLoader
-from data.pictures import from_levels, to_levels
 from data.placement import MODES, Framing
 from data.transport import collate_parcel
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
+from instagan.io.pixels import from_levels, to_levels
 from instagan.structures.instances import UnpairedBatch
 from tests.programs import draw_set
 

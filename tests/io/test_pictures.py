@@ -5,17 +5,9 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 
-from data.pictures import (
-    TINT,
-    colour,
-    contact_sheet,
-    enlarged,
-    mask_to_tensor,
-    overlay,
-    to_mask_picture,
-    to_picture,
-    to_tensor,
-)
+from instagan.io.contact_sheet import contact_sheet, enlarged
+from instagan.io.overlay import TINT, colour, overlay
+from instagan.io.pixels import mask_to_tensor, to_mask_picture, to_picture, to_tensor
 
 
 def noise(width: int, height: int) -> Image.Image:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.reading import read_mask, read_picture
 from instagan.errors import InputError
+from instagan.io.reading import read_mask, read_picture
 
 INSIDE = np.zeros((6, 8), bool)
 INSIDE[1:3, 2:7] = True

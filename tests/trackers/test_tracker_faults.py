@@ -81,7 +81,7 @@ def test_a_page_that_cannot_be_opened_is_one_warning(data, unwatched, tmp_path, 
 
 def test_a_disk_that_hangs_below_the_page_holds_nothing_up(data, unwatched, tmp_path, monkeypatch, capsys):
     hanging = threading.Event()
-    monkeypatch.setattr("trackers.web_page.write_whole", lambda *_: hanging.wait())
+    monkeypatch.setattr("trackers.web_page.replace_content", lambda *_: hanging.wait())
     monkeypatch.setattr("trackers.background.CLOSE_SECONDS", 0.2)
     monkeypatch.setattr("trackers.background.PENDING", 2)
     assert train(data, tmp_path, *FLAGS) == 0

@@ -216,7 +216,7 @@ def test_page_is_written_by_pictures_and_close_and_refreshes_itself_only_while_r
     assert 'http-equiv="refresh"' in index.read_text()
     page.close()
     assert 'http-equiv="refresh"' not in index.read_text() and "<script" not in index.read_text()
-    assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
 
 
 def test_page_shows_every_row_with_and_without_masks_newest_first(tmp_path):

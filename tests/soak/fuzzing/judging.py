@@ -95,7 +95,7 @@ def judge(target: Target, case: Any, folder: Path) -> None:
     strangers = [name for name in os.listdir(folder) if name != "room"]
     if strangers:
         raise BrokenLawError(f"{target.name}: wrote {strangers[0]!r} beside its folder")
-    if halves := [name for name in left if name.endswith((".tmp", ".part"))]:
+    if halves := [name for name in left if name.endswith(".tmp")]:
         raise BrokenLawError(f"{target.name}: left {halves[0]!r} behind")
     if (seconds := time.process_time() - started) > SECONDS:
         raise BrokenLawError(f"{target.name}: took {seconds:.0f} s")

@@ -79,7 +79,7 @@ def _hanging_page() -> None:
     import trackers.web_page
 
     trackers.background.CLOSE_SECONDS = 0.5
-    trackers.web_page.write_whole = lambda *_: time.sleep(10**6)
+    trackers.web_page.replace_content = lambda *_: time.sleep(10**6)
 
 
 def _full_board() -> None:

@@ -1,38 +1,10 @@
-"""Drawing: pictures on a sheet; what the rooms of the package draw and convert is known under its name here, too."""
+"""Several images on one sheet, in rows and columns, with headings and captions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
-
-from instagan.io.overlay import TINT, colour, overlay
-from instagan.io.pixels import (
-    from_levels,
-    mask_to_tensor,
-    pixels_to_tensor,
-    to_bytes,
-    to_levels,
-    to_mask_picture,
-    to_picture,
-    to_tensor,
-)
-
-__all__ = [
-    "TINT",
-    "colour",
-    "contact_sheet",
-    "enlarged",
-    "from_levels",
-    "mask_to_tensor",
-    "overlay",
-    "pixels_to_tensor",
-    "to_bytes",
-    "to_levels",
-    "to_mask_picture",
-    "to_picture",
-    "to_tensor",
-]
 
 SMALLEST_TILE = 192
 """Pictures narrower than this are enlarged on a contact sheet, by a whole factor."""
