@@ -1,7 +1,8 @@
-"""Uses trained models.
+"""Uses trained models, and tells what this machine can do.
 
 python -m instagan translate --model M --image x.jpg --masks m0.png m1.png --output y.png
 python -m instagan app --model M
+python -m instagan doctor
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import NoReturn
 
 from PIL import Image
 
-from instagan.cli import app, translate
+from instagan.cli import app, doctor, translate
 from instagan.errors import InputError
 
-COMMANDS = {"translate": translate, "app": app}
+COMMANDS = {"translate": translate, "app": app, "doctor": doctor}
 """Subcommand -> a module with ``add_options(parser)`` and ``run(options) -> exit code``. Its docstring is the help."""
 
 
