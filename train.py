@@ -8,17 +8,20 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from engine.device import gpu_list
 from engine.endings import ENDINGS, ending
 from engine.finite import NotFiniteError
-from engine.launch import by_torchrun, joined
+from engine.launch import by_torchrun, joined, place_here
 from engine.ready_run import ReadyRun, make_ready
 from engine.recovery import finite_check
 from engine.saving import Saver
 from engine.schedule import set_learning_rates
+from engine.several_gpus import announcement, start_ranks
 from engine.stop_request import StopRequest
 from instagan.errors import InputError
 from instagan.metrics.figures import METRICS
 from options.build import learning_rates
+from options.parse import parse_training
 from trackers.watch import Watch
 
 TITLES = {name: metric.title for name, metric in METRICS.items()}
@@ -74,8 +77,20 @@ def train(run: ReadyRun) -> int:
     return stop.exit_code
 
 
+def several_gpus(argv: Sequence[str] | None) -> list[int]:
+    """The GPUs of ``--gpu_ids``, typed or saved with the run, where they are several: said in one sentence."""
+    options = parse_training(argv).values
+    gpus = gpu_list(options) or []
+    if len(gpus) < 2:
+        return []
+    print(announcement(gpus, options.batch_size), flush=True)
+    return gpus
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     try:
+        if place_here() is None and (gpus := several_gpus(argv)):
+            return start_ranks(__file__, sys.argv[1:] if argv is None else argv, len(gpus))
         with joined() as world, make_ready(argv, world) as run:
             return train(run)
     except ENDINGS as error:

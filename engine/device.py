@@ -13,20 +13,20 @@ from instagan.kernels.allocator import keep_memory
 
 
 def choose_device(options: Namespace) -> torch.device:
-    """``--device``, or the published ``--gpu_ids``; under torchrun each rank's own GPU.
+    """``--device``, or the published ``--gpu_ids``; a rank's own GPU where there are several ranks.
 
-    Raises ``InputError`` if there is no such device.
+    Of several ``--gpu_ids`` rank k takes the k-th, a single process the first. Raises ``InputError`` if there is no
+    such device.
     """
-    name, flag = options.device, f"--device {options.device}"
-    if options.gpu_ids is not None:
+    name, flag, place = options.device, f"--device {options.device}", place_here()
+    gpus = gpu_list(options)
+    if gpus is not None:
         flag = f"--gpu_ids {options.gpu_ids}"
-        if not options.gpu_ids.lstrip("-").isdecimal():
-            raise InputError(f"{flag}: one process uses one GPU; pass one number, or -1 for the CPU")
-        published = "cpu" if options.gpu_ids.startswith("-") else f"cuda:{options.gpu_ids}"
-        if name not in ("auto", published, published.partition(":")[0]):
-            raise InputError(f"{flag} and --device {name} contradict each other; drop one of them")
-        name = published
-    place = place_here()
+        if place is not None and len(gpus) > 1 and len(gpus) != ranks_here():
+            raise InputError(f"{flag} names {len(gpus)} GPUs, but there are {ranks_here()} processes; drop the flag")
+        if place is None or len(gpus) > 1:
+            return torch.device(f"cuda:{gpus[place or 0]}" if gpus else "cpu")
+        name = f"cuda:{gpus[0]}" if gpus else "cpu"
     if name == "auto":
         single = "mps" if torch.backends.mps.is_available() and place is None else "cpu"
         name = "cuda" if torch.cuda.is_available() else single
@@ -44,6 +44,32 @@ def choose_device(options: Namespace) -> torch.device:
     if (device.index or 0) >= there:
         raise InputError(f"{flag}: this machine has {there} {device.type} devices; use --device auto or cpu")
     return device
+
+
+def gpu_list(options: Namespace) -> list[int] | None:
+    """The numbers of ``--gpu_ids``, an empty list for -1 (the CPU), None without the flag.
+
+    Raises ``InputError`` where they are no numbers, the machine has no such GPUs, or ``--device`` names another one.
+    """
+    if options.gpu_ids is None:
+        return None
+    flag, words = f"--gpu_ids {options.gpu_ids}", [word.strip() for word in options.gpu_ids.split(",")]
+    if words == ["-1"]:
+        gpus: list[int] = []
+    elif all(word.isdecimal() and len(word) < 5 for word in words):
+        gpus = [int(word) for word in words]
+    else:
+        raise InputError(f"{flag}: pass the numbers of GPUs, such as 0 or 0,1,2,3, or -1 for the CPU")
+    if len(set(gpus)) < len(gpus):
+        raise InputError(f"{flag} names a GPU twice; pass every number once")
+    same = {"auto", "cuda", f"cuda:{gpus[0]}"} if len(gpus) == 1 else {"auto", "cuda" if gpus else "cpu"}
+    if options.device not in same:
+        raise InputError(f"{flag} and --device {options.device} contradict each other; drop one of them")
+    there = torch.cuda.device_count()
+    if gpus and max(gpus) >= there:
+        last = f" (0 to {there - 1})" if there else ""
+        raise InputError(f"{flag}: this machine has {there} CUDA GPUs{last}; use --gpu_ids -1 for the CPU")
+    return gpus
 
 
 def prepare(device: torch.device, options: Namespace, *, own_allocator: bool = True) -> None:

@@ -44,7 +44,7 @@ def _add_run(group: _ArgumentGroup) -> None:
     group.add_argument("--checkpoints_dir", default="./checkpoints", metavar="DIR", help="where the runs are kept")
     group.add_argument("--model", choices=tuple(MODELS), default="insta_gan", help="method")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    group.add_argument("--gpu_ids", help="published spelling of --device: one CUDA device's number, or -1 for the CPU")
+    group.add_argument("--gpu_ids", help="numbers of CUDA GPUs: 0, or 0,1,2,3 for a process on each; -1: CPU")
     group.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of weights, data and pools")
     group.add_argument("--deterministic", action="store_true", help="only deterministic GPU algorithms (slower)")
     group.add_argument("--verbose", action="store_true", help="print the networks")

@@ -226,7 +226,12 @@ def test_ranks_take_a_gpu_each(monkeypatch):
         choose_device(options)
     options.device = "cpu"
     assert str(choose_device(options)) == "cpu"
-    options.device = "cuda"
+    options.device, options.gpu_ids = "auto", "3,2,0,1"
+    assert str(choose_device(options)) == "cuda:1"
+    options.gpu_ids = "0,1"
+    with pytest.raises(Exception, match="--gpu_ids 0,1 names 2 GPUs, but there are 4 processes"):
+        choose_device(options)
+    options.device, options.gpu_ids = "cuda", None
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     with pytest.raises(Exception, match="torchrun --nproc_per_node 4 .* has 2 cuda devices"):
         choose_device(options)
