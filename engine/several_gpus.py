@@ -19,10 +19,12 @@ GRACE = 60.0
 
 
 def announcement(gpus: Sequence[int], batch_size: int) -> str:
+    """One sentence: what is started, and how large the batch of all processes together is."""
     count = len(gpus)
     return (
         f"--gpu_ids {','.join(map(str, gpus))}: starting {count} processes, one for each GPU, as torchrun "
-        f"--nproc_per_node {count} does; each takes --batch_size {batch_size}, together {count * batch_size} image pairs"
+        f"--nproc_per_node {count} does; each takes --batch_size {batch_size}, "
+        f"together {count * batch_size} image pairs"
     )
 
 
