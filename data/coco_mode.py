@@ -18,11 +18,10 @@ from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.tasks import Plan, Task
 from instagan.errors import InputError
 from instagan.io.optional import need
+from instagan.io.problems import Problem, cost
 
 NAMED = 5
 """Absent pictures and bad annotations that are named."""
-
-SKIPPING = "pass --skip_bad to go on without such annotations"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class CocoFile:
     """Domain A shows the categories ``--cat1``, B shows ``--cat2``; a picture that shows both is in both."""
 
     needed = ("annotations", "images", "cat1", "cat2")
-    inherited = (*needed, "skip_bad")
+    inherited: tuple[str, ...] = (*needed, "skip_bad", "crowd_as_instances")
 
     def add_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("coco")
@@ -60,6 +59,7 @@ class CocoFile:
         group.add_argument("--images", metavar="DIR", help="folder that the json's file names start from")
         group.add_argument("--cat1", metavar="NAME[,NAME]", help="category or categories of domain A")
         group.add_argument("--cat2", metavar="NAME[,NAME]", help="category or categories of domain B")
+        group.add_argument("--crowd_as_instances", action="store_true", help="take crowd regions as instances, too")
         if "--skip_bad" not in parser._option_string_actions:  # train.py has it for all modes
             group.add_argument("--skip_bad", action="store_true", help="go on without bad annotations, and name them")
 
@@ -76,68 +76,39 @@ class CocoFile:
         part = CocoPart(options.phase, Path(options.annotations), Path(options.images))
         if not part.images.is_dir():
             raise InputError(f"--images {part.images}: no such folder; pass that of the pictures of {part.annotations}")
-        plan = plan_coco([part], names, needed=letters)
-        bad = [problem for _, problem in plan.problems]
-        if bad and not options.skip_bad:
-            raise InputError(f"{bad[0]}, or {SKIPPING}")
-        domains = {letter: _domain(plan, letter, part, options.skip_bad) for letter in letters}
-        for note in (*plan.notes, *_left_out(bad, part)):
+        crowd, skip_bad = options.crowd_as_instances, options.skip_bad
+        plan = plan_coco([part], names, needed=letters, crowd_as_instances=crowd, skip_bad=skip_bad)
+        domains = {letter: _domain(plan, letter) for letter in letters}
+        for note in (*plan.notes, *_left_out(plan.problems, part)):
             domains[letters[-1]] = domains[letters[-1]].with_note(note)
         return domains
 
 
-def _domain(plan: Plan, letter: str, part: CocoPart, skip_bad: bool) -> Domain:
-    """One domain of the plan without the pictures that are absent, and with ``skip_bad`` without bad annotations and
-    the pictures that have no other. Raises ``InputError`` if no picture is left."""
+def _domain(plan: Plan, letter: str) -> Domain:
+    """One domain of the plan without the pictures that are absent."""
     tasks = [task for task in plan.tasks if task.domain == letter]
-    there: list[Task] = []
-    absent: list[str] = []
-    for task in tasks:
-        if os.path.isfile(task.picture):
-            there.append(task)
-        else:
-            absent.append(task.source)
+    there = [task for task in tasks if os.path.isfile(task.picture)]
+    absent = [task.source for task in tasks if not os.path.isfile(task.picture)]
     title = f"{letter} ({','.join(category.name for category in plan.categories[letter])})"
-    if not there:
-        raise InputError(
-            f"none of the {len(tasks)} pictures of {title} that {part.annotations} lists is in {part.images}, "
-            f"for example {tasks[0].picture}; pass another --images"
-        )
-    bad: list[str] = []
-    entries = [_entry(task, bad) for task in there]
-    if bad and not skip_bad:
-        raise InputError(f"{bad[0]}, or {SKIPPING}")
-    if bad and not (entries := [entry for entry in entries if entry.masks]):
-        raise InputError(f"all {len(bad)} annotations of {title} are bad, for example {bad[0]}")
     categories = {domain: tuple(found) for domain, found in plan.categories.items()}
-    domain = Domain(title, entries, categories)
-    if absent:
-        domain = domain.with_note(f"{len(absent)} listed pictures are absent: {_some(absent, ', ')}")
-    for note in _left_out(bad, part):
-        domain = domain.with_note(note)
-    return domain
+    domain = Domain(title, [_entry(task) for task in there], categories)
+    return domain.with_note(f"{len(absent)} listed pictures are absent: {_some(absent, ', ')}") if absent else domain
 
 
-def _entry(task: Task, bad: list[str]) -> Entry:
-    """The picture with the masks that can be read; of each other one a sentence, naming it, is added to ``bad``."""
+def _entry(task: Task) -> Entry:
     annotation = task.annotation
     assert isinstance(annotation, CocoAnnotation)
-    masks: list[CocoMask] = []
-    for instance in annotation.instances:
-        one = CocoAnnotation(annotation.file, annotation.size, (instance,))
-        try:
-            one.check()
-        except InputError as error:
-            bad.append(str(error))
-        else:
-            masks.append(CocoMask(one, len(masks)))
-    return Entry(task.picture, tuple(masks), annotation.size, task.name, task.source_id)
+    each = (CocoAnnotation(annotation.file, annotation.size, (instance,)) for instance in annotation.instances)
+    masks = tuple(CocoMask(one, number) for number, one in enumerate(each))
+    return Entry(task.picture, masks, annotation.size, task.name, task.source_id)
 
 
-def _left_out(bad: Sequence[str], part: CocoPart) -> list[str]:
-    """A note on bad annotations, from a sentence on each; none if there are none."""
-    reasons = [sentence.removeprefix(str(part.annotations)).lstrip(",: ").rpartition(";")[0] for sentence in bad]
-    return [f"{len(bad)} bad annotations are left out: {_some(reasons, ' | ')}"] if bad else []
+def _left_out(problems: Sequence[Problem], part: CocoPart) -> list[str]:
+    """A note on what is bad, and what that costs; none if nothing is."""
+    reasons = [
+        problem.sentence.removeprefix(str(part.annotations)).lstrip(",: ").rpartition(";")[0] for problem in problems
+    ]
+    return [f"{cost(problems)} ({_some(reasons, ' | ')})"] if problems else []
 
 
 def _some(named: Sequence[str], between: str) -> str:

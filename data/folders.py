@@ -14,8 +14,7 @@ from pathlib import Path
 from data.entries import Domain, Entry, MaskFile
 from data.prepared import Prepared
 from instagan.errors import InputError
-
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+from instagan.io.reading import PICTURE_ENDINGS
 
 
 class Folders:

@@ -57,6 +57,12 @@ def fraction(text: str) -> float:
     return value
 
 
-def names(text: str) -> list[str]:
-    """Separated by commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+def spans(text: str) -> list[tuple[int, int]]:
+    """``255`` -> (255, 255), ``0-999`` -> (0, 999); several are separated by commas."""
+    found = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
+            raise ArgumentTypeError(f"{text!r} is neither a value (255) nor a range of values (0-999)")
+        found.append((int(first), int(last or first)))
+    return found

@@ -20,6 +20,7 @@ from data.preparing.tasks import Plan, Task
 from data.preparing.writing import Writer
 from instagan.errors import InputError, one_line
 from instagan.flag_types import fraction, whole
+from instagan.io.problems import cost
 
 Item = TypeVar("Item")
 
@@ -54,7 +55,7 @@ def parser_for(description: str | None, size: str, categories_needed: bool = Tru
     )
     add("--max_instances", type=whole(1), metavar="N", help="keep a picture's N largest instances (default: all)")
     add("--workers", type=whole(1), default=cores(), metavar="N", help="processes")
-    add("--skip_bad", action="store_true", help="go on without bad files, and name them at the end")
+    add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it")
     add("--overwrite", action="store_true", help="replace what was prepared in save_root with other settings")
     return parser
 
@@ -113,11 +114,12 @@ def run(
 
 def _tell(root: Path, plan: Plan, report: Report) -> None:
     """Names bad and absent files and peculiarities on stderr, and ends with one summary line on stdout."""
-    for files, what in ((report.absent, "absent pictures"), (report.skipped, "skipped")):
-        for _, reason in files[:NAMED]:
+    bad = [problem.sentence for problem in report.skipped]
+    for reasons, what in (([reason for _, reason in report.absent], "absent pictures"), (bad, "skipped")):
+        for reason in reasons[:NAMED]:
             print(one_line(f"{what}: {reason}"), file=sys.stderr)
-        if len(files) > NAMED:
-            print(f"{what}: {len(files) - NAMED} more, listed in {root / 'dataset.json'}", file=sys.stderr)
+        if len(reasons) > NAMED:
+            print(f"{what}: {len(reasons) - NAMED} more, listed in {root / 'dataset.json'}", file=sys.stderr)
     names = {
         domain: ",".join(category.name for category in categories) for domain, categories in plan.categories.items()
     }
@@ -132,9 +134,8 @@ def _tell(root: Path, plan: Plan, report: Report) -> None:
     if dropped:
         parts.append("dropped: " + ", ".join(dropped))
     parts.extend(plan.notes)
-    parts.extend(
-        f"{len(files)} {what}" for files, what in ((report.absent, "absent"), (report.skipped, "bad")) if files
-    )
+    parts.extend([f"{len(report.absent)} absent"] if report.absent else [])
+    parts.extend([cost(report.skipped)] if report.skipped else [])
     if report.kept:
         parts.append(f"{report.kept} were there already")
     print(one_line(f"{root}: {'; '.join(parts)}"))

@@ -28,7 +28,10 @@ from scripts.preparation import add_split, category_names, parser_for, run  # no
 def plan(args: argparse.Namespace) -> Plan:
     names = category_names(args)
     need("pycocotools.mask", "pycocotools", "reading COCO masks")
-    made = plan_coco(plan_parts(args), names, args.val_share, args.seed)
+    crowd, skip_bad = args.crowd_as_instances, args.skip_bad
+    made = plan_coco(
+        plan_parts(args), names, args.val_share, args.seed, crowd_as_instances=crowd, skip_bad=skip_bad
+    )
     if args.val_share:
         made.source |= {"val_share": args.val_share, "seed": args.seed}
     return made
@@ -61,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--year", default="2017", help="of the file names in data_root")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="json in COCO's format, instead of data_root")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of its pictures")
+    parser.add_argument("--crowd_as_instances", action="store_true", help="take crowd regions as instances, too")
     add_split(parser, val_share=0.0)
     return run(argv, parser, plan)
 

@@ -23,7 +23,8 @@ from data.preparing.digests import digest  # noqa: E402
 from data.preparing.own_masks import FORMATS, Reading, Side, plan_own  # noqa: E402
 from data.preparing.tasks import Plan, Task  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.flag_types import fraction, whole  # noqa: E402
+from instagan.flag_types import fraction, spans, whole  # noqa: E402
+from instagan.io.text_files import read_class_names  # noqa: E402
 from scripts.preparation import add_split, bar, category_names, parser_for, run  # noqa: E402
 
 
@@ -37,7 +38,10 @@ def plan(args: argparse.Namespace) -> Plan | tuple[Plan, Callable[[Iterable[Task
     if args.images2 is None and args.cat1 is None:
         raise InputError("pass --images2 for domain B, or tell the domains apart by --cat1 and --cat2")
     names = category_names(args) if args.cat1 else None
-    reading = Reading(args.format, names, tuple(args.ignore), class_names(args.names), args.via_attribute)
+    ignored = tuple(span for spans in args.ignore for span in spans)
+    classes = read_class_names(args.names) if args.names else ()
+    suffixes = args.image_suffix, args.mask_suffix
+    reading = Reading(args.format, names, ignored, classes, args.via_attribute, *suffixes)
     if args.format == "label_maps" and args.images2 is None:
         raise InputError("label maps tell no categories; pass the pictures of domain B as --images2 and --masks2")
     masks1, masks2 = (masks or images for masks, images in ((args.masks1, args.images1), (args.masks2, args.images2)))
@@ -56,7 +60,7 @@ def plan_detection(args: argparse.Namespace) -> tuple[Plan, Callable[[Iterable[T
 
     if args.cat1 is None:
         raise InputError("--detector needs --cat1 and --cat2, what to look for in the pictures")
-    classes = list(class_names(args.names)) or detector_classes()
+    classes = list(read_class_names(args.names)) if args.names else detector_classes()
     sides = [(args.images1, ("A",)), (args.images2, ("B",))] if args.images2 else [(args.images1, ("A", "B"))]
     source = {
         "weights": {"file": args.weights.name, "sha256": digest(args.weights)} if args.weights else "torchvision",
@@ -79,26 +83,6 @@ def plan_detection(args: argparse.Namespace) -> tuple[Plan, Callable[[Iterable[T
     return made, partial(detected, detect=detect, batch=args.detector_batch)
 
 
-def class_names(path: Path | None) -> tuple[str, ...]:
-    """Class names by number: one a line, or ``names`` of a YOLO yaml file. Raises ``InputError``."""
-    if path is None:
-        return ()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"--names {path} cannot be read ({error}); pass a text file with one name a line") from None
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    import yaml
-
-    try:
-        names = yaml.safe_load(text)["names"]
-        found = [names[number] for number in range(len(names))]
-    except (yaml.YAMLError, KeyError, TypeError):
-        raise InputError(f"--names {path} has no list 'names', numbered from 0; pass YOLO's data.yaml") from None
-    return tuple(str(name) for name in found)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
     parser = parser_for(__doc__, size="256", categories_needed=False)
@@ -108,7 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--images2", type=Path, metavar="DIR", help="pictures of domain B")
     add("--masks2", type=Path, metavar="PATH", help="their annotations (default: images2)")
     add("--format", choices=FORMATS, help="of the annotations")
-    add("--ignore", type=whole(0), nargs="*", default=[], metavar="VALUE", help="label maps: values that are nobody")
+    add(
+        "--ignore", type=spans, nargs="*", default=[], metavar="VALUE",
+        help="label maps: values that are nobody, single ones (255) or ranges (0-999)",
+    )  # fmt: skip
+    add("--image_suffix", default="", metavar="TEXT", help="what names of pictures end in, such as _leftImg8bit")
+    add("--mask_suffix", default="", metavar="TEXT", help="what their annotations have there, _gtFine_instanceIds, say")
     add("--names", type=Path, metavar="FILE", help="class names for YOLO or --weights: one a line, or YOLO's data.yaml")
     add("--via_attribute", metavar="NAME", help="VIA: the region attribute that holds the category")
     add("--detector", action="store_true", help="find instances with torchvision's Mask R-CNN")

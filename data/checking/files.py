@@ -19,6 +19,7 @@ from instagan.io.reading import LOSSY, inside_of, open_upright, read_picture
 
 JPEG = ("JPEG", "MPO")
 FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}
+FORMATS |= {".tif": ("TIFF",), ".tiff": ("TIFF",)}
 """What a file holds, in PIL's words, by the ending of its name."""
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.checking.findings import Finding
-from data.folders import PICTURE_ENDINGS, is_picture, stem_and_number
+from data.folders import is_picture, stem_and_number
 from data.results import LONGEST_STEM
+from instagan.io.reading import PICTURE_ENDINGS
 
 SHOWN_NUMBERS = 8
 

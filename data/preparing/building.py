@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,18 +18,17 @@ from data.preparing.parallel import in_order
 from data.preparing.tasks import Plan, Task
 from data.preparing.writing import SCRATCH, Outcome, TargetError, Writer
 from instagan.errors import InputError
-
-SKIPPING = "or pass --skip_bad to go on without such files"
+from instagan.io.problems import SKIPPING, Problem, counted, refuse
 
 
 @dataclass
 class Report:
-    """What a run has done. kept: pictures that were there already. absent and skipped: (file, reason)."""
+    """What a run has done. kept: pictures that were there already. absent: (file, reason). skipped: what was bad."""
 
     content: dict[str, Any] = field(default_factory=dict)
     kept: int = 0
     absent: list[tuple[str, str]] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[Problem] = field(default_factory=list)
 
 
 def clear(root: Path) -> None:
@@ -53,13 +53,13 @@ def build(
     """Writes what is missing of the plan's pictures.
 
     settings    all that the result depends on besides the source; a set made with others is refused
-    skip_bad    bad files are reported at the end and do not stop the run
+    skip_bad    what is bad is left out, as little as can be, and reported at the end
     progress    wraps the outcomes as they come, given their number
     prepare     sees the tasks that are left to do, before they are carried out
     """
     root, report = writer.root, Report()
-    if plan.problems and not skip_bad:
-        raise InputError(f"{plan.problems[0][1]} ({SKIPPING})")
+    if not skip_bad:
+        refuse(plan.problems)
     report.skipped.extend(plan.problems)
     entries = journal.earlier(root, journal.identity(plan, settings))
     entries = {task.key: entries[task.key] for task in journal.finished(root, plan, entries)}
@@ -84,7 +84,8 @@ def build(
             shutil.rmtree(root / SCRATCH, ignore_errors=True)
     _check_domains(plan, entries, report, root)
     in_plan_order = {task.key: entries[task.key] for task in plan.tasks if task.key in entries}
-    skipped = [*report.skipped, *((file, "the picture is absent") for file, _ in report.absent)]
+    skipped = [(problem.file, problem.sentence) for problem in report.skipped]
+    skipped += [(file, "the picture is absent") for file, _ in report.absent]
     report.content = dataset_json.describe(plan, settings, in_plan_order, skipped)
     _finish(root, report.content)
     return report
@@ -97,17 +98,13 @@ def _take(outcome: Outcome, entries: dict[str, Entry], report: Report, skip_bad:
     elif outcome.fatal:
         raise TargetError(outcome.problem)
     elif outcome.absent:
-        _list(report.absent, outcome)
+        if (outcome.source, outcome.problem) not in report.absent:  # once for a picture that is in both domains
+            report.absent.append((outcome.source, outcome.problem))
     elif not skip_bad:
-        raise InputError(f"{outcome.problem} ({SKIPPING})")
+        raise InputError(f"{outcome.problem}, {SKIPPING}")
     else:
-        _list(report.skipped, outcome)
-
-
-def _list(files: list[tuple[str, str]], outcome: Outcome) -> None:
-    """Once for a picture that is in both domains."""
-    if (outcome.source, outcome.problem) not in files:
-        files.append((outcome.source, outcome.problem))
+        twin = any((problem.file, problem.sentence) == (outcome.source, outcome.problem) for problem in report.skipped)
+        report.skipped.append(Problem(outcome.source, outcome.problem, int(not twin), outcome.instances))
 
 
 def _check_domains(plan: Plan, entries: Mapping[str, Entry], report: Report, root: Path) -> None:
@@ -122,9 +119,16 @@ def _check_domains(plan: Plan, entries: Mapping[str, Entry], report: Report, roo
         absent = dict(report.absent)
         if tasks and all(task.source in absent for task in tasks):
             raise InputError(f"no picture of domain {domain} ({names}) is there, for example {absent[tasks[0].source]}")
+        reasons = Counter[str]()
+        for task in tasks:
+            reasons.update(entries.get(task.key, {}).get("dropped", {}))
+        told = [f"{counted(count, 'instance')} {reason}" for reason, count in reasons.items()]
+        if bad := [problem for problem in report.skipped if problem.file in {task.source for task in tasks}]:
+            told.append(f"{counted(len(bad), 'picture')} bad, the first: {bad[0].sentence}")
+        why = ", ".join(told) or "all masks are empty"
         raise InputError(
-            f"no picture of domain {domain} ({names}) is left of {len(tasks)}: all instances are empty after the crop, "
-            "too small or in bad files; lower --min_area, try --keep_aspect or choose other categories"
+            f"no picture of domain {domain} ({names}) is left of {len(tasks)}: {why}; "
+            "lower --min_area, try --keep_aspect or choose other categories"
         )
 
 

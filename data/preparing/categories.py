@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from instagan.errors import InputError
+from instagan.io import categories
 
 
 def split_names(text: str, flag: str) -> list[str]:
-    """The names in a comma-separated list, in order, each once."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    r"""The names in a comma-separated list, in order, each once; ``\,`` is a comma within a name."""
+    names = categories.split_names(text)
     if not names:
         raise InputError(f"{flag} is empty; name a category, or several separated by commas")
     return names

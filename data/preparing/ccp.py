@@ -21,6 +21,7 @@ from data.preparing.splitting import validation_part
 from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
 from instagan.io.categories import check_names
+from instagan.io.problems import Problem
 
 Scan = tuple[list[int], str]
 """Labels that a picture has, and what is wrong with its file ("" if nothing)."""
@@ -33,6 +34,7 @@ class CcpAnnotation:
     path: Path
     labels: tuple[tuple[int, int], ...]
     size: Size | None = None
+    count: int = 0
 
     def find(self, size: Size) -> Iterator[Found]:
         truth = _read(self.path, "groundtruth")
@@ -79,7 +81,7 @@ def plan_ccp(
     drafts = []
     for path, (present, problem) in zip(paths, progress(in_order(scan, paths, workers), len(paths)), strict=True):
         if problem:
-            plan.problems.append((path.name, problem))
+            plan.problems.append(Problem(path.name, problem, pictures=1))
             continue
         found = {domain: tuple(pair for pair in wanted[domain] if pair[0] in present) for domain in wanted}
         domains: dict[str, Any] = {domain: CcpAnnotation(path, pairs) for domain, pairs in found.items() if pairs}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data.preparing.categories import check_apart
 from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.digests import digest
 from data.preparing.splitting import validation_part
-from data.preparing.tasks import Category, Draft, Plan
+from data.preparing.tasks import Annotation, Category, Draft, Plan
 from instagan.errors import InputError
-from instagan.io.categories import check_names
-from instagan.io.coco import ADVICE, leads_out, read_json
+from instagan.io.coco import Picture
+from instagan.io.coco_pictures import need_instances, read_pictures
+from instagan.io.values import Id
+
+FLAGS = {"A": "--cat1", "B": "--cat2"}
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,19 @@ class CocoPart:
 
 
 def official_parts(root: Path, year: str) -> list[CocoPart]:
-    """The parts that are there of the official layout; raises ``InputError`` if none is."""
+    """The parts that are there of the official layout, pictures in ``train2017`` or in ``images/train2017``.
+
+    Raises ``InputError`` if none is.
+    """
     if not root.is_dir():
         raise InputError(
             f"--data_root {root}: no such folder; pass the folder that holds annotations/ and train{year}/"
         )
-    parts = [
-        CocoPart(phase, root / "annotations" / f"instances_{phase}{year}.json", root / f"{phase}{year}")
-        for phase in ("train", "val")
-    ]
+    parts = []
+    for phase in ("train", "val"):
+        folders = [root / f"{phase}{year}", root / "images" / f"{phase}{year}"]
+        images = next((folder for folder in folders if folder.is_dir()), folders[0])
+        parts.append(CocoPart(phase, root / "annotations" / f"instances_{phase}{year}.json", images))
     there = [part for part in parts if part.annotations.exists()]
     if not there:
         raise InputError(
@@ -46,34 +52,38 @@ def official_parts(root: Path, year: str) -> list[CocoPart]:
 
 
 def plan_coco(
-    parts: list[CocoPart], names: dict[str, list[str]], val_share: float = 0.0, seed: int = 0, needed: str = "AB"
+    parts: list[CocoPart],
+    names: dict[str, list[str]],
+    val_share: float = 0.0,
+    seed: int = 0,
+    needed: str = "AB",
+    crowd_as_instances: bool = False,
+    skip_bad: bool = False,
 ) -> Plan:
     """names: domain -> category names. With ``val_share`` the training part is split.
 
-    Raises ``InputError``, also where a ``needed`` domain has an unknown category or no picture.
+    Pictures that are absent have tasks, too. Raises ``InputError`` where a ``needed`` domain has an unknown category or
+    no instance, and without ``skip_bad`` for the first thing that is bad.
     """
     check_apart(names["A"], names["B"])
-    plan = Plan({"kind": "coco", "annotations": []}, {})
-    with_instances: Counter[str] = Counter()
+    source = {"kind": "coco", "annotations": []} | ({"crowd_as_instances": True} if crowd_as_instances else {})
+    plan, read = Plan(source, {}), []
+    wanted = {FLAGS[domain]: names[domain] for domain in needed}
     for part in parts:
-        content = read_json(part.annotations)
+        found = read_pictures(part.annotations, part.images, wanted, crowd_as_instances, skip_bad)
         plan.source["annotations"].append({"file": part.annotations.name, "sha256": digest(part.annotations)})
-        ids = _category_ids(content, {domain: names[domain] for domain in needed}, part.annotations)
         if not plan.categories:
+            ids = found.records.categories
             plan.categories = {
-                domain: [Category(name, _one(ids[name])) for name in of_domain] for domain, of_domain in names.items()
+                domain: [Category(name, _one(ids.get(name, []))) for name in of_domain]
+                for domain, of_domain in names.items()
             }
-        drafts = _drafts(content, ids, names, part, plan)
-        del content
-        with_instances.update(domain for draft in drafts for domain in draft.domains)
-        _add(plan, part.phase, drafts, val_share, seed)
-    for domain, of_domain in names.items():
-        if domain in needed and not with_instances[domain]:
-            files = ", ".join(str(part.annotations) for part in parts)
-            flag = "--cat1" if domain == "A" else "--cat2"
-            raise InputError(
-                f"{flag}: {files} has no picture with an instance of {', '.join(of_domain)}; choose another"
-            )
+        plan.problems.extend(found.records.problems)
+        plan.notes.extend(found.records.notes())
+        pictures = sorted([*found.pictures, *found.absent], key=lambda picture: (picture.name, str(picture.id)))
+        _add(plan, part.phase, [_draft(picture, names, part) for picture in pictures], val_share, seed)
+        read.append(found)
+    need_instances(read, wanted)
     return plan
 
 
@@ -85,83 +95,20 @@ def _add(plan: Plan, phase: str, drafts: list[Draft], val_share: float, seed: in
     plan.add(phase, drafts)
 
 
-def _drafts(
-    content: dict[str, Any], ids: dict[str, list[int]], names: dict[str, list[str]], part: CocoPart, plan: Plan
-) -> list[Draft]:
-    """The pictures with an instance of either domain, sorted by file name. Bad records become the plan's problems."""
-    place = {
-        number: (domain, index)
-        for domain, of_domain in names.items()
-        for index, name in enumerate(of_domain)
-        for number in ids[name]
-    }
-    pictures = _pictures(content, part, plan)
-    found: defaultdict[int, dict[str, list[tuple[int, int, Any]]]] = defaultdict(dict)
-    crowds = 0
-    for record in content["annotations"]:
-        try:
-            where = place.get(record["category_id"])
-            if where is None:
-                continue
-            number, image = record["id"], record["image_id"]
-            if not isinstance(number, (int, str)):
-                raise ValueError(f"an annotation has the id {number!r}, which is no number")
-            crowd = bool(record.get("iscrowd", 0))
-            if image not in pictures:
-                raise ValueError(f"annotation {number} is of picture {image}, which is not in the list images")
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"an annotation has no {error}" if isinstance(error, KeyError) else str(error)
-            plan.problems.append((part.annotations.name, f"{part.annotations}: {reason}; mend or remove it"))
-            continue
-        if crowd:
-            crowds += 1
-        else:
-            domain, category = where
-            found[image].setdefault(domain, []).append((number, category, record.get("segmentation")))
-    if crowds:
-        plan.notes.append(f"{crowds} crowd regions of {part.annotations.name} are left out")
-    drafts = [_draft(image, pictures[image], domains, part) for image, domains in found.items()]
-    return sorted(drafts, key=lambda draft: (draft.source, str(draft.source_id)))
+def _draft(picture: Picture, names: dict[str, list[str]], part: CocoPart) -> Draft:
+    of_domain: dict[str, Annotation] = {}
+    for domain, wanted in names.items():
+        instances = tuple(
+            (instance.id, wanted.index(instance.category), instance.segmentation)
+            for instance in picture.instances
+            if instance.category in wanted
+        )
+        if instances:
+            of_domain[domain] = CocoAnnotation(str(part.annotations), picture.size, instances)
+    source = f"{part.images.name}/{picture.path.relative_to(part.images).as_posix()}"
+    return Draft(picture.path, source, of_domain, picture.id)
 
 
-def _draft(image: int, picture: tuple[str, int, int], domains: dict[str, Any], part: CocoPart) -> Draft:
-    name, width, height = picture
-    of_domain = {
-        domain: CocoAnnotation(str(part.annotations), (width, height), tuple(instances))
-        for domain, instances in domains.items()
-    }
-    return Draft(part.images / name, f"{part.images.name}/{name}", of_domain, image)
-
-
-def _pictures(content: dict[str, Any], part: CocoPart, plan: Plan) -> dict[int, tuple[str, int, int]]:
-    """Picture id -> file name, width, height."""
-    pictures = {}
-    for record in content["images"]:
-        try:
-            name, width, height = str(record["file_name"]), int(record["width"]), int(record["height"])
-            if leads_out(name):
-                raise ValueError(f"the file name {name!r} leads out of the folder of pictures")
-            pictures[record["id"]] = (name, width, height)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            reason = f"a picture has no {error}" if isinstance(error, KeyError) else str(error)
-            plan.problems.append((part.annotations.name, f"{part.annotations}: {reason}; mend or remove it"))
-    return pictures
-
-
-def _category_ids(content: dict[str, Any], names: dict[str, list[str]], path: Path) -> dict[str, list[int]]:
-    """Category name -> its ids in this file."""
-    ids: defaultdict[str, list[int]] = defaultdict(list)
-    try:
-        for record in content["categories"]:
-            if not isinstance(record["id"], (int, str)):
-                raise TypeError
-            ids[str(record["name"])].append(record["id"])
-    except (KeyError, TypeError):
-        raise InputError(f"{path} has a category without name, or whose id is no number; {ADVICE}") from None
-    for domain, of_domain in names.items():
-        check_names(of_domain, list(ids), "--cat1" if domain == "A" else "--cat2", str(path))
-    return ids
-
-
-def _one(ids: list[int]) -> int | list[int] | None:
-    return ids[0] if len(ids) == 1 else ids or None
+def _one(ids: Iterable[Id]) -> int | str | list[Id] | None:
+    listed = list(ids)
+    return listed[0] if len(listed) == 1 else listed or None

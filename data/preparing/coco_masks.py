@@ -1,4 +1,4 @@
-"""The COCO annotations of one picture -> masks; which segmentations are refused is told in one place."""
+"""The COCO annotations of one picture -> masks; which segmentations are refused is told in ``instagan.io``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from data.placement import Size
 from data.preparing.tasks import Found
-from instagan.io.coco import naming
-from instagan.io.segmentations import check, decode
+from instagan.errors import InputError
+from instagan.io.segmentations import decode
+from instagan.io.values import Id
 
 
 @dataclass(frozen=True)
@@ -17,16 +18,16 @@ class CocoAnnotation:
     """The instances of one picture: (annotation id, category index, segmentation) each. ``file`` is named in errors."""
 
     file: str
-    size: Size
-    instances: tuple[tuple[int, int, Any], ...]
+    size: Size | None
+    instances: tuple[tuple[Id, int, Any], ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.instances)
 
     def find(self, size: Size) -> Iterator[Found]:
         for number, category, segmentation in self.instances:
-            with naming(self.file, number):
+            try:
                 yield Found(number, category, decode(segmentation, size))
-
-    def check(self) -> None:
-        """Raises the ``InputError`` that ``find`` would raise at a picture of ``size``, without decoding anything."""
-        for number, _, segmentation in self.instances:
-            with naming(self.file, number):
-                check(segmentation, self.size)
+            except ValueError as error:
+                raise InputError(f"{self.file}, annotation {number}: {error}; fix or remove it") from None

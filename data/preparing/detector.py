@@ -41,6 +41,7 @@ class DetectedAnnotation:
     categories: tuple[tuple[int, int], ...]
     detections: tuple[Detection, ...] | None = None
     size: Size | None = None
+    count: int = 0
 
     def find(self, size: Size) -> Iterator[Found]:
         if self.detections is None:

@@ -16,8 +16,9 @@ class LabelMapAnnotation:
     """The map of one picture; ``ignored`` values are nobody. An instance's id is its value."""
 
     path: Path
-    ignored: tuple[int, ...] = ()
+    ignored: tuple[tuple[int, int], ...] = ()
     size: Size | None = None
+    count: int = 0
 
     def find(self, size: Size) -> Iterator[Found]:
         for value, inside in instances_of(self.path, size, self.ignored).items():

@@ -19,6 +19,7 @@ from data.preparing.categories import check_apart
 from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
 from instagan.io.categories import check_names
+from instagan.io.problems import Problem
 
 LABELS = (
     "background", "hat", "hair", "sunglass", "upper-clothes", "skirt", "pants", "dress", "belt", "left-shoe",
@@ -40,6 +41,7 @@ class MhpAnnotation:
     labels: tuple[tuple[int, int], ...]
     portrait_only: bool
     size: Size | None = None
+    count: int = 0
 
     def find(self, size: Size) -> Iterator[Found]:
         if self.portrait_only and size[0] > size[1]:
@@ -83,9 +85,8 @@ def plan_mhp(root: Path, names: dict[str, list[str]], portrait_only: bool) -> Pl
         drafts = []
         for number in _listed(path):
             if number not in persons:
-                plan.problems.append(
-                    (f"{number}.jpg", f"{path} lists {number}, which has no annotation; remove it there")
-                )
+                told = f"{path} lists {number}, which has no annotation; remove it there"
+                plan.problems.append(Problem(f"{number}.jpg", told, pictures=1))
                 continue
             files = tuple(persons[number])
             domains = {domain: MhpAnnotation(files, labels, portrait_only) for domain, labels in wanted.items()}

@@ -6,15 +6,19 @@ label are one mask.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from data.placement import Size
 from data.preparing.tasks import Found
+from instagan.io.reading import inside_of
+from instagan.io.values import number
 
 Corners = tuple[tuple[float, float], ...]
 CORNERS_OF_ROUND = 64
@@ -22,12 +26,16 @@ CORNERS_OF_ROUND = 64
 
 @dataclass(frozen=True)
 class Shape:
-    """One outline: label, instance it is a part of, corners; ``relative`` ones count in shares of width and height."""
+    """One outline: label, instance it is a part of, corners; ``relative`` ones count in shares of width and height.
+
+    Where there are ``pixels``, a mask as png, the corners are the first and the last pixel of the box that it fills.
+    """
 
     label: str
     instance: int | str
     corners: Corners
     relative: bool = False
+    pixels: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,10 @@ class ShapesAnnotation:
     shapes: tuple[Shape, ...]
     categories: dict[str, int] | None
     size: Size | None = None
+
+    @property
+    def count(self) -> int:
+        return len({(shape.instance, shape.label) for shape in self.shapes})
 
     def find(self, size: Size) -> Iterator[Found]:
         instances: dict[tuple[int | str, str], list[Shape]] = {}
@@ -51,6 +63,8 @@ class ShapesAnnotation:
 
 def fill(shape: Shape, size: Size) -> np.ndarray:
     """The mask (H, W) bool of one outline in a picture of ``size``; where it overlaps itself, outside alternates."""
+    if shape.pixels:
+        return _pasted(shape, size)
     width, height = size
     scale = np.array(size if shape.relative else (1, 1))
     corners = np.array(shape.corners) * scale  # (n, 2)
@@ -62,6 +76,16 @@ def fill(shape: Shape, size: Size) -> np.ndarray:
             x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
             np.add.at(crossings, (rows, np.clip(np.ceil(x - 0.5), 0, width).astype(int)), 1)
     return crossings.cumsum(axis=1)[:, :width] % 2 > 0
+
+
+def _pasted(shape: Shape, size: Size) -> np.ndarray:
+    """The pixels of a box at its place; what lies outside of the picture is cut off."""
+    left, top = (int(value) for value in shape.corners[0])
+    with Image.open(io.BytesIO(shape.pixels)) as image:
+        box = Image.fromarray(inside_of(image))
+    whole = Image.new("1", size)
+    whole.paste(box, (left, top))
+    return np.array(whole)  # (H, W)
 
 
 def ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0) -> Corners:
@@ -84,9 +108,9 @@ def checked(corners: Corners) -> Corners:
 def as_corners(points: Iterable[Sequence[Any]]) -> Corners:
     """Pairs of numbers. Raises ``ValueError`` for what is no position."""
     try:
-        corners = tuple((float(x), float(y)) for x, y in points)
-    except OverflowError as error:
-        raise ValueError(str(error)) from None
-    if not all(math.isfinite(number) and abs(number) < 1e6 for corner in corners for number in corner):
-        raise ValueError("a corner is not a number, or absurdly far away")
+        corners = tuple((number(x), number(y)) for x, y in points)
+    except ValueError as error:
+        raise ValueError(f"a corner is no pair of numbers ({error})") from None
+    if not all(abs(value) < 1e6 for corner in corners for value in corner):
+        raise ValueError("a corner is absurdly far away")
     return corners

@@ -11,6 +11,7 @@ import numpy as np
 
 from data.placement import Size
 from data.preparing.names import distinct_names
+from instagan.io.problems import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,10 @@ class Annotation(Protocol):
 
     size: Size | None
     """Width and height of the picture that was annotated, where the source tells; then the picture must agree."""
+
+    @property
+    def count(self) -> int:
+        """How many instances it has; 0 where nobody knows before it is read."""
 
     def find(self, size: Size) -> Iterable[Found]:
         """The instances of a picture of ``size``, in the source's order. Raises ``InputError`` naming the source."""
@@ -60,7 +65,7 @@ class Category:
     """name, and how the source counts it."""
 
     name: str
-    source_id: int | str | list[int] | None = None
+    source_id: int | str | list[int | str] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,14 +84,14 @@ class Plan:
 
     source      what the set was made from, for dataset.json
     categories  domain -> its categories; their index is the position
-    problems    what is wrong in the source already: (file, one sentence)
+    problems    what is wrong in the source already
     notes       what the summary should tell
     """
 
     source: dict[str, Any]
     categories: dict[str, list[Category]]
     tasks: list[Task] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, phase: str, drafts: Iterable[Draft]) -> None:

@@ -48,12 +48,12 @@ class Writer:
             return Outcome(task.key, task.source, problem=str(error), fatal=True)
         except InputError as error:
             absent = not os.path.lexists(task.picture)
-            return Outcome(task.key, task.source, problem=str(error), absent=absent)
+            return Outcome(task.key, task.source, problem=str(error), absent=absent, instances=task.annotation.count)
         except MemoryError:
             problem = (
                 f"{task.picture}: too large for the memory of this computer; make it smaller or use fewer --workers"
             )
-            return Outcome(task.key, task.source, problem=problem)
+            return Outcome(task.key, task.source, problem=problem, instances=task.annotation.count)
 
     def _prepare(self, task: Task) -> Entry:
         picture = read_picture(task.picture, task.annotation.size)
@@ -114,7 +114,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: an entry, or a problem (one sentence)."""
+    """What became of a task: an entry, or a problem (one sentence) and how many instances that costs."""
 
     key: str
     source: str
@@ -122,6 +122,7 @@ class Outcome:
     problem: str = ""
     absent: bool = False
     fatal: bool = False
+    instances: int = 0
 
 
 def _describe(found: Found, inside: np.ndarray) -> Entry:

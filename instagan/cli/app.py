@@ -20,9 +20,10 @@ from instagan.cli.web.handling import Desk
 from instagan.cli.web.layout import lay_out
 from instagan.cli.web.serving import prepared, serve
 from instagan.errors import InputError
-from instagan.flag_types import names, share, whole
+from instagan.flag_types import share, whole
 from instagan.inference.network import PRECISIONS
 from instagan.inference.translator import Translator
+from instagan.io.categories import split_names
 from instagan.io.optional import need
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 
@@ -38,7 +39,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--precision", choices=tuple(PRECISIONS), default="fp32", help="what the networks compute in")
     add = parser.add_argument_group("detector").add_argument
     add("--detector", action="store_true", help="offer to find the instances with torchvision's Mask R-CNN")
-    add("--category", type=names, metavar="NAME[,NAME]", help="what it shall find")
+    add("--category", type=split_names, metavar="NAME[,NAME]", help="what it shall find")
     add("--weights", type=Path, metavar="FILE", help="its state dict (default: torchvision's, downloaded)")
     add("--names", type=Path, metavar="FILE", help="class names of --weights, one a line, __background__ first")
     add("--threshold", type=share, default=0.7, help="least score")

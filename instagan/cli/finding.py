@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,11 +13,12 @@ from instagan.inference.network import choose_device
 from instagan.io.categories import check_names
 from instagan.io.detector import INSIDE, detector_classes, load_detector
 from instagan.io.pixels import pixels_to_tensor
+from instagan.io.text_files import read_class_names
 
 
 def detector_for(options: Namespace) -> Callable[[Image.Image], list[np.ndarray]]:
     """Finds what ``--category`` names: a picture -> masks (H, W) bool, the surest first. Raises ``InputError``."""
-    classes = _class_names(options.names) if options.names else detector_classes()
+    classes = list(read_class_names(options.names)) if options.names else detector_classes()
     check_names(options.category, classes[1:], "--category", "the detector")
     wanted = {classes.index(name) for name in options.category}
     detect, count = load_detector(
@@ -37,11 +37,3 @@ def detector_for(options: Namespace) -> Callable[[Image.Image], list[np.ndarray]
         return [mask for mask, label in zip(inside, found["labels"].tolist(), strict=True) if label in wanted]
 
     return find
-
-
-def _class_names(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"--names {path} cannot be read ({error}); pass a text file with one name a line") from None
-    return [line.strip() for line in lines if line.strip()]

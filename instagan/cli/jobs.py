@@ -13,12 +13,13 @@ from PIL import Image
 from instagan.cli.finding import detector_for
 from instagan.errors import InputError
 from instagan.inference.inputs import Picture
-from instagan.io.coco import Annotated, read_annotated
+from instagan.io.coco import Picture as Annotated
+from instagan.io.coco_pictures import CocoPictures, need_instances, read_pictures
 from instagan.io.label_maps import instances_of
-from instagan.io.reading import read_inside
+from instagan.io.problems import Problem
+from instagan.io.reading import PICTURE_ENDINGS, Size, read_inside
+from instagan.io.segmentations import decode
 from instagan.io.writing import format_of
-
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 Find = Callable[[Image.Image], Sequence[Picture]]
 """An upright picture -> its masks, as files or arrays."""
@@ -28,7 +29,8 @@ Find = Callable[[Image.Image], Sequence[Picture]]
 class Job:
     """One picture: how its masks are found, what the translated masks are numbered, where the picture goes.
 
-    numbers: of the masks, in their order; None counts them from 0. inputs: every file that is read.
+    numbers: of the masks, in their order; None counts them from 0. inputs: every file that is read. size: width and
+    height at which it was annotated, where that is known. instances: how many there are, where that is known.
     """
 
     picture: Path
@@ -36,6 +38,8 @@ class Job:
     output: Path
     numbers: tuple[int, ...] | None = None
     inputs: tuple[Path, ...] = ()
+    size: Size | None = None
+    instances: int = 0
 
     def mask_file(self, place: int) -> Path:
         """Where translated mask number ``place`` (from 0) goes."""
@@ -43,10 +47,23 @@ class Job:
         return self.output.with_name(f"{self.output.stem}_mask_{number}.png")
 
 
-def list_jobs(options: Namespace, needs_masks: bool) -> list[Job]:
+@dataclass(frozen=True)
+class Jobs:
+    """What the flags ask for. problems: bad annotations that are left out. notes: what the user should know."""
+
+    jobs: list[Job]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def list_jobs(options: Namespace, needs_masks: bool) -> Jobs:
     """What the flags ask for. Raises ``InputError`` naming the flag that is missing, too many, or wrong."""
     _check_flags(options, needs_masks)
-    jobs = [_single(options)] if options.image else _folder(options)
+    if options.annotations:
+        found = _coco_single(options) if options.image else _coco_folder(options)
+    else:
+        found = Jobs([_single(options)] if options.image else _folder(options))
+    jobs = found.jobs
     if not jobs:
         raise InputError(f"--images {options.images} holds no picture; pass a folder of {', '.join(PICTURE_ENDINGS)}")
     outputs: dict[Path, Path] = {}
@@ -59,7 +76,7 @@ def list_jobs(options: Namespace, needs_masks: bool) -> list[Job]:
         for file in (job.output, *(job.mask_file(place) for place in range(len(job.numbers or job.inputs)))):
             if file.resolve() in read:
                 raise InputError(f"{file} would be written over the input {read[file.resolve()]}; pass another place")
-    return jobs
+    return found
 
 
 def _check_flags(options: Namespace, needs_masks: bool) -> None:
@@ -84,20 +101,14 @@ def _check_flags(options: Namespace, needs_masks: bool) -> None:
         raise InputError(f"there are no masks, and only instances are translated: pass {given} or --detector")
     if sources[:1] in (["annotations"], ["detector"]) and not options.category:
         raise InputError(f"--category is missing: name what --{sources[0]} shall take, such as --category sheep")
+    if options.crowd_as_instances and sources[:1] != ["annotations"]:
+        raise InputError("--crowd_as_instances belongs to --annotations; drop it")
     if options.category and sources[:1] not in (["annotations"], ["detector"]):
         raise InputError("--category belongs to --annotations or --detector; drop it")
 
 
 def _single(options: Namespace) -> Job:
-    picture, output = options.image, options.output
-    format_of(output)
-    if not picture.is_file():
-        raise InputError(f"--image {picture}: no such file")
-    if options.annotations:
-        found = {job.picture: job for job in _annotated(options, picture.parent, output.parent)}
-        if picture not in found:
-            raise InputError(f"--annotations {options.annotations} tells of no {options.category} in {picture.name}")
-        return Job(picture, found[picture].find, output)
+    picture, output = _checked_image(options), options.output
     if options.detector:
         return Job(picture, detector_for(options), output)
     masks = tuple(options.masks or ())
@@ -107,11 +118,21 @@ def _single(options: Namespace) -> Job:
     return Job(picture, lambda _: masks, output, inputs=masks)
 
 
-def _folder(options: Namespace) -> list[Job]:
+def _checked_image(options: Namespace) -> Path:
+    format_of(options.output)
+    if not options.image.is_file():
+        raise InputError(f"--image {options.image}: no such file")
+    picture: Path = options.image
+    return picture
+
+
+def _check_images(options: Namespace) -> None:
     if not options.images.is_dir():
         raise InputError(f"--images {options.images}: no such folder; pass a folder of pictures")
-    if options.annotations:
-        return _annotated(options, options.images, options.output_dir)
+
+
+def _folder(options: Namespace) -> list[Job]:
+    _check_images(options)
     pictures = list_pictures(options.images)
     places = {picture: options.output_dir / f"{picture.stem}.png" for picture in pictures}
     if options.detector:
@@ -153,19 +174,45 @@ def _with_masks(picture: Path, output: Path, numbered: dict[int, Path], maps: di
     return Job(picture, find, output, inputs=(file,))
 
 
-def _annotated(options: Namespace, images: Path, output: Path) -> list[Job]:
+def _coco_single(options: Namespace) -> Jobs:
+    """The one picture, by what a json tells of it."""
+    picture = _checked_image(options)
+    found = _read(options, picture.parent, only=picture)
+    names = ", ".join(options.category)
+    if not found.pictures:
+        reasons = "".join(f" ({problem.sentence})" for problem in found.records.problems[:1])
+        raise InputError(f"--annotations {options.annotations} tells of no {names} in {picture.name}{reasons}")
+    return _coco_jobs(found, options, [options.output])
+
+
+def _coco_folder(options: Namespace) -> Jobs:
     """The pictures that a json tells of; those that show none of the categories are left out."""
-    found = read_annotated(options.annotations, options.category)
-    if not found:
-        raise InputError(f"--category: {options.annotations} has no instance of {', '.join(options.category)}")
-    return [
-        Job(images / one.name, _decoding(one), output / f"{Path(one.name).stem}.png", inputs=(options.annotations,))
-        for one in found
-    ]
+    _check_images(options)
+    found = _read(options, options.images)
+    need_instances([found], {"--category": options.category})
+    outputs = [options.output_dir / f"{picture.path.stem}.png" for picture in found.pictures]
+    return _coco_jobs(found, options, outputs)
 
 
-def _decoding(annotated: Annotated) -> Find:
-    return lambda upright: annotated.inside(upright.size)
+def _read(options: Namespace, images: Path, only: Path | None = None) -> CocoPictures:
+    wanted, crowd = {"--category": options.category}, options.crowd_as_instances
+    return read_pictures(options.annotations, images, wanted, crowd, options.skip_bad, only)
+
+
+def _coco_jobs(found: CocoPictures, options: Namespace, outputs: Sequence[Path]) -> Jobs:
+    jobs = [
+        Job(
+            one.path, _decoding(one), output,
+            inputs=(options.annotations,), size=one.size, instances=len(one.instances),
+        )
+        for one, output in zip(found.pictures, outputs, strict=True)
+    ]  # fmt: skip
+    return Jobs(jobs, tuple(found.records.problems), tuple(found.notes()))
+
+
+def _decoding(picture: Annotated) -> Find:
+    """Segmentations have been checked at the size that the picture is read at."""
+    return lambda shown: [decode(instance.segmentation, shown.size) for instance in picture.instances]
 
 
 def list_pictures(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from instagan.cli.jobs import Job, list_jobs
@@ -25,6 +26,7 @@ from instagan.errors import InputError, one_line
 from instagan.inference.inputs import prepare
 from instagan.inference.translator import Translator
 from instagan.io.pasting import Seam
+from instagan.io.problems import Problem, cost, counted
 from instagan.io.reading import read_picture
 from instagan.io.writing import make_folder, picture_writer, write_together
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
@@ -42,7 +44,7 @@ class Tally:
     seconds: float = 0.0
     notes: set[str] = field(default_factory=set)
     seams: list[Seam] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[Problem] = field(default_factory=list)
 
 
 def run(options: Namespace) -> int:
@@ -53,25 +55,25 @@ def run(options: Namespace) -> int:
     if options.video:
         print(*map(one_line, translate_video(translator, options)), sep="\n")
         return 0
-    jobs = list_jobs(options, needs_masks=translator.network.knows_instances)
+    listed = list_jobs(options, needs_masks=translator.network.knows_instances)
     make_folder(options.output_dir or options.output.parent)
-    tally = Tally()
-    for job in progress(jobs, len(jobs)):
+    tally = Tally(skipped=list(listed.problems))
+    for job in progress(listed.jobs, len(listed.jobs)):
         try:
             _translate(translator, job, options, tally)
         except InputError as error:
             if not options.skip_bad:
                 raise
-            tally.skipped.append(str(error))
+            tally.skipped.append(Problem(job.picture.name, str(error), 1, job.instances))
     if not tally.pictures:
-        raise InputError(tally.skipped[0])
-    _tell(tally, options, translator)
+        raise InputError(tally.skipped[0].sentence)
+    _tell(tally, options, translator, listed.notes)
     return 0
 
 
 def _translate(translator: Translator, job: Job, options: Namespace, tally: Tally) -> None:
     """One picture, from its files to the files of its translation."""
-    picture = read_picture(job.picture)
+    picture = read_picture(job.picture, job.size)
     manner = translator.manner(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
         source = prepare(picture, list(job.find(picture)))
@@ -94,23 +96,20 @@ def _translate(translator: Translator, job: Job, options: Namespace, tally: Tall
     tally.notes |= {made.note} if made.note else set()
 
 
-def _tell(tally: Tally, options: Namespace, translator: Translator) -> None:
-    """Skipped pictures on stderr; seam and summary, a line each, on stdout."""
-    for reason in tally.skipped:
-        print(one_line(f"skipped: {reason}"), file=sys.stderr)
+def _tell(tally: Tally, options: Namespace, translator: Translator, notes: Sequence[str]) -> None:
+    """What was skipped on stderr; seam and summary, a line each, on stdout."""
+    for problem in tally.skipped:
+        print(one_line(f"skipped: {problem.sentence}"), file=sys.stderr)
     if tally.seams:
         print(Seam.mean(tally.seams))
     where = f"{translator.network.device} ({translator.network.precision})"
     parts = [
-        f"{_counted(tally.pictures, 'picture')}, {_counted(tally.instances, 'instance')} translated to {options.to} in "
+        f"{counted(tally.pictures, 'picture')}, {counted(tally.instances, 'instance')} translated to {options.to} in "
         f"{tally.seconds / tally.pictures:.3f} s a picture on {where}"
     ]
     if tally.unchanged:
         parts.append(f"{tally.unchanged} unchanged, without an instance to translate")
     parts += sorted(note for note in tally.notes if "unchanged" not in note)
-    parts += [f"{len(tally.skipped)} skipped"] if tally.skipped else []
+    parts += [*notes, *([cost(tally.skipped)] if tally.skipped else [])]
     print(one_line("; ".join([*parts, str(options.output or options.output_dir)])))
 
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")

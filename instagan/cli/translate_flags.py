@@ -6,10 +6,11 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from instagan.errors import InputError
-from instagan.flag_types import fraction, names, share, whole
+from instagan.flag_types import fraction, share, whole
 from instagan.inference.network import PRECISIONS
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.translator import DOMAINS
+from instagan.io.categories import split_names
 from instagan.io.pasting import FEATHER
 from instagan.io.reading import LOSSY
 
@@ -32,8 +33,9 @@ def add_options(parser: ArgumentParser) -> None:
         "--masks_dir", type=Path, metavar="DIR", help="their masks: NAME_0.png, NAME_1.png, ..., or label maps NAME.png"
     )
     add("--annotations", type=Path, metavar="FILE", help="json in COCO's format, with --category")
-    add("--category", type=names, metavar="NAME[,NAME]", help="what --annotations or --detector shall take")
-    add("--skip_bad", action="store_true", help="go on without pictures that cannot be used, and name them at the end")
+    add("--category", type=split_names, metavar="NAME[,NAME]", help="what --annotations or --detector shall take")
+    add("--crowd_as_instances", action="store_true", help="--annotations: take crowd regions as instances, too")
+    add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it at the end")
     add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
     add = parser.add_argument_group("detector").add_argument
     add("--detector", action="store_true", help="find the instances with torchvision's Mask R-CNN")

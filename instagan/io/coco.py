@@ -1,105 +1,257 @@
-"""A json in COCO's format -> the pictures that show instances of given categories, and their segmentations."""
+"""A json in COCO's format -> its pictures that show instances of given categories, record by record.
+
+Preparing, training and translating all read it here. What is bad is told record by record, so that ``--skip_bad`` can
+leave out that record alone.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-from array import array
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from instagan.errors import InputError
-from instagan.io.categories import check_names
-from instagan.io.segmentations import decode
+from instagan.io.categories import check_names, clean
+from instagan.io.problems import Problem
+from instagan.io.reading import Size
+from instagan.io.segmentations import tidy
+from instagan.io.text_files import read_json
+from instagan.io.values import Id, flag, identity, number, side
 
 ADVICE = "pass a json with the lists images, annotations and categories, as COCO has it"
 
+USED, CROWD, STRAY, BAD = "instances", "crowd regions (iscrowd 1)", "of pictures that the list images lacks", "bad"
+"""What becomes of an annotation."""
 
-@dataclass(frozen=True)
-class Annotated:
-    """One picture: the name of its file, and (annotation id, segmentation) of each instance. ``file`` is the json."""
+BROKEN = (KeyError, TypeError, AttributeError, ValueError)
+"""What reading a record that is none raises."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels; the last two are the first outside."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """An annotation: its id, the name of its category, its segmentation (see ``tidy``), its box if it tells one."""
+
+    id: Id
+    category: str
+    segmentation: Any
+    box: Box | None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A record of ``images``, with its instances. size: None where none is told. path: once it is looked for."""
+
+    id: Id
+    name: str
+    size: Size | None
+    instances: tuple[Instance, ...]
+    path: Path = Path()
+
+
+@dataclass
+class Records:
+    """What a json holds of the categories that are wanted.
+
+    categories  name -> its ids in this file
+    pictures    those with an instance, by file name
+    problems    what cannot be used, though it may be wanted
+    fates       name -> how many of its annotations became what: USED, CROWD, STRAY, BAD
+    nameless    how many annotations have a category id that is not in the list categories, by that id
+    """
 
     file: Path
-    name: str
-    instances: tuple[tuple[Any, Any], ...]
+    categories: dict[str, list[Id]]
+    pictures: list[Picture] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    fates: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    nameless: Counter[Id] = field(default_factory=Counter)
 
-    def inside(self, size: tuple[int, int]) -> list[np.ndarray]:
-        """The instances as masks (H, W) bool. size: width and height. Raises ``InputError``."""
-        masks = []
-        for number, segmentation in self.instances:
-            with naming(self.file, number):
-                masks.append(decode(segmentation, size))
-        return masks
+    def notes(self) -> list[str]:
+        """What the user should know of it."""
+        crowds = sum(fates[CROWD] for fates in self.fates.values())
+        told = [f"{crowds} crowd regions of {self.file.name} are left out"] if crowds else []
+        if self.nameless:
+            count, example = self.nameless.total(), next(iter(self.nameless))
+            told.append(f"{count} annotations have a category_id that the list categories lacks, such as {example}")
+        return told
+
+    def refuse(self, where: str, reason: object, pictures: int = 0, instances: int = 0) -> None:
+        """Notes a problem and what it costs. where: such as ", annotation 7"."""
+        sentence = f"{self.file}{where}: {reason}; fix or remove it"
+        self.problems.append(Problem(self.file.name, sentence, pictures, instances))
+
+    def lose(self, *instances: Instance) -> None:
+        """Instances that were found to be of no use after all."""
+        for instance in instances:
+            self.fates[instance.category][USED] -= 1
+            self.fates[instance.category][BAD] += 1
 
 
-def read_annotated(file: Path, categories: list[str]) -> list[Annotated]:
-    """The pictures with an instance of one of the categories, by file name. Crowd regions are no instances."""
-    content = read_json(file)
+def read_records(file: Path, wanted: Mapping[str, list[str]], crowd_as_instances: bool = False) -> Records:
+    """wanted: flag -> the names of categories that it gives. Crowd regions are no instances, unless they shall be.
+
+    Raises ``InputError`` for a file that is not in COCO's format, and for a name that it does not know.
+    """
+    content = _read(file)
+    names, records = _category_names(file, content["categories"], wanted), Records(file, {})
+    for category, name in names.items():
+        records.categories.setdefault(name, []).append(category)
+    images, without_id = _by_id(content["images"])
+    found: defaultdict[Id, list[Instance]] = defaultdict(list)
+    owners: dict[Id, Id] = {}
+    for where, name, record in _annotations(content["annotations"], names, wanted, records):
+        try:
+            instance = Instance(_id(record, "id"), name, record.get("segmentation"), _box(record.get("bbox")))
+            picture, crowd = _id(record, "image_id"), _is_crowd(record)
+        except BROKEN as error:
+            records.fates[name][BAD] += 1
+            records.refuse(where, _reason(error), instances=1)
+            continue
+        if crowd and not crowd_as_instances:
+            records.fates[name][CROWD] += 1
+        elif picture not in images:
+            records.fates[name][STRAY] += 1
+            records.refuse(where, f"is of picture {picture}, which is not in the list images{without_id}", instances=1)
+        elif instance.id in owners:
+            records.fates[name][BAD] += 1
+            both = f"(of picture {owners[instance.id]} and of picture {picture})"
+            records.refuse(where, f"its id is there twice {both}; give each an id of its own", instances=1)
+        else:
+            records.fates[name][USED] += 1
+            owners[instance.id] = picture
+            found[picture].append(instance)
+    for number_, instances in found.items():
+        _add_picture(records, number_, images[number_], tuple(instances))
+    records.pictures.sort(key=lambda picture: (picture.name, str(picture.id)))
+    records.problems.sort(key=lambda problem: -problem.pictures)  # what costs a picture may be the cause of others
+    return records
+
+
+def _add_picture(records: Records, number_: Id, listed: list[Any], instances: tuple[Instance, ...]) -> None:
+    """The one picture of an id, or a problem that costs all its instances."""
     try:
-        names = {record["id"]: str(record["name"]) for record in content["categories"]}
-        check_names(categories, list(names.values()), "--category", str(file))
-        found: defaultdict[Any, list[tuple[Any, Any]]] = defaultdict(list)
-        for record in content["annotations"]:
-            if names.get(record["category_id"]) in categories and not record.get("iscrowd", 0):
-                found[record["image_id"]].append((record["id"], record.get("segmentation")))
-        pictures = {record["id"]: str(record["file_name"]) for record in content["images"]}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file} is not in COCO's format: a record has no {error}; {ADVICE}") from None
-    for image in found:
-        if image not in pictures:
-            raise InputError(f"{file} tells of instances in picture {image}, which is not in its images; {ADVICE}")
-        if leads_out(pictures[image]):
-            raise InputError(f"{file}: the file name {pictures[image]!r} leads out of --images; mend it")
-    annotated = [Annotated(file, pictures[image], tuple(instances)) for image, instances in found.items()]
-    return sorted(annotated, key=lambda picture: picture.name)
+        record = listed[0]
+        if len(listed) > 1:
+            both = " and ".join(repr(str(other.get("file_name"))) for other in listed[:2])
+            raise ValueError(f"its id is there twice, for {both}; give each an id of its own")
+        name, width, height = record["file_name"], *(side(record.get(key), key) for key in ("width", "height"))
+        if not isinstance(name, str):
+            raise ValueError(f"its file name {name!r} is no text")
+        size = (width, height) if width and height else None
+        records.pictures.append(Picture(number_, name, size, instances))
+    except BROKEN as error:
+        records.lose(*instances)
+        records.refuse(f", picture {number_}", _reason(error), 1, len(instances))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def _annotations(
+    listed: list[Any], names: Mapping[Id, str], wanted: Mapping[str, list[str]], records: Records
+) -> Iterator[tuple[str, str, Any]]:
+    """Those of wanted categories: where they are, category, record. One whose category cannot be told is a problem."""
+    asked = {name for of_flag in wanted.values() for name in of_flag}
+    for place, record in enumerate(listed):
+        try:
+            category = record["category_id"]
+            if type(category) is not int:  # most are, and there may be a million
+                category = _id(record, "category_id")
+        except BROKEN as error:
+            records.refuse(_where(record, place), _reason(error), instances=1)
+            continue
+        name = names.get(category)
+        if name is None:
+            records.nameless[category] += 1
+        elif name in asked:
+            yield _where(record, place), name, record
+
+
+def _where(record: Any, place: int) -> str:
+    try:
+        return f", annotation {identity(record['id'])}"
+    except BROKEN:
+        return f", annotation at place {place} of its list (from 0)"
+
+
+def _category_names(file: Path, listed: list[Any], wanted: Mapping[str, list[str]]) -> dict[Id, str]:
+    """Category id -> name. Categories that nobody asked for may be bad."""
+    names: dict[Id, str] = {}
+    asked, bad = {name for of_flag in wanted.values() for name in of_flag}, False
+    for record in listed:
+        try:
+            category, name = identity(record["id"]), clean(record["name"])
+        except BROKEN:
+            bad = True
+            continue
+        if category in names and {names[category], name} & asked:
+            both = f"{names[category]!r} and {name!r}"
+            raise InputError(f"{file}: the category id {category} is there twice, for {both}; give each its own")
+        names.setdefault(category, name)
+    for flag_, of_flag in wanted.items():
+        if bad and not set(of_flag) <= set(names.values()):
+            raise InputError(f"{file} has a category without name, or whose id is no number; {ADVICE}")
+        check_names(of_flag, list(dict.fromkeys(names.values())), flag_, str(file))
+    return names
+
+
+def _by_id(listed: list[Any]) -> tuple[dict[Id, list[Any]], str]:
+    """Picture id -> the records that have it; and what to add where one is looked for in vain."""
+    images: dict[Id, list[Any]] = {}
+    without_id = ""
+    for record in listed:
+        try:
+            images.setdefault(_id(record, "id"), []).append(record)
+        except BROKEN as error:
+            without_id = f" (where one {_reason(error)})"
+    return images, without_id
+
+
+def _id(record: Any, key: str) -> Id:
+    value = record[key]
+    if type(value) is int:
+        return value
+    try:
+        return identity(value)
+    except ValueError as error:
+        raise ValueError(f"has a wrong {key}: {error}") from None
+
+
+def _is_crowd(record: Any) -> bool:
+    try:
+        return flag(record.get("iscrowd"))
+    except ValueError as error:
+        raise ValueError(f"has a wrong iscrowd: {error}") from None
+
+
+def _box(told: Any) -> Box | None:
+    """COCO's bbox (left, top, width, height) as corners; None for what is no box."""
+    try:
+        left, top, width, height = map(number, told)
+    except (TypeError, ValueError):
+        return None
+    return left, top, left + width, top + height
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"has no {error}"
+    return str(error) if isinstance(error, ValueError) else "is no record"
+
+
+def _read(file: Path) -> dict[str, Any]:
     """The file's content, which has the three lists. Raises ``InputError``."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            content = json.load(file, object_hook=_compact)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; pass the json of the annotations") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {ADVICE}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a json file ({error}); {ADVICE}") from None
+    content = read_json(file, ADVICE, _compact)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise InputError(f"{path} is not in COCO's format: it has no list {key!r}; {ADVICE}")
+            raise InputError(f"{file} is not in COCO's format: it has no list {key!r}; {ADVICE}")
     return content
 
 
 def _compact(record: dict[str, Any]) -> dict[str, Any]:
-    """Polygons as arrays of doubles as soon as they are read: a quarter of the memory of lists of numbers."""
-    polygons = record.get("segmentation")
-    if isinstance(polygons, list):
-        with suppress(TypeError, OverflowError):  # said later, and only if the annotation is wanted
-            record["segmentation"] = [array("d", polygon) for polygon in polygons]
+    """Segmentations are made smaller as soon as they are read."""
+    if "segmentation" in record:
+        record["segmentation"] = tidy(record["segmentation"])
     return record
-
-
-def leads_out(name: str) -> bool:
-    """Whether a file name could be of a file outside of the folder of pictures, or cannot be of any file."""
-    path = PurePosixPath(name)
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return True
-    return path.is_absolute() or ".." in path.parts or "\0" in name or not path.name
-
-
-@contextmanager
-def naming(file: Path | str, number: Any) -> Iterator[None]:
-    """Errors of ``decode`` and ``check`` become ``InputError``s that name the annotation."""
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(f"{file}, annotation {number}: {error}; mend or remove this annotation") from None

@@ -10,13 +10,21 @@ from PIL import Image, ImageOps
 
 from instagan.errors import InputError
 
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+"""Of files that are taken for pictures, and masks, wherever a folder is listed."""
+
 LOSSY = (".jpg", ".jpeg")
+
+Size = tuple[int, int]
+"""Width and height in pixels, in this order, as PIL has it."""
+
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
 _EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 """Where PIL looks for an orientation; most pictures have none of them, which is quickly seen."""
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
+def read_picture(path: Path, size: Size | None = None) -> Image.Image:
     """RGB, turned as its EXIF orientation says; 16-bit grey is scaled to 8 bits; transparency is dropped.
 
     size: width and height at which it was annotated, where that is known: then the image is as stored where only that
@@ -28,11 +36,23 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
     if picture.size == size[::-1]:
         with Image.open(path) as stored:
             if stored.size == size:
-                return stored.convert("RGB")
+                stored.load()
+                stored.info.pop("exif", None)  # nobody shall turn it later
+                return as_rgb(stored)
     raise InputError(
         f"{path} is {picture.width}x{picture.height} pixels but was annotated at {size[0]}x{size[1]}; "
         "put back the picture that was annotated, or remove it from the annotations"
     )
+
+
+def upright_size(path: Path) -> Size:
+    """Width and height of a picture turned as its EXIF orientation says; decodes no pixel. Raises ``InputError``."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+            return image.size[::-1] if turned else image.size
+    except Exception as error:  # a damaged file can raise anything
+        raise InputError(f"{path} cannot be read as a picture ({error}); fix or remove the file") from None
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -83,4 +103,4 @@ def open_upright(path: Path) -> Image.Image:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise InputError(f"{path} has more than {most:.0f} megapixels, which are not decoded; shrink it") from None
     except Exception as error:  # decoding a damaged file can raise anything
-        raise InputError(f"{path} cannot be read as a picture ({error}); mend or remove the file") from None
+        raise InputError(f"{path} cannot be read as a picture ({error}); fix or remove the file") from None

@@ -17,10 +17,11 @@ from data.checking.findings import ERRORS, SEVERITIES, WARNINGS
 from data.checking.masks import Region
 from data.checking.naming import find_phases
 from data.checking.preview import choose, numbered
-from data.folders import PICTURE_ENDINGS, list_domain
+from data.folders import list_domain
 from data.placement import Framing
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.errors import InputError
+from instagan.io.reading import PICTURE_ENDINGS
 from scripts import check_data, make_shapes
 from tests.planting import ALONE, FAULTS, Expected, cut, good_set, picture, square
 from tests.programs import ROOT, SAMPLES, draw_set, sentence, train

@@ -205,7 +205,7 @@ def test_a_bad_picture_is_named_or_listed(tmp_path, capsys, fault):
     assert "000000000002.jpg" in message and "--skip_bad" in message
     assert prepare_coco.main(flags(coco, tmp_path / "set", "--skip_bad")) == 0
     out, err = capsys.readouterr()
-    assert "1 bad" in out.splitlines()[-1] and "000000000002.jpg" in err
+    assert "left out as bad: 1 picture and 1 instance" in out.splitlines()[-1] and "000000000002.jpg" in err
     check_set(tmp_path / "set")
     assert load(tmp_path / "set")["skipped"][0]["file"] == "train2017/000000000002.jpg"
 

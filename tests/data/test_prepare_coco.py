@@ -132,7 +132,7 @@ def test_absent_pictures_are_counted_and_named(tmp_path, capsys):
     assert load(tmp_path / "set")["skipped"][0]["file"] == "train2017/000000000002.jpg"
     for path in (root / "train2017").iterdir():
         path.unlink()
-    assert "no picture of domain A" in sentence(capsys, prepare_coco.main, *flags_for(root, tmp_path / "none"))
+    assert "none of the 4 pictures of cow" in sentence(capsys, prepare_coco.main, *flags_for(root, tmp_path / "none"))
 
 
 def flags_for(root: Path, save: Path, *flags: str) -> list[str]:
@@ -165,7 +165,7 @@ def test_a_bad_annotation_ends_in_one_sentence_or_is_listed(tmp_path, capsys, ca
     assert "instances_train2017.json, annotation 104" in message and told in message
     assert prepare(root, tmp_path / "set", "--skip_bad") == 0
     out, err = capsys.readouterr()
-    assert "annotation 104" in err and "1 bad" in out.splitlines()[-1]
+    assert "annotation 104" in err and "left out as bad: 1 instance" in out.splitlines()[-1]
     check_set(tmp_path / "set")
     assert "trainA/000000000003.png" not in load(tmp_path / "set")["pictures"]
 
@@ -193,9 +193,9 @@ def test_bad_records_are_named(tmp_path, capsys):
     cases = (
         (lambda c: c["annotations"][0].pop("image_id"), "has no 'image_id'"),
         (lambda c: c["annotations"][0].update(image_id=99), "picture 99"),
-        (lambda c: c["annotations"][0].update(id=[1]), "no number"),
-        (lambda c: c["images"][5].update(file_name="../../secret.jpg"), "leads out"),
-        (lambda c: c["images"][5].pop("width"), "has no 'width'"),
+        (lambda c: c["annotations"][0].update(id=[1]), "annotation at place 0 of its list (from 0): has a wrong id"),
+        (lambda c: c["images"][0].update(file_name="../../secret.jpg"), "leads out"),
+        (lambda c: c["images"][0].update(width=1.5), "width is 1.5"),
         (lambda c: c["images"][2].update(width=61), "was annotated at 61x40"),
     )
     for number, (change, told) in enumerate(cases):

@@ -171,6 +171,10 @@ def test_processes_and_interruptions_do_not_matter(tmp_path, monkeypatch):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+VIA_WITH = (
+    '{"a": {"filename": "a.jpg", "regions": {"0": {"shape_attributes": {"name": "NAME"}, '
+    '"region_attributes": {"kind": "cow"}}}}}'
+)
 BAD = {
     "labelme": (
         ('{"shapes": 3}', "no list 'shapes'"),
@@ -185,16 +189,16 @@ BAD = {
     "yolo": (
         ("0 0.1 0.1 0.5 0.5", "is a box"),
         ("0 0.1 0.1 0.5", "odd"),
-        ("0 0.1 0.1 0.5 0.5 0.9 x", "could not convert"),
+        ("0 0.1 0.1 0.5 0.5 0.9 x", "line 1: 'x' is not a number"),
         ("0 10 10 20 20 10 20", "no shares"),
         ("0 0.1 0.1", "at least three"),
     ),
     "via": (
         ("[]", "not a VIA file"),
         ('{"a": {"filename": "a.jpg"}}', "not a VIA file"),
-        ('{"a": {"filename": "a.jpg", "regions": [{"shape_attributes": {"name": "point"}}]}}', "no area"),
-        ('{"a": {"filename": "a.jpg", "regions": {"0": {"shape_attributes": {"name": "polygon"}}}}}', "all_points_x"),
-        ('{"a": {"filename": "../a.jpg", "regions": []}}', "plain file name"),
+        (VIA_WITH.replace("NAME", "point"), "no area"),
+        (VIA_WITH.replace("NAME", "polygon"), "all_points_x"),
+        ('{"a": {"filename": "../z.jpg", "regions": []}}', "leads out"),
     ),
 }
 
@@ -220,7 +224,7 @@ def test_bad_label_maps_end_in_one_sentence(tmp_path, capsys):
     masks.mkdir()
     flags = ["--format", "label_maps", "--images1", str(images), "--masks1", str(masks), *COMMON]
     flags += ["--images2", str(images), "--masks2", str(masks), "--save_root", str(tmp_path / "set")]
-    assert "no picture of domain A" in sentence(capsys, prepare_masks.main, *flags)
+    assert "the folder holds no .png file" in sentence(capsys, prepare_masks.main, *flags)
     Image.new("L", (9, 9), 1).save(masks / "a.png")
     assert "a.png is 9x9 but its picture is 40x30" in sentence(capsys, prepare_masks.main, *flags)
     draw_noise(masks / "a.png", SIZE)

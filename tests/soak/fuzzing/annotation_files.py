@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from argparse import Namespace
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from data.coco_mode import CocoFile
 from data.prepared import Prepared
 from data.preparing.ccp import label_names
 from data.preparing.coco import CocoPart, plan_coco
-from data.preparing.shape_files import read_labelme, read_via, read_yolo
-from data.preparing.shapes import Shape, fill
+from data.preparing.shape_files import Drawing, read_labelme, read_via, read_yolo
+from data.preparing.shapes import fill
 from data.preparing.tasks import Plan
 from instagan.errors import InputError
-from instagan.io.coco import read_annotated
+from instagan.io.coco_pictures import need_instances, read_pictures
 from instagan.io.segmentations import check, decode
 from tests.soak.fuzzing.hostile import altered, damaged, encoded, json_bytes, lines, words
 from tests.soak.fuzzing.target import Target, file_target
@@ -83,13 +82,15 @@ DATASET = {
 
 def _planned(path: Path) -> None:
     part = CocoPart("train", path, path.parent)
-    _find_all(plan_coco([part], {"A": ["cow"], "B": ["sheep"]}))
+    for name in ("1.jpg", "2.jpg"):
+        path.with_name(name).touch()
+    _find_all(plan_coco([part], {"A": ["cow"], "B": ["sheep"]}, skip_bad=True))
 
 
 def _find_all(plan: Plan) -> None:
     """Every mask of every task, as a writer would ask for them. Problems are sentences, too."""
-    for _, problem in plan.problems:
-        assert problem
+    for problem in plan.problems:
+        assert problem.sentence and problem.pictures >= 0 <= problem.instances
     for task in plan.tasks:
         try:
             for found in task.annotation.find(SIZE):
@@ -102,7 +103,7 @@ def _find_all(plan: Plan) -> None:
 def _direct(path: Path) -> None:
     """--dataset_mode coco with --skip_bad; no picture is there, so that it always ends in a sentence."""
     options = Namespace(phase="train", annotations=str(path), images=str(path.parent), cat1="cow", cat2="sheep")
-    options.skip_bad = True
+    options.skip_bad, options.crowd_as_instances = True, False
     for name in ("1.jpg", "2.jpg"):
         path.with_name(name).touch()
     for domain in CocoFile().list_domains(options, "AB").values():
@@ -114,9 +115,14 @@ def _direct(path: Path) -> None:
 
 
 def _annotated(path: Path) -> None:
-    for picture in read_annotated(path, ["cow"]):
-        for mask in picture.inside(SIZE):
-            assert mask.shape == SIZE[::-1]
+    for name in ("1.jpg", "2.jpg"):
+        path.with_name(name).touch()
+    wanted = {"--category": ["cow"]}
+    found = read_pictures(path, path.parent, wanted, skip_bad=True)
+    need_instances([found], wanted)
+    for picture in found.pictures:
+        for instance in picture.instances:
+            assert picture.size and decode(instance.segmentation, picture.size).shape == picture.size[::-1]
 
 
 def _segmentation(segmentation: object, folder: Path) -> None:
@@ -140,20 +146,21 @@ def _told(path: Path) -> None:
         hash(categories)
 
 
-def _filled(shapes: Iterable[Shape]) -> None:
-    for shape in shapes:
+def _filled(drawing: Drawing) -> None:
+    for shape in drawing.shapes:
         assert fill(shape, SIZE).shape == SIZE[::-1]
+    assert all(fault.sentence for fault in drawing.faults)
 
 
 def _labelme(path: Path) -> None:
-    shapes, size = read_labelme(path)
-    assert size is None or all(isinstance(side, int) for side in size)
-    _filled(shapes)
+    drawing = read_labelme(path)
+    assert drawing.size is None or all(isinstance(side, int) for side in drawing.size)
+    _filled(drawing)
 
 
 def _via(path: Path) -> None:
-    for shapes in read_via(path, None).values():
-        _filled(shapes)
+    for drawing in read_via(path, None).pictures.values():
+        _filled(drawing)
 
 
 def _tables() -> tuple[bytes, ...]:
