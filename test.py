@@ -12,11 +12,10 @@ from data.loading import testing_loader
 from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
 from engine.device import choose_device, prepare, wait_for, workers
-from engine.execution import build_model
-from engine.run_folder import RunFolder, restore_networks
+from engine.run_folder import RunFolder, checkpoint_tag, restore_networks
 from instagan.errors import InputError, one_line
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
-from options.build import checkpoint_tag, domains_of, framing
+from options.build import build_model, domains_of, framing
 from options.parse import Resolved, parse_testing
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
 

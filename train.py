@@ -12,15 +12,16 @@ from engine.device import gpu_list
 from engine.endings import ENDINGS, ending
 from engine.finite import NotFiniteError
 from engine.launch import by_torchrun, joined, place_here
-from engine.ready_run import ReadyRun, make_ready
+from engine.optimizer import set_learning_rates
 from engine.recovery import finite_check
+from engine.run import ReadyRun
 from engine.saving import Saver
-from engine.schedule import set_learning_rates
 from engine.several_gpus import announcement, start_ranks
 from engine.stop_request import StopRequest
+from evaluation.during_training import DuringTraining
 from instagan.errors import InputError
 from instagan.metrics.figures import METRICS
-from options.build import learning_rates
+from options.build import learning_rate, make_ready
 from options.parse import parse_training
 from trackers.watch import Watch
 
@@ -34,28 +35,28 @@ def train(run: ReadyRun) -> int:
     last_epoch, last_step = options.niter + options.niter_decay, options.max_steps or math.inf
     with ExitStack() as stack:
         stop, watch = stack.enter_context(StopRequest(by_torchrun())), None
-        with world.unison():
-            if world.leads:
+        with world.raising_together():
+            if world.is_main:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
                 watch = stack.enter_context(Watch.from_options(options, *run.about, titles=TITLES))
         saver = Saver.of(run, watch.message if watch else None)
         check = finite_check(run, saver, watch.message if watch else None)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
-                rates = learning_rates(options, progress.epoch)
-                set_learning_rates(model.optimizers(), **rates)
+                rates = set_learning_rates(model.optimizers(), learning_rate(options, progress.epoch))
                 waiting_since = time.perf_counter()
-                for pairs, joint in run.rounds(progress, lambda: stop.wish() | saver.wish(), watch and watch.message):
-                    if stop.agree(joint.stop):
+                for read in run.updates(progress, lambda: stop.wish() | saver.wish(), watch and watch.message):
+                    if stop.agree(read.requests):
                         break
                     data_wait = time.perf_counter() - waiting_since
-                    moved = [pair.to(run.device, non_blocking=True) for pair in pairs]
-                    losses, pictures = model.training_step(*moved, joint=joint)
-                    before, progress = progress, progress.after_batch(joint.pictures)
-                    saves = saver.due(before, progress, joint.stop)
-                    check.step(before, progress, losses, pairs, saves or progress.in_epoch >= run.loader.pictures)
+                    update = read.to(run.device)
+                    model.training_step(update)
+                    losses = update.losses()
+                    before, progress = progress, progress.after_batch(update.pair_count)
+                    saves = saver.due(before, progress, update.requests)
+                    check.step(before, progress, losses, read.pairs, saves or progress.in_epoch >= run.loader.pictures)
                     if watch:
-                        watch.step(before, progress, pairs[0], losses, pictures, rates, data_wait)
+                        watch.step(before, progress, read.pairs[0], losses, update.pictures, rates, data_wait)
                     run.evaluate(before, progress, watch.evaluated if watch else None)
                     if saves:
                         saver.save(progress)
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if place_here() is None and (gpus := several_gpus(argv)):
             return start_ranks(__file__, sys.argv[1:] if argv is None else argv, len(gpus))
-        with joined() as world, make_ready(argv, world) as run:
+        with joined() as world, make_ready(argv, world, DuringTraining.of) as run:
             return train(run)
     except ENDINGS as error:
         code, sentence = ending(error)

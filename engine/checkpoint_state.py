@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.translation_model import TranslationModel
+from engine.method import Method
 
 PROGRESS = ("epoch", "steps", "pictures")
 
@@ -37,7 +37,7 @@ def unfit(state: Any, newest_format: int) -> str:
     return ""
 
 
-def misfit(state: Mapping[str, Any], model: TranslationModel) -> str:
+def misfit(state: Mapping[str, Any], model: Method) -> str:
     """The first difference between a state's networks and the model's, in words; empty if they fit."""
     told, own = dict(state.get("options") or {}), model.networks
     given = state["networks"]
@@ -58,7 +58,7 @@ def misfit(state: Mapping[str, Any], model: TranslationModel) -> str:
     return _moments_misfit(state, model)
 
 
-def _moments_misfit(state: Mapping[str, Any], model: TranslationModel) -> str:
+def _moments_misfit(state: Mapping[str, Any], model: Method) -> str:
     for optimizer, one in model.optimizers().items():
         weights = [weight for group in one.param_groups for weight in group["params"]]
         for number, moments in state.get("optimizers", {}).get(optimizer, {}).get("state", {}).items():

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.method import Method, is_finite, refused_updates
 from engine.parallel import World
 from engine.schedule import Progress
+from engine.update import Losses
 from instagan.structures.instances import UnpairedBatch
-from models.translation_model import Losses, TranslationModel
 
 ON_NAN = ("stop", "skip", "rollback")
 LIMITS = {"skip": 1000, "rollback": 10}
@@ -75,7 +76,7 @@ class FiniteCheck:
 
     def __init__(
         self,
-        model: TranslationModel,
+        model: Method,
         world: World,
         on_nan: str = "stop",
         warn: Callable[[str], None] | None = None,
@@ -98,7 +99,7 @@ class FiniteCheck:
 
         Raises ``NotFiniteError`` if something is not finite, unless that may be skipped or rolled back.
         """
-        earlier, self._noted = self._noted, _note(before, losses, self.model.refused(), pairs)
+        earlier, self._noted = self._noted, _note(before, losses, refused_updates(self.model), pairs)
         if earlier:
             self._judge(earlier, after)
         here = self._noted and self._noted.values.device.type == "cpu" and self._noted.copied is None
@@ -121,12 +122,13 @@ class FiniteCheck:
         if not (bad := finding.words()):
             return
         self.found += 1
-        self.model.forget_not_finite()
+        for pool in self.model.pools.values():
+            pool.forget_not_finite()
         own = [path for pair in noted.pairs for path in (*pair.a_paths, *pair.b_paths)]
-        paths = [path for of_rank in self.world.tell_all(own) for path in of_rank]
+        paths = [path for of_rank in self.world.all_gather_object(own) for path in of_rank]
         found = f"step {noted.before.steps + 1} is not finite in {', '.join(bad)}, on the pictures {', '.join(paths)}"
         found += self.aftermath.keep(finding)
-        sound = self.model.is_finite()
+        sound = is_finite(self.model)
         if self.on_nan == "rollback" and self.found <= self.limit:
             self._roll_back(found, now)
         elif not sound:
@@ -150,8 +152,8 @@ class FiniteCheck:
         """A later step, which was made with the weights that are given up, is forgotten with them."""
         self._tell(f"{found}; {self.aftermath.go_back(now)}, {self.found} of at most {self.limit} times")
         self._noted = None
-        self._refused = {name: count.item() for name, count in self.model.refused().items()}
-        if not self.model.is_finite():
+        self._refused = {name: count.item() for name, count in refused_updates(self.model).items()}
+        if not is_finite(self.model):
             raise NotFiniteError(f"{found}, and neither is the last checkpoint: go on from an earlier one")
 
     def _tell(self, what: str) -> None:

@@ -43,7 +43,7 @@ def place_here() -> int | None:
 def joined() -> Iterator[World]:
     """The ranks that train together, connected for as long as the context lasts.
 
-    All ranks must leave it alike: at the end, or by an ``InputError`` that they share (``World.unison``) or a
+    All ranks must leave it alike: at the end, or by an ``InputError`` that they share (``World.raising_together``) or a
     ``NotFiniteError``, which all of them find.
     """
     size = _world_size()
@@ -90,7 +90,7 @@ def _corner(store: Store, world: World) -> Store:
     When torchrun starts ranks again it keeps its store, and the addresses in it lead to ranks that have gone. So each
     rank says hello with a word of its own, and rank 0 answers until all have told that they know the name of the part.
     """
-    if not world.leads:
+    if not world.is_main:
         word = uuid4().hex
         store.set(f"hello/{world.rank}", word)
         name = store.get(f"welcome/{word}").decode()

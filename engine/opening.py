@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.durable import link, not_written, remove_scratches
 from engine.launch import launch_name, restarted
-from engine.run_folder import BEST, LATEST, RunFolder
+from engine.run_folder import BEST, LATEST, RunFolder, checkpoint_tag
 from engine.starts import changes, log_start, sentence
 from instagan.errors import InputError
-from options.build import checkpoint_tag
-from options.parse import Resolved
 
 State = dict[str, Any]
 Fits = Callable[[State], object]
@@ -34,20 +33,21 @@ class Opened:
         return Path(self.state["file"]) if self.state else None
 
 
-def open_run(run: RunFolder, resolved: Resolved, fits: Fits) -> Opened:
+def open_run(run: RunFolder, options: Namespace, changed: Collection[str], fits: Fits) -> Opened:
     """Makes or continues a run's folder, which is this process's until ``run.lock`` is released.
 
-    A process that torchrun started again goes on from what it saved before, whatever else the flags say. Raises
-    ``InputError`` rather than start anew over the checkpoints of an earlier run, unless ``--overwrite``.
+    changed: the names of the options that differ from their defaults. A process that torchrun started again goes on
+    from what it saved before, whatever else the flags say. Raises ``InputError`` rather than overwrite the checkpoints
+    of an earlier run, unless ``--overwrite``.
     """
     run.create()
     notes = [run.lock.take()]
     remove_scratches(run.path)
-    opened = _after_restart(run, fits) or _as_asked(run, resolved, fits)
+    opened = _after_restart(run, fits) or _as_asked(run, options, changed, fits)
     if opened.state is None:
         run.clear()
-    options, earlier = resolved.values, run.saved_options() if opened.state else {}
-    different = changes(earlier, vars(options), resolved.changed)
+    earlier = run.saved_options() if opened.state else {}
+    different = changes(earlier, vars(options), changed)
     run.save_options(options)
     notes += [*opened.notes, sentence(different)]
     notes = [note for note in notes if note]
@@ -62,12 +62,12 @@ def _after_restart(run: RunFolder, fits: Fits) -> Opened | None:
     return opened if opened.state and opened.state.get("launch") == launch_name() else None
 
 
-def _as_asked(run: RunFolder, resolved: Resolved, fits: Fits) -> Opened:
-    options, tag = resolved.values, checkpoint_tag(resolved.values)
+def _as_asked(run: RunFolder, options: Namespace, changed: Collection[str], fits: Fits) -> Opened:
+    tag = checkpoint_tag(options)
     if options.continue_train and (run.is_begun() or tag != LATEST):
         opened = _newest(run, fits) if tag == LATEST else Opened(_tried(run.load(tag), fits))
         assert opened.state is not None
-        if "epoch_count" in resolved.changed:
+        if "epoch_count" in changed:
             opened.state["progress"] |= {"epoch": options.epoch_count, "in_epoch": 0}
         return opened
     if run.is_begun() and not options.overwrite:

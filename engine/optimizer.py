@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,19 @@ class GuardedAdam(torch.optim.Adam):
     """Of the losses, for float16: its gradients would underflow without."""
     _counts: tuple[Tensor, Tensor] | None = None  # refused, refused in a row
 
-    def __init__(self, weights: list[nn.Parameter], lr: float, beta1: float) -> None:
-        super().__init__(weights, lr, betas=(beta1, 0.999), fused=True)
+    def __init__(
+        self,
+        networks: Iterable[nn.Module],
+        lr: float = 2e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """networks: whose weights it trains. lr: at the beginning, see ``set_learning_rates``."""
+        self.networks = list(networks)
+        self.initial_rate = lr
+        weights = [weight for network in self.networks for weight in network.parameters()]
+        super().__init__(weights, lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
 
     def scale_losses(self, scaler: GradScaler) -> None:
         """Scales losses from now on."""
@@ -34,24 +45,6 @@ class GuardedAdam(torch.optim.Adam):
 
     def backward(self, objective: Tensor) -> None:
         (objective if self.scaler is None else self.scaler.scale(objective)).backward()
-
-    def descend(self) -> None:
-        """One step, or none if a gradient is not finite. Weights without a gradient stay where they are."""
-        gradients = [
-            weight.grad for group in self.param_groups for weight in group["params"] if weight.grad is not None
-        ]
-        if not gradients:
-            return
-        if self.scaler is not None:
-            self.scaler.unscale_(self)
-            self.scaler.step(self)
-            self.scaler.update()
-            return
-        self.found_inf = _not_finite(gradients)
-        try:
-            self.step()
-        finally:
-            del self.found_inf
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """As torch's, which heeds the attribute ``found_inf``; counts what it refuses."""
@@ -75,6 +68,45 @@ class GuardedAdam(torch.optim.Adam):
 
     def _device(self) -> torch.device:
         return self.param_groups[0]["params"][0].device
+
+
+def step(optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    """One step of optimizers that minimise one objective: all of them, or none if any of their gradients is not finite.
+
+    Weights without a gradient stay where they are. Gradients are freed at once: those of one step would only stand
+    beside the graphs of the next.
+    """
+    moving = [one for one in optimizers if _gradients(one)]
+    scaler = getattr(optimizers[0], "scaler", None)
+    if scaler is not None and moving:  # the first one's scales the objective
+        for optimizer in moving:
+            scaler.unscale_(optimizer)
+        for optimizer in moving:
+            scaler.step(optimizer)
+        scaler.update()
+    elif moving:
+        found = _not_finite([gradient for optimizer in moving for gradient in _gradients(optimizer)])
+        for optimizer in moving:
+            optimizer.found_inf = found  # type: ignore[attr-defined]
+            try:
+                optimizer.step()
+            finally:
+                del optimizer.found_inf  # type: ignore[attr-defined]
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+
+
+def set_learning_rates(optimizers: Mapping[str, GuardedAdam], factor: float) -> dict[str, float]:
+    """Sets every optimizer to its initial rate times ``factor``; returns the rates: "lr" of "G", "lr_D" of "D", ..."""
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = optimizer.initial_rate * factor
+    return {"lr" if name == "G" else f"lr_{name}": one.initial_rate * factor for name, one in optimizers.items()}
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    return [weight.grad for weight in weights if weight.grad is not None]
 
 
 def _not_finite(gradients: list[Tensor]) -> Tensor:

@@ -5,12 +5,12 @@ that has no instance left backpropagates nothing, while DDP expects every rank t
 So gradients are summed here explicitly, in flat buckets and asynchronously, once an update's last graph is through.
 
 Collectives wait for all ranks: every method of ``World`` that takes part in one must be called by all of them, in the
-same order. What decides whether one is called must therefore be known to all: see ``engine/global_batch.py``.
+same order. What decides whether one is called must therefore be known to all: see ``engine/update.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -36,12 +36,12 @@ class World:
         self.rank, self.size = rank, size
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is rank 0, which alone prints, logs and saves."""
         return self.rank == 0
 
     @contextmanager
-    def unison(self) -> Iterator[None]:
+    def raising_together(self) -> Iterator[None]:
         """An ``InputError`` (or the end of the program) within it on one rank is raised on all, by the lowest rank."""
         problem: InputError | SystemExit | None = None
         try:
@@ -50,35 +50,29 @@ class World:
             if self.size == 1:
                 raise
             problem = error
-        first = next((found for found in self.tell_all(problem) if found is not None), None)
+        first = next((found for found in self.all_gather_object(problem) if found is not None), None)
         if first is not None:
             raise first
 
-    def from_leader(self, make: Callable[[], T]) -> T:
+    def from_main(self, make: Callable[[], T]) -> T:
         """What ``make`` returns on rank 0, on all ranks. No other rank calls it."""
         made: list[Any] = [None]
-        with self.unison():
-            if self.leads:
+        with self.raising_together():
+            if self.is_main:
                 made = [make()]
         if self.size > 1:
             with lost_rank():
                 distributed.broadcast_object_list(made, src=0)
         return made[0]
 
-    def tell_all(self, fact: T) -> list[T]:
-        """A plain fact of this rank -> those of all ranks."""
+    def all_gather_object(self, fact: T) -> list[T]:
+        """A plain object of this rank -> those of all ranks, in order."""
         if self.size == 1:
             return [fact]
         found: list[Any] = [None] * self.size
         with lost_rank():
             distributed.all_gather_object(found, fact)
         return found
-
-    def everyone(self, facts: Tensor) -> Tensor:
-        """Whole numbers (n,) of this rank, on the CPU -> (size, n), those of all ranks."""
-        if self.size == 1:
-            return facts[None]
-        return self._gathered(facts)
 
     def gather(self, values: Tensor, lengths: Sequence[int]) -> list[Tensor]:
         """Flat values of this rank -> those of all ranks; lengths: how many come from each."""
@@ -94,11 +88,28 @@ class World:
                 distributed.all_reduce(values)
         return values
 
-    def add_gradients(self, networks: Iterable[nn.Module]) -> GradientSum:
-        """Begins to add the gradients of all ranks to each other; they are there after ``wait``."""
-        return GradientSum(networks if self.size > 1 else ())
+    def add_gradients(self, weights: Sequence[nn.Parameter]) -> None:
+        """Gives every weight the sum of its gradients on all ranks; one without a gradient counts as 0.
 
-    def share(self, model: nn.Module) -> None:
+        They travel in buckets, all of them at the same time. On a GPU the host goes on; the work after this waits.
+        """
+        if self.size == 1:
+            return
+        for weight in weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        travelling = []
+        with lost_rank():
+            for bucket in _buckets([weight.grad for weight in weights if weight.grad is not None]):
+                flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+                travelling.append((bucket, flat, distributed.all_reduce(flat, async_op=True)))
+            for bucket, flat, work in travelling:
+                work.wait()
+                parts = flat.split([gradient.numel() for gradient in bucket])
+                for gradient, part in zip(bucket, parts, strict=True):
+                    gradient.copy_(part.view(gradient.shape))
+
+    def copy_from_main(self, model: nn.Module) -> None:
         """Gives every rank the weights and buffers of rank 0."""
         if self.size > 1:
             with lost_rank(), torch.no_grad():
@@ -113,32 +124,6 @@ class World:
         with lost_rank():
             distributed.all_gather(list(found), values)
         return found
-
-
-class GradientSum:
-    """Gradients of networks on their way to being the sum over all ranks. A parameter without one counts as zero."""
-
-    def __init__(self, networks: Iterable[nn.Module]) -> None:
-        """Copies the gradients into flat buckets and starts their all-reduce."""
-        self.on_their_way: list[tuple[list[Tensor], Tensor, Any]] = []
-        weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
-        for weight in weights:
-            if weight.grad is None:
-                weight.grad = torch.zeros_like(weight)
-        with lost_rank():
-            for bucket in _buckets([weight.grad for weight in weights if weight.grad is not None]):
-                flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
-                self.on_their_way.append((bucket, flat, distributed.all_reduce(flat, async_op=True)))
-
-    def wait(self) -> None:
-        """Puts the sums in the place of the gradients. On a GPU the host goes on; the work after this waits."""
-        for bucket, flat, work in self.on_their_way:
-            with lost_rank():
-                work.wait()
-            parts = flat.split([gradient.numel() for gradient in bucket])
-            for gradient, part in zip(bucket, parts, strict=True):
-                gradient.copy_(part.view(gradient.shape))
-        self.on_their_way.clear()
 
 
 ALONE = World()

@@ -15,7 +15,8 @@ import torch
 
 from engine import step_dump
 from engine.finite import Aftermath, Finding, FiniteCheck
-from engine.ready_run import ReadyRun
+from engine.method import is_finite
+from engine.run import ReadyRun
 from engine.run_folder import LATEST, restore
 from engine.saving import Saver
 from engine.schedule import Progress
@@ -49,9 +50,9 @@ class Recovery(Aftermath):
 
     def keep(self, finding: Finding) -> str:
         """Rank 0 writes what all ranks were given. A full disk must not hide what was found."""
-        pairs = self.run.world.tell_all(list(finding.pairs))
+        pairs = self.run.world.all_gather_object(list(finding.pairs))
         self.kept += 1
-        if not self.run.world.leads or self.kept > step_dump.MOST:
+        if not self.run.world.is_main or self.kept > step_dump.MOST:
             return ""
         folder = self.run.folder.path / "nonfinite" / f"step_{finding.before.steps + 1}"
         try:
@@ -64,13 +65,13 @@ class Recovery(Aftermath):
 
     def go_back(self, now: Progress) -> str:
         run = self.run
-        state = run.world.from_leader(lambda: run.folder.load(LATEST))
+        state = run.world.from_main(lambda: run.folder.load(LATEST))
         rates = {name: [group["lr"] for group in one.param_groups] for name, one in run.model.optimizers().items()}
         then = restore(state, run.model)
         for name, optimizer in run.model.optimizers().items():
             for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                 group["lr"] = rate
-        if run.model.is_finite():
+        if is_finite(run.model):
             self.saver.save_latest(now)
         return f"the weights are again those of step {then.steps}, and the next pictures follow"
 

@@ -24,6 +24,7 @@ import yaml
 from engine.checkpoint_state import misfit, unfit
 from engine.durable import ANOTHER, flush, keep, link, move, remove, write_durably
 from engine.launch import launch_name
+from engine.method import Method, load_networks, load_state, state_of
 from engine.run_lock import RunLock
 from engine.schedule import Progress
 from instagan.errors import InputError
@@ -32,13 +33,17 @@ from instagan.io.options_file import OPTIONS, flat_yaml, options_of
 from instagan.io.sealed import fault, save_sealed
 from instagan.io.tensor_files import glance, read_checkpoint
 from instagan.io.writing import make_folder, not_written, scratch_of
-from models.translation_model import TranslationModel
 
 FORMAT = 1
 ALWAYS = ("dataset_mode", "direction", "seed", "resize_or_crop", "fine_size_w", "fine_size_h")
 """Options without which no run was ever saved."""
 
 LATEST, BEST = "latest", "best"
+
+
+def checkpoint_tag(options: Namespace) -> str:
+    """The name of the checkpoint that ``--epoch`` or ``--load_iter`` asks for."""
+    return f"iter_{options.load_iter}" if options.load_iter else str(options.epoch)
 
 
 class RunFolder:
@@ -143,7 +148,7 @@ class RunFolder:
             )
         return saved
 
-    def save(self, tags: list[str], model: TranslationModel, progress: Progress) -> None:
+    def save(self, tags: list[str], model: Method, progress: Progress) -> None:
         """Writes one checkpoint under all of its names, ``latest`` last, each complete or not there at all.
 
         It keeps those of the run's options that say how to translate, so that the file alone suffices for that.
@@ -155,7 +160,7 @@ class RunFolder:
             "progress": asdict(progress),
             "launch": launch_name(),
             "random": {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
-            **model.state(),
+            **state_of(model),
         }
         latest = self.checkpoint(LATEST)
         scratch = scratch_of(latest)
@@ -231,13 +236,13 @@ class RunFolder:
         return {**state, "file": str(path)}
 
 
-def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
+def restore(state: dict[str, Any], model: Method) -> Progress:
     """Puts a loaded checkpoint into a model that is on its device, restores torch's random state, returns progress."""
     if "optimizers" not in state:
         raise InputError(
             "published weights alone cannot be trained on; make a run of them first with scripts/convert_checkpoint.py"
         )
-    _fit(model.load_state, state, model)
+    _fit(load_state, state, model)
     try:
         torch.set_rng_state(state["random"]["torch"])
         if len(state["random"]["cuda"]) == torch.cuda.device_count():
@@ -249,7 +254,7 @@ def restore(state: dict[str, Any], model: TranslationModel) -> Progress:
         ) from None
 
 
-def restore_networks(state: dict[str, Any], model: TranslationModel) -> None:
+def restore_networks(state: dict[str, Any], model: Method) -> None:
     """Puts the weights of a loaded checkpoint, and nothing else, into a model: what translating needs.
 
     Discriminators may be missing: published weights often come without, and translating needs none.
@@ -261,14 +266,14 @@ def restore_networks(state: dict[str, Any], model: TranslationModel) -> None:
             f"the weights of {missing[0]} are missing; put the file *_net_{missing[0]}.pth beside the other"
         )
     whole = {**state, "networks": {**own, **given}}
-    _fit(model.load_networks, whole, model)
+    _fit(load_networks, whole, model)
 
 
-def _fit(load: Callable[[dict[str, Any]], None], state: dict[str, Any], model: TranslationModel) -> None:
+def _fit(load: Callable[[Method, dict[str, Any]], None], state: dict[str, Any], model: Method) -> None:
     try:
         difference = misfit(state, model)
         if not difference:
-            load(state)
+            load(model, state)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         difference = str(error).partition("\n")[0]
     if difference:

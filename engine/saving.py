@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.ready_run import ReadyRun
+from engine.method import is_finite
+from engine.run import ReadyRun
 from engine.run_folder import LATEST
 from engine.schedule import Progress, due
 from engine.stop_request import OTHER_WISHES
@@ -49,7 +50,7 @@ class Saver:
         now, minutes = time.monotonic(), self.options.save_minutes
         often = minutes > 0 and now - self._saved_at >= 60 * minutes
         again = self._retry_at is not None and now >= self._retry_at
-        return SAVE if self.run.world.leads and (often or again) else 0
+        return SAVE if self.run.world.is_main and (often or again) else 0
 
     def due(self, before: Progress, now: Progress, wishes: int) -> bool:
         """Whether to save after a step, the same on all ranks. wishes: what they told each other before it."""
@@ -67,7 +68,7 @@ class Saver:
     def finish(self, now: Progress) -> Path:
         """The run ends here: its checkpoint. Raises ``InputError`` on all ranks if that cannot be saved."""
         latest = self.run.folder.checkpoint(LATEST)
-        with self.run.world.unison():
+        with self.run.world.raising_together():
             if self._saved == now and latest.exists():
                 return latest
             if problem := self._tries(now, LATEST):
@@ -76,7 +77,7 @@ class Saver:
 
     def rescue(self, now: Progress) -> None:
         """The run ends with an error, which is what the user must read: finite weights are saved if possible."""
-        if self.run.model.is_finite():
+        if is_finite(self.run.model):
             self.save_latest(now)
 
     def save_latest(self, now: Progress) -> None:
@@ -92,7 +93,7 @@ class Saver:
     def _tries(self, now: Progress, *tags: str) -> InputError | None:
         """Saves, on rank 0; what was wrong with the last try if none succeeded."""
         problem: InputError | None = None
-        for pause in PAUSES if self.run.world.leads else ():
+        for pause in PAUSES if self.run.world.is_main else ():
             time.sleep(pause)
             try:
                 if problem and _no_room(problem):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 POLICIES = ("lambda", "step", "cosine")
 
 
@@ -49,9 +47,3 @@ def due(frequency: int, before: Progress, now: Progress) -> bool:
     """Whether a multiple of ``frequency`` pictures was reached between two moments, whatever the batch size."""
     return frequency > 0 and now.pictures // frequency > before.pictures // frequency
 
-
-def set_learning_rates(optimizers: dict[str, torch.optim.Optimizer], lr: float, lr_D: float) -> None:
-    """Sets the rate of every optimizer; those whose names start with D belong to discriminators."""
-    for name, optimizer in optimizers.items():
-        for group in optimizer.param_groups:
-            group["lr"] = lr_D if name.startswith("D") else lr

@@ -7,7 +7,7 @@ from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminato
 from instagan.networks.generators import ResnetGenerator, SetGenerator
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.sequential import MiniBatch, sequential_mini_batches
+from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
 
 if TYPE_CHECKING:
     from instagan.inference.translator import Translator
@@ -25,7 +25,7 @@ __all__ = [
     "SetGenerator",
     "Translator",
     "UnpairedBatch",
-    "sequential_mini_batches",
+    "SequentialMiniBatches",
 ]
 
 

@@ -1,7 +1,6 @@
 """The methods, one file each. Adding one is a new file and a line here."""
 
-from models.cycle_gan_model import CycleGanModel
-from models.cycle_gan_seg_model import CycleGanSegModel
+from models.cycle_gan_model import CycleGanModel, CycleGanSegModel
 from models.insta_gan_model import InstaGanModel
 from models.translation_model import TranslationModel
 

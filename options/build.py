@@ -1,20 +1,38 @@
-"""Options -> the objects that train.py and test.py work with."""
+"""Options -> the objects that train.py and test.py work with; nothing else turns options into objects."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+
+import torch
+from torch.amp import GradScaler
 
 from data import DATASETS
 from data.cache import reader
 from data.entries import Domain
+from data.loading import TrainingLoader
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
-from engine.schedule import learning_rate_factor
+from engine.device import choose_device, prepare, workers
+from engine.opening import Fits, Opened, open_run
+from engine.parallel import World
+from engine.run import Evaluation, ReadyRun, Unread
+from engine.run_folder import RunFolder, restore
+from engine.schedule import Progress, learning_rate_factor
 from instagan.errors import InputError
+from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
+from instagan.kernels.processor import read_cpuinfo, slow_bf16
+from instagan.kernels.stack import Execution, execute
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.discriminators import smallest_side
 from models import MODELS
+from models.translation_model import TranslationModel
+from options.parse import Resolved, parse_training
+
+PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+Evaluating = Callable[[Namespace, torch.device], Evaluation]
 
 
 def framing(options: Namespace, training: bool) -> Framing:
@@ -69,11 +87,80 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
     return dataset, [a.summary(), b.summary()]
 
 
-def learning_rates(options: Namespace, epoch: int) -> dict[str, float]:
-    """The learning rates in an epoch (from 1), as "lr" and, of the discriminators, "lr_D"."""
-    factor = learning_rate_factor(options.lr_policy, epoch, options.niter, options.niter_decay, options.lr_decay_iters)
-    return {"lr": options.lr * factor, "lr_D": (options.lr_D or options.lr) * factor}
+def learning_rate(options: Namespace, epoch: int) -> float:
+    """The factor on every initial learning rate in an epoch (from 1)."""
+    return learning_rate_factor(options.lr_policy, epoch, options.niter, options.niter_decay, options.lr_decay_iters)
 
 
-def checkpoint_tag(options: Namespace) -> str:
-    return f"iter_{options.load_iter}" if options.load_iter else str(options.epoch)
+def build_model(options: Namespace, device: torch.device) -> TranslationModel:
+    """The method, on its device, running as the flags say. Raises ``InputError`` for flags that do not fit."""
+    if options.precision == "fp16" and device.type != "cuda":
+        raise InputError(f"--precision fp16 needs a CUDA GPU, and --device is {device.type}; use bf16")
+    model = MODELS[options.model].from_options(options).to(device)
+    if _channels_last(options, device):
+        model.to(memory_format=torch.channels_last)
+    recompute = getattr(options, "checkpoint_activations", False)
+    execute(model.networks, Execution(PRECISIONS[options.precision], recompute, options.compile))
+    if options.precision == "fp16":
+        for optimizer in model.optimizers().values():
+            optimizer.scale_losses(GradScaler(device.type))
+    return model
+
+
+def _channels_last(options: Namespace, device: torch.device) -> bool:
+    if options.memory_format != "auto":
+        return bool(options.memory_format == "channels_last")
+    if device.type == "cpu" and not options.compile:
+        return bool(options.ngf >= (WIDE if options.precision == "fp32" else WIDE_ENOUGH))
+    return device.type == "cpu" or options.compile  # eager instance norm on a GPU would convert forth and back
+
+
+def make_ready(argv: Sequence[str] | None, world: World, evaluating: Evaluating | None = None) -> ReadyRun:
+    """Rank 0 reads the command line, the run's folder and its checkpoint for all; pictures are read by every rank.
+
+    evaluating: makes what evaluates on the way, on rank 0, where ``--eval_freq`` asks for it. Raises ``InputError`` on
+    all ranks where one of them cannot go on.
+    """
+    return ready(world.from_main(lambda: parse_training(argv)), world, open_run, evaluating)
+
+
+def ready(
+    resolved: Resolved,
+    world: World,
+    opened: Callable[[RunFolder, Namespace, Collection[str], Fits], Opened],
+    evaluating: Evaluating | None = None,
+) -> ReadyRun:
+    """A run with these options. opened: called by rank 0 alone, once all else is there. Raises as ``make_ready``."""
+    options = resolved.values
+    with world.raising_together():
+        device = choose_device(options)
+        prepare(device, options)
+        dataset, summaries = training_dataset(options)
+        evaluates = evaluating and options.eval_freq and world.is_main
+        evaluation = evaluating(options, device) if evaluates else None
+        model = build_model(options, device)
+    slow = slow_bf16(options.precision, device.type, read_cpuinfo())
+    summaries += [f"warning: {slow}"] if slow else []
+    loader = TrainingLoader(
+        dataset,
+        options.batch_size,
+        workers(options),
+        pin_memory=device.type == "cuda",
+        accumulate=options.accumulate,
+        rank=world.rank,
+        ranks=world.size,
+    )
+    folder = RunFolder(Path(options.checkpoints_dir), options.name)
+    try:
+        found = world.from_main(
+            lambda: opened(folder, options, resolved.changed, lambda state: restore(state, model))
+        )
+        start = restore(found.state, model) if found.state else Progress(epoch=options.epoch_count)
+        world.copy_from_main(model)
+    except BaseException:
+        folder.lock.release()
+        raise
+    unread = Unread(options.skip_bad_limit)
+    return ReadyRun(
+        world, resolved, device, model, loader, folder, summaries, start, found.origin, found.notes, unread, evaluation
+    )

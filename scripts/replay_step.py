@@ -28,18 +28,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from engine import step_dump  # noqa: E402
 from engine.endings import ENDINGS, ending  # noqa: E402
 from engine.finite import Finding, FiniteCheck  # noqa: E402
-from engine.global_batch import rounds  # noqa: E402
 from engine.launch import joined  # noqa: E402
+from engine.method import refused_updates  # noqa: E402
 from engine.opening import Opened  # noqa: E402
+from engine.optimizer import set_learning_rates  # noqa: E402
 from engine.parallel import World  # noqa: E402
-from engine.ready_run import ReadyRun, ready  # noqa: E402
+from engine.rounds import updates  # noqa: E402
+from engine.run import ReadyRun  # noqa: E402
 from engine.run_folder import RunFolder  # noqa: E402
-from engine.schedule import set_learning_rates  # noqa: E402
 from engine.step_dump import CHECKPOINT, StepDump  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.io.options_file import OPTIONS  # noqa: E402
 from instagan.structures.instances import InstanceBatch, UnpairedBatch  # noqa: E402
-from options.build import learning_rates  # noqa: E402
+from options.build import learning_rate, ready  # noqa: E402
 from options.parse import Resolved, parse_training  # noqa: E402
 
 
@@ -54,22 +55,22 @@ class Replayed:
 
 def replay(folder: Path, flags: Sequence[str], world: World) -> tuple[StepDump, Replayed]:
     """Makes the step again. Every rank calls it. Raises ``InputError`` where that cannot be."""
-    dump = world.from_leader(lambda: step_dump.read(folder))
+    dump = world.from_main(lambda: step_dump.read(folder))
     if world.size != len(dump.pairs):
         raise InputError(
             f"{folder} was kept by {len(dump.pairs)} ranks; start them with torchrun --nproc_per_node {len(dump.pairs)}"
         )
-    run = ready(world.from_leader(lambda: _options(folder, flags)), world, lambda *_: _state(folder))
+    run = ready(world.from_main(lambda: _options(folder, flags)), world, lambda *_: _state(folder))
     _lead_up(run, dump)
     options, pairs = run.resolved.values, dump.pairs[world.rank]
-    set_learning_rates(run.model.optimizers(), **learning_rates(options, dump.before.epoch))
-    _, joint = next(rounds(world, [pairs], options.accumulate, options.batch_size, lambda: 0))
-    refused = {name: count.item() for name, count in run.model.refused().items()}
+    set_learning_rates(run.model.optimizers(), learning_rate(options, dump.before.epoch))
+    update = next(updates(world, [pairs], lambda: 0, progress=dump.before, seed=options.seed)).to(run.device)
+    refused = {name: count.item() for name, count in refused_updates(run.model).items()}
     with first_not_finite(run.model.networks, pairs) as found:
-        losses, _ = run.model.training_step(*(pair.to(run.device) for pair in pairs), joint=joint)
-    values = {name: loss.item() for name, loss in losses.items()}
-    more = tuple(name for name, count in run.model.refused().items() if count.item() > refused[name])
-    first = next((of_rank for of_rank in world.tell_all(found[0] if found else "") if of_rank), "")
+        run.model.training_step(update)
+    values = {name: loss.item() for name, loss in update.losses().items()}
+    more = tuple(name for name, count in refused_updates(run.model).items() if count.item() > refused[name])
+    first = next((of_rank for of_rank in world.all_gather_object(found[0] if found else "") if of_rank), "")
     return dump, Replayed(dump.before.steps - dump.start.steps, Finding(dump.before, values, more, pairs), first)
 
 
@@ -86,11 +87,12 @@ def _lead_up(run: ReadyRun, dump: StepDump) -> None:
     """The steps from the checkpoint to the one that was kept, as train.py makes them."""
     progress, check = dump.start, FiniteCheck(run.model, run.world, "skip", limit=sys.maxsize)
     while progress.steps < dump.before.steps:
-        set_learning_rates(run.model.optimizers(), **learning_rates(run.resolved.values, progress.epoch))
-        for pairs, joint in run.rounds(progress, lambda: 0):
-            losses, _ = run.model.training_step(*(pair.to(run.device) for pair in pairs), joint=joint)
-            before, progress = progress, progress.after_batch(joint.pictures)
-            check.step(before, progress, losses, pairs)
+        set_learning_rates(run.model.optimizers(), learning_rate(run.resolved.values, progress.epoch))
+        for read in run.updates(progress):
+            update = read.to(run.device)
+            run.model.training_step(update)
+            before, progress = progress, progress.after_batch(update.pair_count)
+            check.step(before, progress, update.losses(), read.pairs)
             if progress.steps == dump.before.steps:
                 break
         if progress.in_epoch >= run.loader.pictures:
@@ -169,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sentence:
             print(f"replay_step.py: {sentence}", file=sys.stderr)
         return code
-    if world.leads:
+    if world.is_main:
         print(*lines, sep="\n")
     return 0 if same else 1
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
+from engine.update import Losses, Pictures, SimultaneousTurns, Update
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 SIDE = 32
@@ -37,6 +38,32 @@ def random_pair(a: Sequence[int], b: Sequence[int], seed: int = 0, side: int = S
     return UnpairedBatch(
         first, second, tuple(f"a{row}" for row in range(len(a))), tuple(f"b{r}" for r in range(len(b)))
     )
+
+
+def trained_on(model, *pairs: UnpairedBatch) -> tuple[Losses, dict[str, Pictures]]:
+    """Losses and pictures of one training step of a single process."""
+    update = Update(pairs, device=pairs[0].a.image.device if pairs else "cpu")
+    model.training_step(update)
+    return update.losses(), update.pictures
+
+
+class WatchedUpdate(Update):
+    """Calls ``after`` with the turns of each round, once they are taken."""
+
+    def __init__(self, pairs: Sequence[UnpairedBatch], after: Callable[[SimultaneousTurns], None]) -> None:
+        super().__init__(pairs)
+        self.after = after
+
+    def in_lockstep(self, ways, turns):
+        for taken in super().in_lockstep(ways, turns):
+            yield taken
+            self.after(taken)
+
+
+def losses_of_rounds(update: Update, phases: int = 2) -> list[Losses]:
+    """The losses of every round, of a method that minimises so many objectives in each."""
+    rounds = range(0, len(update.history), phases)
+    return [{k: v for losses in update.history[start : start + phases] for k, v in losses.items()} for start in rounds]
 
 
 def assert_same(one: InstanceBatch, other: InstanceBatch, tolerance: float = 0.0) -> None:

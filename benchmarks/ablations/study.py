@@ -15,12 +15,13 @@ from PIL import Image
 
 from benchmarks.ablations.methods import METHODS, MOST_TRAINED, inferring
 from benchmarks.ablations.validation import Validation
-from benchmarks.speed.batch_runs import CONFIG, batches
+from benchmarks.speed.batch_runs import CONFIG, updates_of
 from engine.parallel import ALONE
-from engine.ready_run import ReadyRun, make_ready
+from engine.run import ReadyRun
+from engine.update import Losses
 from instagan.errors import InputError
 from instagan.io.writing import write_whole
-from models.translation_model import Losses
+from options.build import make_ready
 from scripts.make_shapes import LEVELS, write_set
 
 PROTOCOL = 1
@@ -85,11 +86,12 @@ class Study:
         looks: dict[str, Any] = {}
         pictures: dict[str, Image.Image] = {}
         reported: list[Losses] = []
-        taken, seconds, ready_batches = 0, 0.0, batches(ready)
+        taken, seconds, ready_updates = 0, 0.0, updates_of(ready)
         while len(looks) < 2:
             started = time.process_time()
-            pairs, joint = next(ready_batches)
-            losses, _ = model.training_step(*pairs, joint=joint)
+            update = next(ready_updates)
+            model.training_step(update)
+            losses = update.losses()
             seconds += time.process_time() - started
             taken += 1
             reported = [*reported[1 - LAST_LOSSES :], losses]

@@ -13,14 +13,14 @@ import torch
 
 from benchmarks.speed.demo_figures import GOOD, Validation, good
 from benchmarks.speed.measuring import clocked, interleave
-from engine.global_batch import GlobalBatch
+from engine.optimizer import set_learning_rates
 from engine.parallel import ALONE
-from engine.ready_run import ReadyRun, make_ready
-from engine.schedule import due, set_learning_rates
+from engine.run import ReadyRun
+from engine.schedule import due
+from engine.update import Update
 from instagan.errors import InputError
 from instagan.io.writing import write_whole
-from instagan.structures.instances import UnpairedBatch
-from options.build import learning_rates
+from options.build import learning_rate, make_ready
 from scripts.make_shapes import write_set
 
 CONFIG = Path(__file__).resolve().parent.parent.parent / "configs" / "shapes.yaml"
@@ -83,10 +83,12 @@ class Study:
         validation = Validation.of(run.resolved.values, run.device)
         progress, looks = run.start, list[dict[str, Any]]()
         while progress.epoch <= cell.epochs:
-            set_learning_rates(run.model.optimizers(), **learning_rates(run.resolved.values, progress.epoch))
-            for pairs, joint in run.rounds(progress, lambda: 0):
-                losses, _ = run.model.training_step(*(pair.to(run.device) for pair in pairs), joint=joint)
-                before, progress = progress, progress.after_batch(joint.pictures)
+            set_learning_rates(run.model.optimizers(), learning_rate(run.resolved.values, progress.epoch))
+            for read in run.updates(progress):
+                update = read.to(run.device)
+                run.model.training_step(update)
+                losses = update.losses()
+                before, progress = progress, progress.after_batch(update.pair_count)
                 last = progress.pictures >= cell.epochs * run.loader.pictures
                 if not (due(self.every, before, progress) or last):
                     continue
@@ -106,13 +108,13 @@ class Study:
 
         def turn(size: int) -> Callable[[], None]:
             run = self.ready(folder, Cell(size, 1e-4, 0, 1))
-            ready = batches(run)
+            ready = updates_of(run)
 
             def take() -> None:
                 for _ in range(steps[size]):
-                    pairs, joint = next(ready)
-                    losses, _ = run.model.training_step(*pairs, joint=joint)
-                    torch.stack(list(losses.values())).tolist()  # by then a GPU has done the step
+                    update = next(ready)
+                    run.model.training_step(update)
+                    torch.stack(list(update.losses().values())).tolist()  # by then a GPU has done the step
 
             return take
 
@@ -120,12 +122,12 @@ class Study:
         return {size: [seconds / steps[size] for seconds in taken[str(size)]] for size in sizes}
 
 
-def batches(run: ReadyRun) -> Iterator[tuple[list[UnpairedBatch], GlobalBatch]]:
+def updates_of(run: ReadyRun) -> Iterator[Update]:
     """What train.py would make its steps on, epoch after epoch without an end."""
     progress = run.start
     while True:
-        for pairs, joint in run.rounds(progress, lambda: 0):
-            yield [pair.to(run.device, non_blocking=True) for pair in pairs], joint
+        for update in run.updates(progress):
+            yield update.to(run.device)
         progress = progress.next_epoch()
 
 

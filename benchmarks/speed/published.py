@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.published_networks import IMAGE, PublishedDiscriminator, PublishedGenerator
+from engine.update import Losses
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from models.translation_model import Losses
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from benchmarks.speed.published import PublishedSystem
 from engine.device import choose_device, prepare
-from engine.execution import build_model
+from engine.method import state_of
+from engine.update import Losses, Update
 from instagan.errors import InputError
 from instagan.flag_types import whole
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from options.build import build_model
 from options.parse import parse_training
 
 PUBLISHED, OURS = "published", "ours"
@@ -128,11 +130,17 @@ def build(variant: Variant, workload: Workload) -> System:
     prepare(device, options, own_allocator=variant.name != PUBLISHED)
     model = build_model(options, device)
     if variant.name == PUBLISHED:
-        state: dict[str, dict[str, Tensor]] = model.state()["networks"]
+        state: dict[str, dict[str, Tensor]] = state_of(model)["networks"]
         system = PublishedSystem(state, options, device)
         return System(system.training_step, system.test_step, torch.float32, device)
     dtype = PRECISIONS[getattr(options, "precision", "fp32")]
-    return System(model.training_step, lambda pair: model.translate(pair.a, "b"), dtype, device)
+
+    def training_step(pair: UnpairedBatch) -> Losses:
+        update = Update([pair], device=device)
+        model.training_step(update)
+        return update.losses()
+
+    return System(training_step, lambda pair: model.translate(pair.a, "b"), dtype, device)
 
 
 def add_workload(parser: ArgumentParser) -> None:

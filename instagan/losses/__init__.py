@@ -1,4 +1,4 @@
-"""Losses (paper section 2.2): pure functions, tensors in, scalar out. Each is a mean over the rows it is given."""
+"""Losses (paper section 2.2): pure functions that give one value for each of the B rows, (B,)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from instagan.structures.instances import InstanceBatch
 
 def lsgan(scores: Tensor, real: bool) -> Tensor:
     """Least squares: (D - 1)^2 where the scores should look real, D^2 where fake."""
-    return (scores - float(real)).square().mean()
+    return (scores - float(real)).square().mean((1, 2, 3))
 
 
 def vanilla(scores: Tensor, real: bool) -> Tensor:
     """Binary cross entropy of the scores taken as logits."""
-    return functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, float(real)))
+    wanted = torch.full_like(scores, float(real))
+    return functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none").mean((1, 2, 3))
 
 
 def set_l1(made: InstanceBatch, target: InstanceBatch) -> Tensor:
@@ -25,7 +26,7 @@ def set_l1(made: InstanceBatch, target: InstanceBatch) -> Tensor:
     Absent slots add nothing to the sum but count in the mean, as in the published system.
     """
     difference = torch.cat([made.image - target.image, made.masks - target.masks], dim=1)  # (B, 3 + N, H, W)
-    return difference.abs().mean()
+    return difference.abs().mean((1, 2, 3))
 
 
 def context_l1(source: InstanceBatch, translated: InstanceBatch) -> Tensor:
@@ -34,4 +35,4 @@ def context_l1(source: InstanceBatch, translated: InstanceBatch) -> Tensor:
     The mean goes over all pixels and channels, not only over those with weight, as in the published system.
     """
     weight = (1 - source.with_slots_of(translated).union()) / 2  # (B, 1, H, W)
-    return (weight * (source.image - translated.image)).abs().mean()
+    return (weight * (source.image - translated.image)).abs().mean((1, 2, 3))

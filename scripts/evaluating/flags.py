@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine.validation import DIRECTIONS
+from evaluation.pictures import DIRECTIONS
 from instagan.errors import InputError
 from instagan.flag_types import real, whole
 

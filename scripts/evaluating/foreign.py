@@ -13,7 +13,7 @@ from PIL import Image
 from data.folders import list_domain
 from data.placement import resize_inside
 from data.results import short_name
-from engine.validation import DIRECTIONS
+from evaluation.pictures import DIRECTIONS
 from instagan.errors import InputError
 from instagan.io.reading import read_picture
 from instagan.metrics.judges import References

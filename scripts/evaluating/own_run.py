@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 
 from engine.device import choose_device, prepare
-from engine.execution import build_model
-from engine.run_folder import RunFolder, restore_networks
-from engine.validation import DIRECTIONS, Cost, Set, network_letters, references, translated, truth_of
+from engine.run_folder import RunFolder, checkpoint_tag, restore_networks
+from evaluation.pictures import DIRECTIONS, Cost, Set, network_letters, references, translated, truth_of
 from instagan.errors import InputError
 from instagan.io.options_file import options_of
 from models.translation_model import TranslationModel
-from options.build import checkpoint_tag
+from options.build import build_model
 from options.parse import parse_testing
 from scripts.evaluating.system import Direction, System
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.validation import Cost
+from evaluation.pictures import Cost
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome
 

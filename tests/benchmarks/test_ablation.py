@@ -17,6 +17,7 @@ from benchmarks.ablations.references import NOTHING, PAINT, PERFECT, look_at_ref
 from benchmarks.ablations.study import STEPS, TIME, Study, cells, counts_of, read_references, read_run
 from benchmarks.ablations.tables import FIGURES
 from benchmarks.ablations.validation import NOBODY, Validation, shares, taken_last, territories
+from tests.batches import trained_on
 from tests.programs import ROOT, sentence
 
 TINY = Study("hard", size=48, ngf=4, train=4, val=6, steps=2, seconds=0.001, lr=5e-4)
@@ -133,7 +134,7 @@ def test_methods_differ_in_what_they_are_named_for(tmp_path):
     TINY.draw(tmp_path)
     ready = {method: TINY.ready(tmp_path, method, 0) for method in METHODS}
     names = {
-        method: set(one.model.training_step(*next(one.rounds(one.start, lambda: 0))[0])[0])
+        method: set(trained_on(one.model, *next(one.updates(one.start)).pairs)[0])
         for method, one in ready.items()
     }
     assert {method for method, losses in names.items() if "ctx_A" in losses} == {"context", "sequential"}

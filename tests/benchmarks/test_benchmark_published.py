@@ -8,11 +8,13 @@ import torch
 
 from benchmarks.speed.published import Pool, PublishedSystem
 from benchmarks.speed.published_networks import PublishedDiscriminator, PublishedGenerator, present
+from engine.method import state_of
+from engine.update import Update
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.insta_gan_model import InstaGanModel
-from tests.batches import random_batch, random_pair
+from tests.batches import losses_of_rounds, random_batch, random_pair, trained_on
 
 OPTIONS = Namespace(
     ngf=4, ndf=4, n_layers_D=3, ins_max=3, ins_per=2, lambda_A=10.0, lambda_B=7.0, lambda_idt=1.0, lambda_ctx=0.5,
@@ -37,7 +39,7 @@ def both(converged: bool, **changed: object) -> tuple[InstaGanModel, PublishedSy
             for _ in range(POWER_STEPS):
                 for name in "AB":
                     model.networks[f"D_{name}"](random_batch([1]))
-    return model, PublishedSystem(model.state()["networks"], options, torch.device("cpu"))
+    return model, PublishedSystem(state_of(model)["networks"], options, torch.device("cpu"))
 
 
 def joined(batch: InstanceBatch) -> torch.Tensor:
@@ -64,8 +66,8 @@ def test_losses_of_the_first_mini_batch(a, b, ins_per):
     for row in range(len(a)):
         model, published = both(converged=True, ins_per=ins_per)
         single = UnpairedBatch(pair.a[[row]], pair.b[[row]], ("a",), ("b",))
-        ours, _ = model.training_step(single)
-        theirs = published.training_step(single)
+        ours, _ = trained_on(model, single)
+        theirs = trained_on(published, single)
         assert (
             set(theirs) == set(ours) == {f"{kind}_{name}" for kind in ("G", "cyc", "idt", "ctx", "D") for name in "AB"}
         )
@@ -77,8 +79,8 @@ def test_gradients_go_where_ours_go():
     """One mini-batch moves the weights alike: Adam's first step is the gradient's sign, which rounding may turn."""
     (model, published), pair = both(converged=True, ins_per=3), random_pair([3], [2])
     before = {name: weight.clone() for name, weight in weights(model).items()}
-    model.training_step(pair)
-    published.training_step(pair)
+    trained_on(model, pair)
+    trained_on(published, pair)
     for name, start in before.items():
         ours, theirs = (weights(system)[name] - start for system in (model, published))
         assert ours.abs().max() > 1e-4
@@ -104,8 +106,10 @@ def test_every_mini_batch_is_played_and_a_direction_may_end_early():
         sorted(f"{kind}_{name}" for kind in ("G", "cyc", "idt", "ctx", "D") for name in "AB"),
         ["D_A", "G_A", "ctx_A", "cyc_A", "idt_B"],
     ]
-    for ours, theirs in zip(model.mini_batch_steps(pair), found, strict=True):
-        for name, loss in ((name, loss) for step in ours for name, loss in step.losses.items()):
+    update = Update([pair])
+    model.training_step(update)
+    for ours, theirs in zip(losses_of_rounds(update), found, strict=True):
+        for name, loss in ours.items():
             assert theirs[name].item() == pytest.approx(loss.item(), rel=2e-2), name  # weights were stepped between
 
 
@@ -147,7 +151,7 @@ def test_the_schedule_is_the_published_one(monkeypatch):
     monkeypatch.setattr(type(norm), "_power_method", counted_step)
     monkeypatch.setattr(torch.Tensor, "backward", lambda self: (backward.append(1), run(self)))
     single = UnpairedBatch(pair.a[[0]], pair.b[[0]], ("a",), ("b",))
-    published.training_step(single)
+    trained_on(published, single)
     assert {count for *_, count in rows} == {1}
     calls = {part: sum(row[:2] == part for row in rows) for part in {row[:2] for row in rows}}
     assert calls["G", "image_encoder"] == 2 * 2 * 3  # mini-batches, directions; fake, reconstruction, identity
@@ -156,7 +160,7 @@ def test_the_schedule_is_the_published_one(monkeypatch):
     assert power[norm] == calls["D", "mask_features"] / 2
     assert len(backward) == 2 * (1 + 2)
     rows.clear()
-    published.training_step(pair)
+    trained_on(published, pair)
     assert {count for *_, count in rows} == {1} and len(backward) == 6 + 2 * 6 - 1  # B has no second mini-batch once
 
 

@@ -18,7 +18,7 @@ from instagan.errors import InputError
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models import MODELS
 from options.parse import parse_training
-from tests.batches import random_batch
+from tests.batches import random_batch, trained_on
 from tests.programs import ROOT, draw_set, sentence, test_program, train, train_program
 
 WHOLE = Framing("resize_and_crop", (40, 36), (40, 36), random=False, flip=False)
@@ -155,7 +155,7 @@ def test_translating_keeps_the_label_of_every_instance(order, ins_per, ins_max):
 
 def test_training_shows_pictures_with_their_labels():
     pair = UnpairedBatch(labelled([3, 0, 5]), labelled([1, 4, 2], seed=1), ("a",) * 3, ("b",) * 3)
-    _, pictures = model("--ins_max", "4").training_step(pair)
+    _, pictures = trained_on(model("--ins_max", "4"), pair)
     for source, target in ("AB", "BA"):
         real = pictures[source][f"real_{source}"]
         assert real.labels[real.present].min() > 0

@@ -6,9 +6,9 @@ import torch
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.sequential import sequential_mini_batches
+from instagan.structures.sequential import SequentialMiniBatches
 from models.insta_gan_model import InstaGanModel
-from tests.batches import random_batch, random_pair
+from tests.batches import random_batch, random_pair, trained_on
 
 UNREADABLE = "meta"
 """A device that knows shapes and no values: whoever asks it for one, or mixes it with another device, is told off."""
@@ -34,7 +34,7 @@ def unreadable_model(**changes) -> InstaGanModel:
 def test_a_training_step_never_waits_for_the_device(changes):
     model = unreadable_model(pool_size=2, **changes)
     for counts in ([4, 1, 0], [2, 2, 5], [0, 0, 0]):
-        losses, _ = model.training_step(random_pair(counts, [3, 0, 1]).to(UNREADABLE))
+        losses, _ = trained_on(model, random_pair(counts, [3, 0, 1]).to(UNREADABLE))
     assert all(loss.device.type == UNREADABLE for loss in losses.values())
     assert model.optimizer_G.refused.device.type == UNREADABLE
 
@@ -42,7 +42,7 @@ def test_a_training_step_never_waits_for_the_device(changes):
 def test_what_waits_is_noticed():
     pair = random_pair([2], [1]).to(UNREADABLE)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        unreadable_model().training_step(pair)[0]["G_A"].item()
+        trained_on(unreadable_model(), pair)[0]["G_A"].item()
     with pytest.raises((RuntimeError, NotImplementedError)):
         (pair.a.masks > 0).flatten(2).any(2).nonzero()
 
@@ -53,7 +53,7 @@ def test_existence_stays_on_the_host():
     for made in (batch.largest(2), batch.first(2), batch[1:], batch[[1]], batch.slots(1, 5), batch.detach()):
         assert made.present.device.type == "cpu" and made.masks.device.type == UNREADABLE
     assert batch.largest(2).present.tolist() == [[True, True], [True, False]]
-    steps = list(sequential_mini_batches(lambda x: x, batch.largest(), 1))
+    steps = list(SequentialMiniBatches(lambda x: x, batch.largest(), 1))
     assert [step.rows.tolist() for step in steps] == [[0, 1], [0]]
 
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from engine import parallel
-from engine.global_batch import GlobalBatch, rounds
+from engine.method import state_of
 from engine.parallel import ALONE, LostRankError, World
+from engine.rounds import updates
+from engine.update import Update
 from instagan.errors import InputError
 from instagan.networks.blocks import initialise
 from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
@@ -18,7 +20,7 @@ from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.cycle_gan_model import CycleGanModel
 from models.insta_gan_model import InstaGanModel
 from models.translation_model import TranslationModel
-from tests.batches import random_pair
+from tests.batches import random_pair, trained_on
 from tests.ranks import fork, on_ranks
 
 Counts = tuple[list[int], list[int]]
@@ -73,9 +75,10 @@ def trained(world: World, method: str, steps: list[Counts], rows: int, batches: 
     for optimizer in model.optimizers().values():
         optimizer.param_groups[0]["eps"] = 1e-8 if fine else 1e-2
     mine = [dealt(world, pair, rows, batches) for pair in step_batches(steps, fine)]
-    for pairs, joint in rounds(world, mine, batches, rows, lambda: 0):
-        losses.append({name: loss.item() for name, loss in model.training_step(*pairs, joint=joint)[0].items()})
-    return losses, model.state()
+    for update in updates(world, mine, lambda: 0):
+        model.training_step(update)
+        losses.append({name: loss.item() for name, loss in update.losses().items()})
+    return losses, state_of(model)
 
 
 def assert_close(one, other, tolerance: float, place: str = "") -> None:
@@ -135,7 +138,7 @@ def test_so_it_is_with_full_pools_for_every_method(method, tmp_path):
 @pytest.mark.parametrize("method", ["insta_gan", "cycle_gan"])
 def test_so_it_is_in_float32(method, tmp_path):
     """After one update: from then on L1's sign and Adam make more of rounding with every update."""
-    steps, fresh = [([2, 1, 0, 2], [1, 2, 2, 0])], model_of(method, 50, double=False).state()["networks"]
+    steps, fresh = [([2, 1, 0, 2], [1, 2, 2, 0])], state_of(model_of(method, 50, double=False))["networks"]
     losses, state = trained(ALONE, method, steps, 4, 1, 50, False)
     for of_rank, state_of_rank in on_ranks(2, tmp_path, trained, method, steps, 2, 1, 50, False):
         assert_close(of_rank, losses, 1e-4)
@@ -172,7 +175,7 @@ def kept_at_most(*pairs: UnpairedBatch) -> int:
     model = model_of("insta_gan", 50, double=False)
     Kept.now = Kept.most = 0
     with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-        model.training_step(*pairs)
+        trained_on(model, *pairs)
     return Kept.most
 
 
@@ -187,9 +190,10 @@ def test_accumulating_takes_the_memory_of_one_batch():
 def shown_losses(world: World) -> tuple[dict[str, float], dict[str, float]]:
     pair = random_pair([2, 1], [1, 0])
     mine = rows_of(pair, world.rank, world.rank + 1)
-    _, joint = next(rounds(world, [[mine]], 1, 1, lambda: 0))
-    losses, _ = model_of("insta_gan", 50).training_step(_doubled(mine), joint=joint)
-    alone, _ = model_of("insta_gan", 50).training_step(_doubled(mine))
+    update = next(updates(world, [[_doubled(mine)]], lambda: 0))
+    model_of("insta_gan", 50).training_step(update)
+    losses = update.losses()
+    alone, _ = trained_on(model_of("insta_gan", 50), _doubled(mine))
     return {name: loss.item() for name, loss in losses.items()}, {name: loss.item() for name, loss in alone.items()}
 
 
@@ -214,7 +218,7 @@ def small_buckets(world: World, size: int) -> list[torch.Tensor]:
     before = [
         weight.grad.clone() if weight.grad is not None else torch.zeros_like(weight) for weight in network.parameters()
     ]
-    world.add_gradients([network]).wait()
+    world.add_gradients([weight for weight in network.parameters() if weight.requires_grad])
     return [*before, *(weight.grad for weight in network.parameters())]
 
 
@@ -230,18 +234,18 @@ def test_gradients_are_added_whatever_the_size_of_a_bucket(size, tmp_path):
 
 def troubled(world: World) -> list[str]:
     said = []
-    with world.unison():
+    with world.raising_together():
         pass
     for unlucky in range(world.size):
         try:
-            with world.unison():
+            with world.raising_together():
                 if world.rank >= unlucky:
                     raise InputError(f"rank {world.rank} cannot read")
         except InputError as error:
             said.append(str(error))
-    said.append(world.from_leader(lambda: f"from {world.rank}"))
+    said.append(world.from_main(lambda: f"from {world.rank}"))
     try:
-        world.from_leader(lambda: int("no number") if world.rank else (_ for _ in ()).throw(InputError("leader's")))
+        world.from_main(lambda: int("no number") if world.rank else (_ for _ in ()).throw(InputError("leader's")))
     except InputError as error:
         said.append(str(error))
     return said
@@ -273,7 +277,7 @@ def unlike_weights(world: World) -> list[torch.Tensor]:
     torch.manual_seed(world.rank)
     model = InstaGanModel({n: SetGenerator(2, blocks=1) for n in "AB"}, {n: SetDiscriminator(2) for n in "AB"})
     before = [weight.clone() for weight in model.parameters()]
-    world.share(model)
+    world.copy_from_main(model)
     return [*before, *model.state_dict().values()]
 
 
@@ -284,11 +288,22 @@ def test_ranks_begin_with_the_weights_of_rank_0(tmp_path):
     assert all(torch.equal(*pair) for pair in zip(one[weights // 2 :], other[weights // 2 :], strict=True))
 
 
-def test_a_batch_of_a_single_process_has_a_share_of_one():
-    pair = random_pair([4, 1, 0], [0, 0, 2])
-    joint = GlobalBatch.of([pair])
-    assert joint.pictures == 3
-    assert [joint.most_instances(domain) for domain in "AB"] == [4, 2]
-    assert [joint.rows("A", beyond).tolist() for beyond in (0, 1, 2, 4)] == [[[2]], [[1]], [[1]], [[0]]]
-    assert joint.share("A", 0, beyond=2) == 1 and joint.share("B", 0) == 1
-    assert GlobalBatch.of([]).most_instances("A") == 0
+def drawn(world: World, rows: int, batches: int) -> list[float]:
+    """A random number for each of this rank's rows."""
+    pair = random_pair([1] * 4, [1] * 4)
+    found = []
+    for update in updates(world, [dealt(world, pair, rows, batches)] * 2, lambda: 0, seed=3):
+        for batch in update.pairs:
+            found += [torch.rand((), generator=generator).item() for generator in update.generators(batch)]
+    return found
+
+
+def test_a_row_draws_the_same_numbers_for_any_number_of_ranks_and_batches(tmp_path):
+    together = drawn(ALONE, 4, 1)
+    assert len(set(together)) == 8  # of four rows in two steps
+    assert drawn(ALONE, 1, 4) == together
+    one, other = on_ranks(2, tmp_path, drawn, 2, 1)
+    assert [*one[:2], *other[:2], *one[2:], *other[2:]] == together
+    assert drawn(World(), 4, 1) == together
+    other_seed = Update([random_pair([1], [1])], seed=4)
+    assert torch.rand((), generator=other_seed.generators(other_seed.pairs[0])[0]).item() not in together

@@ -45,12 +45,11 @@ def program(rank: int, argv: list[str], trouble: tuple[int, int, int] | None = N
     seen: list[list[str]] = []
     step = InstaGanModel.training_step
 
-    def noted(model, *pairs, joint=None):
-        seen.append([Path(path).stem for pair in pairs for path in pair.a_paths])
-        result = step(model, *pairs, joint=joint)
+    def noted(model, update):
+        seen.append([Path(path).stem for pair in update.pairs for path in pair.a_paths])
+        step(model, update)
         if trouble and (rank, len(seen)) == trouble[:2]:
             os.kill(os.getpid(), trouble[2])
-        return result
 
     InstaGanModel.training_step = noted
     return train_program.main(argv), seen
@@ -259,11 +258,11 @@ sys.path.insert(0, {root!r})
 from tests.programs import train_program
 from models.insta_gan_model import InstaGanModel
 step, done = InstaGanModel.training_step, []
-def crashing(model, *pairs, joint=None):
+def crashing(model, update):
     if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and os.environ["RANK"] == "1" and len(done) == 7:
         os.kill(os.getpid(), 9)
     done.append(1)
-    return step(model, *pairs, joint=joint)
+    return step(model, update)
 InstaGanModel.training_step = crashing
 sys.exit(train_program.main())
 """

@@ -146,7 +146,7 @@ def test_going_back_on_a_full_disk_costs_a_checkpoint_and_not_the_run(data, tmp_
 
 def test_rollback_mends_weights_that_are_not_finite(data, tmp_path, monkeypatch, capsys):
     """No update does that; a broken memory may."""
-    step = train_program.train.__globals__["ReadyRun"].__dict__["rounds"]
+    step = train_program.train.__globals__["ReadyRun"].__dict__["updates"]
 
     def broken(run, progress, *more):
         for number, given in enumerate(step(run, progress, *more)):
@@ -154,7 +154,7 @@ def test_rollback_mends_weights_that_are_not_finite(data, tmp_path, monkeypatch,
                 next(run.model.networks["G_A"].parameters()).data[0] = float("inf")
             yield given
 
-    monkeypatch.setattr("engine.ready_run.ReadyRun.rounds", broken)
+    monkeypatch.setattr("engine.run.ReadyRun.updates", broken)
     flags = ("--on_nan", "rollback", "--save_latest_freq", "1", "--max_steps", "4")
     assert train(data, tmp_path, *FLAGS, *flags) == 0
     assert "again those of step 2" in capsys.readouterr().err

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from engine.schedule import Progress, due, learning_rate_factor, set_learning_rates
+from engine.optimizer import GuardedAdam, set_learning_rates
+from engine.schedule import Progress, due, learning_rate_factor
 
 
 def test_linear_decay_is_the_published_formula():
@@ -45,7 +46,7 @@ def test_progress_counts():
 
 
 def test_discriminators_have_their_own_rate():
-    optimizers = {name: torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))]) for name in ("G", "D")}
-    set_learning_rates(optimizers, 1e-3, 5e-4)
-    assert optimizers["G"].param_groups[0]["lr"] == 1e-3
-    assert optimizers["D"].param_groups[0]["lr"] == 5e-4
+    optimizers = {name: GuardedAdam([torch.nn.Linear(1, 1)], rate) for name, rate in (("G", 1e-3), ("D", 5e-4))}
+    assert set_learning_rates(optimizers, 0.5) == {"lr": 5e-4, "lr_D": 2.5e-4}
+    assert set_learning_rates(optimizers, 0.25) == {"lr": 2.5e-4, "lr_D": 1.25e-4}  # of the initial rate, every time
+    assert [one.param_groups[0]["lr"] for one in optimizers.values()] == [2.5e-4, 1.25e-4]

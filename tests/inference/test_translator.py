@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 
 import instagan
-from engine.execution import build_model
+from engine.method import load_networks
 from instagan import InputError, Translator
 from instagan.inference import translator as translator_module
 from instagan.inference.architecture import Architecture
 from instagan.inference.inputs import prepare
 from instagan.io.pixels import from_levels
 from instagan.networks.generators import SetGenerator
+from options.build import build_model
 from options.parse import parse_training
 from tests.batches import random_batch
 from tests.io.test_pasting import nearest
@@ -88,7 +89,7 @@ def test_it_gives_what_the_model_gives(tmp_path, flags):
     options = parse_training(["--dataroot", ".", "--name", "run", *TINY, *flags]).values
     options.ins_max = None
     model = build_model(options, torch.device("cpu"))
-    model.load_networks(run.load("latest"))
+    load_networks(model, run.load("latest"))
     batch = random_batch([4, 1, 0], slots=5)
     for to in "ab":
         ours, theirs = Translator.load(run.path, to=to, device="cpu").network.run(batch), model.translate(batch, to)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.execution import build_model
+from engine.method import load_state, state_of
 from instagan.errors import InputError
 from instagan.kernels.convolution import Conv2d, ConvTranspose2d
 from instagan.kernels.normalisation import Activation, InstanceNorm2d, ReflectionPad2d
@@ -18,8 +18,9 @@ from instagan.kernels.stack import Chain, Execution, execute
 from instagan.networks.blocks import InstanceDecoder, decoder
 from instagan.networks.discriminators import SET_CHUNK, SetDiscriminator
 from instagan.networks.generators import SetGenerator
+from options.build import build_model
 from options.parse import parse_training
-from tests.batches import random_batch, random_pair
+from tests.batches import random_batch, random_pair, trained_on
 
 LAST = torch.channels_last
 FAST = "--memory_format", "channels_last"
@@ -223,7 +224,7 @@ def test_a_step_from_options():
         "recompute": (*FAST, "--checkpoint_activations"), "bf16": (*FAST, "--precision", "bf16"),
     }.items():  # fmt: skip
         torch.manual_seed(0)
-        losses[name] = build_model(options(*flags), torch.device("cpu")).training_step(pair)[0]
+        losses[name] = trained_on(build_model(options(*flags), torch.device("cpu")), pair)[0]
     for name, tolerance in (("contiguous", 0), ("channels_last", 1e-3), ("recompute", 1e-3), ("bf16", 0.1)):
         for loss, value in losses["default"].items():
             assert losses[name][loss].item() == pytest.approx(value.item(), rel=tolerance), (name, loss)
@@ -238,14 +239,14 @@ def test_moments_follow_the_layout_of_their_weights():
     """Adam's kernel walks through weights and moments side by side, so their layouts must be one."""
     device, pair = torch.device("cpu"), random_pair([2], [1])
     kept = build_model(options("--memory_format", "contiguous"), device)
-    kept.training_step(pair)
+    trained_on(kept, pair)
     other = build_model(options(*FAST), device)
-    other.load_state(kept.state())
+    load_state(other, state_of(kept))
     for optimizer in other.optimizers().values():
         for weight, state in optimizer.state.items():
             assert state["exp_avg"].stride() == weight.stride() == state["exp_avg_sq"].stride()
     for model in (kept, other):
-        model.training_step(pair)
+        trained_on(model, pair)
     weights = [dict(model.named_parameters())["networks.G_A.image_encoder.1.weight"] for model in (kept, other)]
     agree(weights[1], weights[0], 2e-2)
 
@@ -306,13 +307,13 @@ def test_compiled_stacks_are_not_compiled_for_every_number_of_instances():
 
     model = build_model(options("--compile"), torch.device("cpu"))
     eager = build_model(options(), torch.device("cpu"))
-    eager.load_state(model.state())
+    load_state(eager, state_of(model))
     first = random_pair([3], [2])
-    compiled_losses, eager_losses = model.training_step(first)[0], eager.training_step(first)[0]
+    compiled_losses, eager_losses = trained_on(model, first)[0], trained_on(eager, first)[0]
     for name, loss in eager_losses.items():
         assert compiled_losses[name].item() == pytest.approx(loss.item(), rel=1e-2)
     graphs = []
     for step in range(40):
-        model.training_step(random_pair([1 + step % 4, step % 3], [1 + step % 3, 4 - step % 4], seed=step))
+        trained_on(model, random_pair([1 + step % 4, step % 3], [1 + step % 3, 4 - step % 4], seed=step))
         graphs.append(counters["stats"]["unique_graphs"])
     assert graphs[-1] == graphs[len(graphs) // 2] <= 4 * 2 * 2 * 3  # stacks, networks, with and without gradients

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.amp import GradScaler
 
-from engine.global_batch import rounds
-from engine.optimizer import RETRIES, GuardedAdam
+from engine.method import load_state, refused_updates, state_of
+from engine.optimizer import RETRIES, GuardedAdam, step
 from engine.parallel import World
+from engine.rounds import updates
 from instagan.kernels.stack import Execution, execute
 from models.translation_model import TranslationModel
-from tests.batches import random_pair
+from tests.batches import random_pair, trained_on
 from tests.engine.test_parallel import assert_close, model_of
 from tests.models.test_insta_gan_model import Recorder, small_model
 from tests.ranks import on_ranks
@@ -24,13 +25,13 @@ METHODS = ("insta_gan", "cycle_gan")
 
 
 def scaled(model: TranslationModel, scale: float = 2.0**16, interval: int = 2000) -> TranslationModel:
-    for optimizer in model.guarded().values():
+    for optimizer in model.optimizers().values():
         optimizer.scale_losses(GradScaler("cpu", init_scale=scale, growth_interval=interval))
     return model
 
 
 def scales(model: TranslationModel) -> list[float]:
-    return [optimizer.scaler.get_scale() for optimizer in model.guarded().values()]
+    return [optimizer.scaler.get_scale() for optimizer in model.optimizers().values()]
 
 
 def cosine(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -47,7 +48,7 @@ def test_half_precision_gives_float32s_losses_and_gradients(precision, apart, al
         model = small_model()
         execute(model.networks, execution)
         model.optimizer_G, model.optimizer_D = Recorder(model.optimizer_G), Recorder(model.optimizer_D)
-        losses, _ = model.training_step(PAIRS[0])
+        losses, _ = trained_on(model, PAIRS[0])
         found.append((losses, model.optimizer_G.steps[0], model.optimizer_D.steps[0]))
     (losses, exact_G, exact_D), (half_losses, half_G, half_D) = found
     assert losses.keys() == half_losses.keys()
@@ -64,8 +65,8 @@ def test_half_precision_gives_float32s_losses_and_gradients(precision, apart, al
 def test_a_loss_scale_shows_in_no_result(method):
     plain, with_scale = model_of(method, 50, double=False), scaled(model_of(method, 50, double=False))
     for pair in PAIRS:
-        assert_close(with_scale.training_step(pair)[0], plain.training_step(pair)[0], 1e-6)
-    states = [model.state() for model in (plain, with_scale)]
+        assert_close(trained_on(with_scale, pair)[0], trained_on(plain, pair)[0], 1e-6)
+    states = [state_of(model) for model in (plain, with_scale)]
     scalers = [state.pop("scalers") for state in states]
     assert_close(states[1], states[0], 1e-6)
     assert scalers[0] == {} and scalers[1].keys() == {"G", "D"}
@@ -77,63 +78,64 @@ def test_an_overflow_skips_the_step_and_halves_the_scale():
     optimizer = model.optimizer_G
     weight = next(iter(optimizer.param_groups[0]["params"]))
     optimizer.backward((weight * 1e3).sum())
-    optimizer.descend()
+    step([optimizer])
     assert scales(model) == [2.0**126, 2.0**127]  # each optimizer has a scale of its own
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
     assert all(state["step"] == 0 for state in optimizer.state.values())
-    assert [count.item() for count in model.refused().values()] == [0, 0]  # the scale explains it
+    assert [count.item() for count in refused_updates(model).values()] == [0, 0]  # the scale explains it
 
 
 def test_without_an_overflow_the_scale_grows():
     model = scaled(small_model(), scale=4.0, interval=2)
-    model.training_step(random_pair([3], [3]))  # two mini-batches, two updates
+    trained_on(model, random_pair([3], [3]))  # two mini-batches, two updates
     assert scales(model) == [8.0, 8.0]
 
 
 def test_overflows_that_no_scale_explains_are_told():
-    weight = torch.nn.Parameter(torch.ones(2))
-    optimizer = GuardedAdam([weight], 0.1, 0.5)
+    layer = torch.nn.Linear(2, 1, bias=False)
+    weight = torch.nn.init.ones_(layer.weight)
+    optimizer = GuardedAdam([layer], 0.1, 0.5)
     optimizer.scale_losses(GradScaler("cpu"))
-    for step in range(1, RETRIES + 3):
-        weight.grad = None
+    for number in range(1, RETRIES + 3):
         optimizer.backward((weight * float("nan")).sum())
-        optimizer.descend()
-        assert optimizer.refused.item() == max(step - RETRIES, 0)
-    assert torch.equal(weight, torch.ones(2))
+        step([optimizer])
+        assert optimizer.refused.item() == max(number - RETRIES, 0)
+    assert torch.equal(weight, torch.ones(1, 2))
 
 
 def test_a_loss_scale_goes_on_where_it_stood():
     """Through a checkpoint; and one without, of before there were any, still loads."""
     model = scaled(small_model(), scale=64.0, interval=3)
-    model.training_step(PAIRS[0])
-    state = copy.deepcopy(model.state())
+    trained_on(model, PAIRS[0])
+    state = copy.deepcopy(state_of(model))
     twin = scaled(small_model(), interval=3)
-    twin.load_state(state)
+    load_state(twin, state)
     assert scales(twin) == scales(model)
     for pair in PAIRS[1:]:
-        one, other = model.training_step(pair)[0], twin.training_step(pair)[0]
+        one, other = trained_on(model, pair)[0], trained_on(twin, pair)[0]
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert scales(twin) == scales(model) and scales(model)[0] > 64
     assert [one.state_dict() for one in (model.optimizer_G.scaler, twin.optimizer_G.scaler)] == [
-        model.state()["scalers"]["G"]
+        state_of(model)["scalers"]["G"]
     ] * 2
     older = {name: part for name, part in state.items() if name != "scalers"}
     fresh = scaled(small_model())
-    fresh.load_state(older)
+    load_state(fresh, older)
     assert scales(fresh) == [2.0**16] * 2
-    small_model().load_state(state)  # in float32, which has no use for it
+    load_state(small_model(), state)  # in float32, which has no use for it
 
 
 def ranks_scales(world: World) -> tuple[list[float], dict]:
     """Rank 1 has nothing to score in the second step; the first overflows on rank 0."""
     model = scaled(model_of("cycle_gan", 3, double=False), scale=2.0**20, interval=2)
-    mine = [[PAIRS[0]], [PAIRS[1]] if world.leads else [], [PAIRS[2]]]
-    for number, (pairs, joint) in enumerate(rounds(world, mine, 1, 2, lambda: 0)):
-        if number == 0 and world.leads:
-            pairs = [replace(pair, a=pair.a.with_image(pair.a.image * 1e38)) for pair in pairs]
-        model.training_step(*pairs, joint=joint)
-        model.forget_not_finite()
-    return scales(model), model.state()["networks"]
+    mine = [[PAIRS[0]], [PAIRS[1]] if world.is_main else [], [PAIRS[2]]]
+    for number, update in enumerate(updates(world, mine, lambda: 0)):
+        if number == 0 and world.is_main:
+            update.pairs = [replace(pair, a=pair.a.with_image(pair.a.image * 1e38)) for pair in update.pairs]
+        model.training_step(update)
+        for pool in model.pools.values():
+            pool.forget_not_finite()
+    return scales(model), state_of(model)["networks"]
 
 
 def test_ranks_agree_on_their_scales(tmp_path):

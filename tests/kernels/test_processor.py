@@ -2,10 +2,10 @@
 
 import pytest
 
-from engine import ready_run
 from instagan.cli import translate as translate_command
 from instagan.cli.main import main
 from instagan.kernels.processor import bf16_instructions, read_cpuinfo, slow_bf16
+from options import build
 from tests.programs import draw_set, test_program, train, translate
 from tests.using import tiny_run
 
@@ -37,7 +37,7 @@ def test_a_system_without_such_a_file_is_unknown(tmp_path):
 
 @pytest.mark.parametrize("cpuinfo, times", [(OLDER, 1), (NEWER, 0)])
 def test_every_program_says_so_once(tmp_path, capsys, monkeypatch, cpuinfo, times):
-    for program in (ready_run, test_program, translate_command):
+    for program in (build, test_program, translate_command):
         monkeypatch.setattr(program, "read_cpuinfo", lambda: cpuinfo)
 
     def said_once(code: int) -> None:

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
+from engine.method import state_of
 from instagan.networks.blocks import initialise
 from instagan.networks.discriminators import PatchDiscriminator
 from instagan.networks.generators import ResnetGenerator
 from models import MODELS
 from models.cycle_gan_model import CycleGanModel
 from options.parse import parse_training
-from tests.batches import assert_same, random_batch, random_pair
+from tests.batches import assert_same, random_batch, random_pair, trained_on
 from tests.programs import ROOT
 
 
@@ -26,23 +27,23 @@ def test_pictures_only_training_does_not_depend_on_masks():
     pair, bare = random_pair([2, 1], [1, 3]), random_pair([2, 1], [1, 3])
     bare = type(bare)(bare.a.slots(0, 0), bare.b.slots(0, 0), bare.a_paths, bare.b_paths)
     one, other = small_model(False), small_model(False)
-    assert {k: v.item() for k, v in one.training_step(pair)[0].items()} == {
-        k: v.item() for k, v in other.training_step(bare)[0].items()
+    assert {k: v.item() for k, v in trained_on(one, pair)[0].items()} == {
+        k: v.item() for k, v in trained_on(other, bare)[0].items()
     }
 
 
 def test_masks_take_part_with_masks():
     pair, other = random_pair([2, 1], [1, 3]), random_pair([2, 1], [1, 3])
     other = type(other)(other.a.slots(0, 1), other.b.slots(0, 1), other.a_paths, other.b_paths)
-    one = small_model(True).training_step(pair)[0]["cyc_A"]
-    assert one.item() != small_model(True).training_step(other)[0]["cyc_A"].item()
+    one = trained_on(small_model(True), pair)[0]["cyc_A"]
+    assert one.item() != trained_on(small_model(True), other)[0]["cyc_A"].item()
 
 
 @pytest.mark.parametrize("with_masks", [False, True])
 def test_a_step_trains_all_four_networks(with_masks):
     model = small_model(with_masks)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    losses, pictures = model.training_step(random_pair([2, 0], [1, 1]))
+    losses, pictures = trained_on(model, random_pair([2, 0], [1, 1]))
     assert set(losses) == {f"{kind}_{way}" for kind in ("G", "D", "cyc", "idt") for way in "AB"}
     assert list(pictures["A"]) == ["real_A", "fake_B", "rec_A"]
     changed = {
@@ -52,11 +53,11 @@ def test_a_step_trains_all_four_networks(with_masks):
 
 
 @pytest.mark.parametrize("with_masks", [False, True])
-def test_small_pictures_in_one_call_give_the_losses_of_calls_of_their_own(with_masks):
-    one, own = small_model(with_masks), small_model(with_masks)
-    own.few_pixels = 0
+def test_small_pictures_in_one_call_give_the_losses_of_calls_of_their_own(with_masks, monkeypatch):
     pair = random_pair([2, 0], [1, 1])
-    in_one_call, by_themselves = (model.training_step(pair)[0] for model in (one, own))
+    in_one_call, _ = trained_on(small_model(with_masks), pair)
+    monkeypatch.setattr("instagan.structures.calls.FEW_PIXELS", 0)
+    by_themselves, _ = trained_on(small_model(with_masks), pair)
     assert list(in_one_call) == list(by_themselves)
     for name, loss in by_themselves.items():
         assert in_one_call[name].item() == pytest.approx(loss.item(), rel=1e-5)
@@ -64,7 +65,7 @@ def test_small_pictures_in_one_call_give_the_losses_of_calls_of_their_own(with_m
 
 def test_identity_loss_is_switched_off_by_its_weight():
     assert not {"idt_A", "idt_B"} & set(
-        small_model(False, lambdas={"idt": 0.0}).training_step(random_pair([1], [1]))[0]
+        trained_on(small_model(False, lambdas={"idt": 0.0}), random_pair([1], [1]))[0]
     )
 
 
@@ -86,8 +87,8 @@ def test_cycle_gan_seg_is_cycle_gan_with_masks():
         assert options.dataset_mode == "unaligned_seg"
         torch.manual_seed(0)
         model = MODELS[options.model].from_options(options)
-        losses, _ = model.training_step(random_pair([2, 1], [1, 3]))
-        trained.append(({name: loss.item() for name, loss in losses.items()}, model.state()["networks"]))
+        losses, _ = trained_on(model, random_pair([2, 1], [1, 3]))
+        trained.append(({name: loss.item() for name, loss in losses.items()}, state_of(model)["networks"]))
     (losses, weights), (other_losses, other_weights) = trained
     assert losses == other_losses
     assert all(torch.equal(tensor, other_weights[net][key]) for net in weights for key, tensor in weights[net].items())

@@ -3,15 +3,18 @@
 import pytest
 import torch
 
+from engine.freezing import frozen
+from engine.update import Update
 from instagan.losses import lsgan
 from instagan.networks.blocks import initialise
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
+from instagan.structures import calls
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from models.adversarial_model import FEW_PIXELS
 from models.insta_gan_model import InstaGanModel
-from models.translation_model import frozen
-from tests.batches import assert_same, random_batch, random_pair
+from tests.batches import WatchedUpdate, assert_same, random_batch, random_pair, trained_on
+
+FEW_PIXELS = calls.FEW_PIXELS
 
 
 def small_model(**changes) -> InstaGanModel:
@@ -33,6 +36,13 @@ class Recorder:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def backward(self, objective: torch.Tensor) -> None:
+        objective.backward()
+
+    @property
+    def param_groups(self) -> list[dict]:
+        return [{"params": self.parameters}]
+
     def step(self) -> None:
         self.steps.append(
             torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in self.parameters])
@@ -42,10 +52,11 @@ class Recorder:
 def gradients(pair: UnpairedBatch, few_pixels: int = FEW_PIXELS) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Gradients of G and D at every mini-batch of one training step, the weights held still."""
     model = small_model().eval().double()  # eval: no power step, so that every call sees the same discriminator
-    model.few_pixels = few_pixels
     pair = UnpairedBatch(doubled(pair.a), doubled(pair.b), pair.a_paths, pair.b_paths)
     model.optimizer_G, model.optimizer_D = Recorder(model.optimizer_G), Recorder(model.optimizer_D)
-    list(model.mini_batch_steps(pair))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "FEW_PIXELS", few_pixels)
+        model.training_step(Update([pair]))
     return model.optimizer_G.steps, model.optimizer_D.steps
 
 
@@ -88,7 +99,7 @@ def test_gradients_of_a_batch_are_means_over_the_rows_in_play():
 def test_a_batch_without_any_instance_changes_nothing():
     model = small_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    losses, pictures = model.training_step(random_pair([0, 0], [0, 0]))
+    losses, pictures = trained_on(model, random_pair([0, 0], [0, 0]))
     assert losses == {}
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert_same(pictures["A"]["fake_B"], pictures["A"]["real_A"])
@@ -97,8 +108,11 @@ def test_a_batch_without_any_instance_changes_nothing():
 def test_weights_are_stepped_after_every_mini_batch():
     model = small_model(ins_per=1)
     seen = []
-    for _ in model.mini_batch_steps(random_pair([3], [2])):
+
+    def note(_: object) -> None:
         seen.append([next(model.networks[name].parameters()).clone() for name in model.networks])
+
+    model.training_step(WatchedUpdate([random_pair([3], [2])], note))
     assert len(seen) == 3
     for before, after in zip(seen, seen[1:], strict=False):
         changed = [not torch.equal(b, a) for b, a in zip(before, after, strict=True)]
@@ -110,29 +124,31 @@ def test_weights_are_stepped_after_every_mini_batch():
 @pytest.mark.parametrize("ins_max", [1, 3, 5])
 def test_ins_max_that_ins_per_does_not_divide(ins_max):
     model = small_model(ins_max=ins_max, ins_per=2)
-    played = list(model.mini_batch_steps(random_pair([5], [5])))
-    assert len(played) == -(-ins_max // 2)
-    last = played[-1][0].mini_batch
+    rounds = []
+    model.training_step(WatchedUpdate([random_pair([5], [5])], rounds.append))
+    assert len(rounds) == -(-ins_max // 2)
+    last = rounds[-1].places[0].turn
     assert last.aggregate.present.sum().item() == ins_max
     assert last.source.slot_count == 2  # absent slots fill up, so that the loss's mean stays what it is
 
 
 def test_instances_beyond_ins_max_are_dropped_smallest_first():
     pair = random_pair([5, 2], [3, 5])
-    _, pictures = small_model(ins_max=3).training_step(pair)
+    _, pictures = trained_on(small_model(ins_max=3), pair)
     assert_same(pictures["A"]["real_A"], pair.a.largest(3))
-    _, pictures = small_model(ins_max=3, set_order="random").training_step(pair)
+    _, pictures = trained_on(small_model(ins_max=3, set_order="random"), pair)
     assert_same(pictures["A"]["real_A"], pair.a.first(3))
 
 
 @pytest.mark.parametrize(("switch", "gone"), [("idt", {"idt_A", "idt_B"}), ("ctx", {"ctx_A", "ctx_B"})])
-def test_a_term_with_weight_zero_is_not_computed(switch, gone):
+def test_a_term_with_weight_zero_is_not_computed(switch, gone, monkeypatch):
+    monkeypatch.setattr(calls, "FEW_PIXELS", 0)
+
     def run(**lambdas):
         model = small_model(lambdas=lambdas)
-        model.few_pixels = 0
-        calls = []
-        model.networks["G_A"].register_forward_hook(lambda *_: calls.append(1))
-        return set(model.training_step(random_pair([2], [2]))[0]), len(calls)
+        seen = []
+        model.networks["G_A"].register_forward_hook(lambda *_: seen.append(1))
+        return set(trained_on(model, random_pair([2], [2]))[0]), len(seen)
 
     everything, calls_with = run()
     rest, calls_without = run(**{switch: 0.0})
@@ -142,26 +158,25 @@ def test_a_term_with_weight_zero_is_not_computed(switch, gone):
 
 def test_weights_of_the_losses_are_what_they_say():
     pair = random_pair([2], [2])
-    one = next(iter(small_model().mini_batch_steps(pair)))
-    other = next(iter(small_model(lambdas={"A": 20.0, "B": 5.0, "idt": 0.5, "ctx": 3.0}).mini_batch_steps(pair)))
+    one, _ = trained_on(small_model(), pair)
+    other, _ = trained_on(small_model(lambdas={"A": 20.0, "B": 5.0, "idt": 0.5, "ctx": 3.0}), pair)
     factors = {"cyc_A": 2, "cyc_B": 0.5, "idt_B": 1, "idt_A": 0.25, "ctx_A": 6, "ctx_B": 1.5, "G_A": 1, "G_B": 1}
-    for before, after in zip(one, other, strict=True):
-        for name, loss in before.losses.items():
-            if name in factors:
-                assert after.losses[name].item() == pytest.approx(factors[name] * loss.item(), rel=1e-5)
+    assert factors.keys() < one.keys() == other.keys()
+    for name, factor in factors.items():
+        assert other[name].item() == pytest.approx(factor * one[name].item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("few_pixels", "calls"), [(0, [[2], [3], [2], [4], [3], [4]]), (10**6, [[2], [3, 2], [4], [3, 4]])]
+    ("few_pixels", "expected"), [(0, [[2], [3], [2], [4], [3], [4]]), (10**6, [[2], [3, 2], [4], [3, 4]])]
 )
-def test_discriminator_sees_all_real_masks_and_the_aggregate(few_pixels, calls):
+def test_discriminator_sees_all_real_masks_and_the_aggregate(few_pixels, expected, monkeypatch):
     model = small_model(ins_max=4, ins_per=2)
-    model.few_pixels = few_pixels
+    monkeypatch.setattr(calls, "FEW_PIXELS", few_pixels)
     seen = []
     model.networks["D_A"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].present.sum(1).tolist()))
-    list(model.mini_batch_steps(random_pair([4], [3])))
+    trained_on(model, random_pair([4], [3]))
     # per mini-batch: generator's judgement of the aggregate, then real (3 masks of B), then the aggregate again
-    assert seen == calls
+    assert seen == expected
 
 
 @pytest.mark.parametrize("counts", [([4, 1, 0], [3, 3, 3]), ([2], [0])], ids=str)
@@ -173,21 +188,21 @@ def test_small_pictures_in_one_call_give_the_gradients_of_calls_of_their_own(cou
         assert (one - own).norm() <= 1e-9 * own.norm()
 
 
-def test_batches_go_through_a_network_in_one_call_up_to_a_number_of_pixels():
-    model, calls = small_model(), []
-    model.networks["G_B"].register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
+def test_batches_go_through_a_network_in_one_call_up_to_a_number_of_pixels(monkeypatch):
+    model, seen = small_model(), []
+    model.networks["G_B"].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     pair = random_pair([1], [0])
     for pixels, expected in ((2 * pair.a.image[0, 0].numel(), [2]), (2 * pair.a.image[0, 0].numel() - 1, [1, 1])):
-        model.few_pixels = pixels
-        calls.clear()
-        losses, _ = model.training_step(pair)
-        assert calls == expected
+        monkeypatch.setattr(calls, "FEW_PIXELS", pixels)
+        seen.clear()
+        losses, _ = trained_on(model, pair)
+        assert seen == expected
         assert set(losses) == {"G_A", "cyc_A", "ctx_A", "idt_B", "D_A"}
 
 
 def test_real_pictures_of_another_size_than_the_fakes_are_judged_by_themselves():
     a, b = random_pair([2], [2]), random_pair([2], [2], side=40)
-    losses, _ = small_model().training_step(UnpairedBatch(a.a, b.b, a.a_paths, b.b_paths))
+    losses, _ = trained_on(small_model(), UnpairedBatch(a.a, b.b, a.a_paths, b.b_paths))
     assert all(loss.isfinite() for loss in losses.values())
 
 
@@ -207,7 +222,7 @@ def test_power_iteration_makes_one_step_per_discriminator_update():
 
     for norm in norms:
         count(norm)
-    list(model.mini_batch_steps(random_pair([4], [4])))
+    trained_on(model, random_pair([4], [4]))
     assert set(counts.values()) == {2}  # two mini-batches, two updates
 
 
@@ -228,15 +243,14 @@ def test_frozen_networks_pass_gradients_on_and_are_restored_as_they_were():
 
 
 def test_no_gradient_stands_beside_the_graphs_of_the_next_mini_batch():
-    model, mini_batches = small_model(ins_per=1), 0
-    for _ in model.mini_batch_steps(random_pair([3], [2])):
-        mini_batches += 1
-        assert all(weight.grad is None for weight in model.parameters())
-    assert mini_batches == 3
+    model, found = small_model(ins_per=1), []
+    look = WatchedUpdate([random_pair([3], [2])], lambda _: found.append([p.grad is None for p in model.parameters()]))
+    model.training_step(look)
+    assert len(found) == 3 and all(map(all, found))
 
 
 def test_results_carry_no_graph():
-    losses, pictures = small_model().training_step(random_pair([3], [1]))
+    losses, pictures = trained_on(small_model(), random_pair([3], [1]))
     assert not any(loss.requires_grad for loss in losses.values())
     for batches in pictures.values():
         assert not any(b.image.requires_grad or b.masks.requires_grad for b in batches.values())
@@ -283,6 +297,6 @@ def test_translate_uses_the_generator_of_the_asked_direction_only():
 
 def test_vanilla_loss_reads_logits():
     pair = random_pair([1], [1])
-    (one, _) = next(iter(small_model(least_squares=False).mini_batch_steps(pair)))
-    assert one.losses["G_A"].item() == pytest.approx(0.69, abs=0.5)
-    assert one.losses["D_A"].item() == pytest.approx(0.69, abs=0.3)
+    losses, _ = trained_on(small_model(least_squares=False), pair)
+    assert losses["G_A"].item() == pytest.approx(0.69, abs=0.5)
+    assert losses["D_A"].item() == pytest.approx(0.69, abs=0.3)

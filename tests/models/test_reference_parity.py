@@ -20,15 +20,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.method import load_networks
+from engine.update import Update
 from instagan.inference.published import from_published
 from instagan.kernels import convolution
 from instagan.kernels.stack import Execution, execute
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
+from instagan.structures import calls
+from instagan.structures.calls import FEW_PIXELS
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.sequential import sequential_mini_batches
-from models.adversarial_model import FEW_PIXELS
+from instagan.structures.sequential import SequentialMiniBatches
 from models.insta_gan_model import InstaGanModel
+from tests.batches import losses_of_rounds
 from tests.traces import FOLDERS, INSTA_GAN, traces_of
 
 TRACES = traces_of(INSTA_GAN)
@@ -95,13 +99,13 @@ class Trace:
             lr=meta["lr"],
             beta1=meta["beta1"],
         )
-        model.load_networks({"networks": {name: self.weights("init", name) for name in model.networks}})
+        load_networks(model, {"networks": {name: self.weights("init", name) for name in model.networks}})
         if perturbation:
             random = torch.Generator().manual_seed(perturbation)
             with torch.no_grad():
                 for weight in model.parameters():
                     weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=random))
-        layout, execution, model.few_pixels = HOW[how]
+        layout, execution, _ = HOW[how]
         execute(model, execution)
         return model.to(memory_format=layout)
 
@@ -123,6 +127,7 @@ def trace_of(path: Path) -> Trace:
 @cache
 def training_of(path: Path, how: str, perturbation: int = 0) -> Training:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "FEW_PIXELS", HOW[how][2])
         if how == "filtered":
             patch.setattr(convolution, "MANY_TO_MANY", 1)
             patch.setattr(convolution, "LARGE", 1)
@@ -134,11 +139,11 @@ def played(path: Path, how: str, perturbation: int) -> Training:
     model = trace.model(how, perturbation)
     pair = UnpairedBatch(trace.batch("A"), trace.batch("B"), ("a",), ("b",))
     for step in range(trace.meta["steps"]):
-        for iteration, parts in enumerate(model.mini_batch_steps(pair)):
-            for part in parts:
-                done.losses |= {(step, iteration, name): loss.item() for name, loss in part.losses.items()}
-                way = part.play.direction
-                done.pictures[f"fake_{way.target}"] = part.mini_batch.result.image
+        update = Update([pair])
+        model.training_step(update)
+        for iteration, losses in enumerate(losses_of_rounds(update)):
+            done.losses |= {(step, iteration, name): loss.item() for name, loss in losses.items()}
+        done.pictures = {f"fake_{target}": update.pictures[source][f"fake_{target}"].image for source, target in WAYS}
     for name, network in model.networks.items():
         done.weights |= {f"{name}/{key}": tensor.clone() for key, tensor in network.state_dict().items()}
     return done
@@ -194,7 +199,7 @@ def test_sequential_translation(path, how):
         fake = model.translate(real, target.lower())
         close(fake.image, trace.tensor(f"test/fake_{target}_img"), how)
         close(fake.union(), trace.tensor(f"test/fake_{target}_seg"), how)
-        first = next(sequential_mini_batches(model.networks[f"G_{source}"], chosen, trace.meta["ins_per"]))
+        first = next(iter(SequentialMiniBatches(model.networks[f"G_{source}"], chosen, trace.meta["ins_per"])))
         rec = model.networks[f"G_{target}"](first.translated)
         close(rec.image, trace.tensor(f"test/rec_{source}_img"), how)
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from engine.method import load_networks
 from engine.run_folder import RunFolder
 from instagan import Translator
 from instagan.io.tensor_files import read_tensors
@@ -58,7 +59,7 @@ def test_golden_weights_become_a_run_that_gives_the_golden_scores(path, zipped, 
     for network in model.networks.values():
         for parameter in network.parameters():
             parameter.zero_()
-    model.load_networks({"networks": networks})
+    load_networks(model, {"networks": networks})
     for source, target in WAYS:
         judged = trace.batch(target).largest(trace.meta["ins_max"])
         close(model.networks[f"D_{source}"](judged), trace.tensor(f"forward/D_{source}(real_{target})"))

@@ -6,7 +6,7 @@ from torch import nn
 
 from instagan.networks.generators import SetGenerator
 from instagan.structures.instances import InstanceBatch
-from instagan.structures.sequential import sequential_mini_batches
+from instagan.structures.sequential import SequentialMiniBatches
 from tests.batches import assert_same, random_batch
 
 
@@ -24,7 +24,7 @@ class Shift(nn.Module):
 @pytest.mark.parametrize(("ins_per", "steps"), [(1, 5), (2, 3), (3, 2), (5, 1), (9, 1)])
 def test_number_and_contents_of_the_mini_batches(ins_per, steps):
     source = random_batch([5, 2, 0, 3]).largest(5)
-    items = list(sequential_mini_batches(Shift(), source, ins_per))
+    items = list(SequentialMiniBatches(Shift(), source, ins_per))
     assert len(items) == steps
     for step, item in enumerate(items):
         expected_rows = [row for row, count in enumerate([5, 2, 0, 3]) if count > step * ins_per]
@@ -40,7 +40,7 @@ def test_number_and_contents_of_the_mini_batches(ins_per, steps):
 
 def test_each_step_starts_from_the_last_ones_picture_and_finished_rows_keep_theirs():
     source = random_batch([4, 1, 0]).largest(4)
-    items = list(sequential_mini_batches(Shift(), source, 1))
+    items = list(SequentialMiniBatches(Shift(), source, 1))
     for step, item in enumerate(items):
         assert torch.equal(item.translated.image, item.source.image + 1)
         torch.testing.assert_close(item.source.image, source.image[item.rows] + step)
@@ -52,7 +52,7 @@ def test_each_step_starts_from_the_last_ones_picture_and_finished_rows_keep_thei
 
 def test_steps_see_the_weights_of_the_moment_they_are_asked_for():
     translate, source = Shift(), random_batch([3]).largest(3)
-    items = sequential_mini_batches(translate, source, 1)
+    items = iter(SequentialMiniBatches(translate, source, 1))
     first = next(items)
     with torch.no_grad():
         translate.value.fill_(10.0)
@@ -63,7 +63,7 @@ def test_steps_see_the_weights_of_the_moment_they_are_asked_for():
 
 def test_no_gradient_flows_between_steps():
     translate, source = Shift(), random_batch([4]).largest(4)
-    first, second = sequential_mini_batches(translate, source, 2)
+    first, second = SequentialMiniBatches(translate, source, 2)
     assert not second.source.image.requires_grad
     assert not second.result.image.requires_grad and not second.result.masks.requires_grad
     gradient = torch.autograd.grad(
@@ -76,7 +76,7 @@ def test_no_gradient_flows_between_steps():
 
 def test_aggregate_holds_the_masks_of_all_steps_so_far():
     source = random_batch([3]).largest(3)
-    *_, last = sequential_mini_batches(Shift(), source, 2)
+    *_, last = SequentialMiniBatches(Shift(), source, 2)
     assert torch.equal(last.aggregate.masks[:, :3], source.masks)
     assert torch.equal(last.aggregate.image, last.translated.image)
 
@@ -86,20 +86,20 @@ def test_rows_translate_the_same_alone_and_together():
     generator = SetGenerator(4, blocks=1)
     source = random_batch([4, 1, 0]).largest(4)
     with torch.no_grad():
-        *_, together = sequential_mini_batches(generator, source, 2)
+        *_, together = SequentialMiniBatches(generator, source, 2)
         for row in range(3):
             alone = source[[row]]
-            for item in sequential_mini_batches(generator, source[[row]], 2):
+            for item in SequentialMiniBatches(generator, source[[row]], 2):
                 alone = item.result
             assert_same(together.result[[row]], alone, 2e-6)
 
 
 def test_nothing_to_translate_gives_nothing():
-    assert list(sequential_mini_batches(Shift(), random_batch([0, 0], slots=3), 2)) == []
-    assert list(sequential_mini_batches(Shift(), random_batch([0], slots=0), 2)) == []
+    assert list(SequentialMiniBatches(Shift(), random_batch([0, 0], slots=3), 2)) == []
+    assert list(SequentialMiniBatches(Shift(), random_batch([0], slots=0), 2)) == []
 
 
 def test_an_instance_behind_absent_slots_is_not_forgotten():
     source = random_batch([1], slots=1).slots(0, 4).select(torch.tensor([[1, 2, 3, 0]]))
-    (item,) = sequential_mini_batches(Shift(), source, 2)
+    (item,) = SequentialMiniBatches(Shift(), source, 2)
     assert item.result.present.tolist() == [[False, False, False, True]]

@@ -27,11 +27,11 @@ sys.path.insert(0, {root!r})
 from models.insta_gan_model import InstaGanModel
 from tests.soak.reliability_checks.children import program
 step, done = InstaGanModel.training_step, []
-def crashing(model, *pairs, joint=None):
+def crashing(model, update):
     if (os.environ["TORCHELASTIC_RESTART_COUNT"], os.environ["RANK"], len(done)) == ("0", "{rank}", {steps}):
         os.kill(os.getpid(), 9)
     done.append(1)
-    return step(model, *pairs, joint=joint)
+    return step(model, update)
 if {rank} >= 0:
     InstaGanModel.training_step = crashing
 sys.exit(program().main())

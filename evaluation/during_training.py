@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 
+from engine.run import Tell
 from engine.run_folder import BEST, RunFolder
 from engine.schedule import Progress
-from engine.validation import Set, network_letters, references, translated, truth_of
+from evaluation.pictures import Set, network_letters, references, translated, truth_of
 from instagan.errors import InputError
 from instagan.metrics import PROTOCOL
 from instagan.metrics.classifier import LEAST, Classifier
@@ -28,12 +29,10 @@ SEED = 0
 """Of classifiers and subsets: the same in every run, so that runs can be compared."""
 
 Figures = dict[str, float]
-Tell = Callable[[Progress, Figures, str, float], None]
-"""Is told the figures of a moment, a remark for the user, and how many seconds finding them took."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class DuringTraining:
     """The pictures of each direction, by network letters, and all that judges their translations.
 
     metrics: those that are found. best: the one that decides which checkpoint is the best, mean of both directions.
@@ -47,7 +46,7 @@ class Trial:
     best: str
 
     @classmethod
-    def of(cls, options: Namespace, device: torch.device) -> Trial:
+    def of(cls, options: Namespace, device: torch.device) -> DuringTraining:
         """Reads the pictures and trains the classifiers. Raises ``InputError`` for figures that cannot be found."""
         if options.dataset_mode not in ("unaligned", "unaligned_seg"):
             raise InputError(

@@ -9,7 +9,7 @@ import torch
 
 from engine.run_folder import RunFolder
 from engine.schedule import Progress
-from engine.trial import Trial
+from evaluation.during_training import DuringTraining
 from instagan.metrics import classifier
 from options.parse import parse_training
 from tests.engine.test_resume import assert_equal
@@ -106,23 +106,33 @@ def test_a_resumed_run_goes_on_comparing(data, watched, tmp_path):
     assert not (tmp_path / "run" / "best.json").exists() and not (tmp_path / "run" / "best.pth").exists()
 
 
-def trial_of(root: Path, *flags: str) -> Trial:
-    return Trial.of(parse_training(["--dataroot", str(root), *TINY, *flags]).values, CPU)
+def evaluation_of(root: Path, *flags: str) -> DuringTraining:
+    return DuringTraining.of(parse_training(["--dataroot", str(root), *TINY, *flags]).values, CPU)
+
+
+class Untrained:
+    """A method with nothing in it but what a checkpoint asks for."""
+
+    networks = torch.nn.ModuleDict()
+    pools: dict = {}
+
+    def optimizers(self) -> dict:
+        return {}
 
 
 class Replay:
-    """A trial whose figures are told beforehand, and a model that only has a state."""
+    """An evaluation whose figures are told beforehand, and a method that has nothing."""
 
-    def __init__(self, trial: Trial, scores: list[float]) -> None:
-        self.trial, self.scores = trial, iter(scores)
+    def __init__(self, evaluation: DuringTraining, scores: list[float]) -> None:
+        self.evaluation, self.scores = evaluation, iter(scores)
 
     def play(self, folder: RunFolder, monkeypatch) -> list[str]:
         remarks = []
-        monkeypatch.setattr(Trial, "figures", lambda *_: {f"{self.trial.best}_A": next(self.scores)})
-        model = torch.nn.Linear(1, 1)
-        model.state = lambda: {"networks": {}}
+        monkeypatch.setattr(DuringTraining, "figures", lambda *_: {f"{self.evaluation.best}_A": next(self.scores)})
+        model = Untrained()
         for step in range(1, 5):
-            self.trial.run(model, CPU, folder, Progress(steps=step), lambda _, __, remark, ___: remarks.append(remark))
+            now = Progress(steps=step)
+            self.evaluation.run(model, CPU, folder, now, lambda _, __, remark, ___: remarks.append(remark))
         return remarks
 
 
@@ -133,8 +143,8 @@ class Replay:
 def test_best_means_lowest_or_highest_and_the_first_of_equals(metric, scores, best, data, tmp_path, monkeypatch):
     folder = RunFolder(tmp_path, "run")
     folder.create()
-    trial = trial_of(data, "--eval_freq", "1", "--best_metric", metric)
-    remarks = Replay(trial, scores).play(folder, monkeypatch)
+    evaluation = evaluation_of(data, "--eval_freq", "1", "--best_metric", metric)
+    remarks = Replay(evaluation, scores).play(folder, monkeypatch)
     assert json.loads(folder.best_note.read_text())["step"] == best
     assert "saved as best" in remarks[best - 1] and "best so far" in remarks[-1] or best == 4
     assert folder.read_best("picture_score") is None  # chosen by another metric
@@ -143,11 +153,11 @@ def test_best_means_lowest_or_highest_and_the_first_of_equals(metric, scores, be
 def test_the_embedded_example_has_its_truth(tmp_path):
     root = draw_shapes(tmp_path / "shapes", train=6, val=3)
     flags = ("--eval_freq", "1", "--eval_metrics", "truth_both", "agreement", "--best_metric", "truth_both")
-    trial = trial_of(root, *flags)
-    assert set(trial.metrics) == {"truth_both", "agreement"} and not trial.classifiers
+    evaluation = evaluation_of(root, *flags)
+    assert set(evaluation.metrics) == {"truth_both", "agreement"} and not evaluation.classifiers
     identity = torch.nn.Module()
     identity.translate = lambda source, to: source
-    assert trial.figures(identity, CPU) == dict.fromkeys(
+    assert evaluation.figures(identity, CPU) == dict.fromkeys(
         ("truth_both_A", "agreement_A", "truth_both_B", "agreement_B"), 0.0
     )
 

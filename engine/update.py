@@ -1,0 +1,254 @@
+"""One update of the weights, made by all ranks from all accumulated batches: what a training step is written with.
+
+W ranks with K batches of b rows each make the update of one process with a batch of W x K x b rows, exactly: a loss is
+a mean over all rows that take part in it, wherever they are, and gradients are added. Rows have an order: that of the
+rank, then of the batch, then within the batch.
+
+A method yields its losses, and this module does the rest: it weights them, backpropagates one graph after the other
+(so that no two of them are in memory at the same time), exchanges gradients, pools and losses between ranks, and steps
+the optimizers. Collectives wait for all ranks, so all ranks take the same turns, also one that has nothing to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.utils.parametrize import cached
+
+from engine.freezing import power_iteration_held
+from engine.gradients import add_gradients
+from engine.optimizer import GuardedAdam, step
+from engine.parallel import ALONE, World
+from engine.pools import show_pool
+from engine.schedule import Progress
+from instagan.kernels.allocator import return_free_pages
+from instagan.structures.calls import few_pixels
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.sequential import MiniBatch
+
+Losses = dict[str, Tensor]
+"""Name -> loss. A method gives one value per row, (R,); what is reported is their mean, ()."""
+Pictures = dict[str, InstanceBatch]
+"""What to show of a batch, by name and in order: {"real_A": ..., "fake_B": ..., "rec_A": ...}."""
+Objective = Callable[[Any, MiniBatch], Iterator[Losses]]
+"""(way, turn) -> losses, one dict per independent graph; a generator that may return ``Pictures``."""
+
+
+class Turns(Protocol):
+    """What a method does with one batch, in mini-batches that are made when they are asked for.
+
+    rows: of each mini-batch, the rows (R,) that take part in it; known before any is made.
+    """
+
+    rows: Sequence[Tensor]
+
+    def __iter__(self) -> Iterator[MiniBatch]: ...
+
+
+class Update:
+    """One update of the weights, from this rank's batches ``pairs`` (perhaps none) and those of the other ranks.
+
+    progress    where the run stands before it
+    pictures    source domain -> what to show of this rank's first batch
+    history     the losses of every ``minimise`` in order: this rank's part, detached
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[UnpairedBatch],
+        *,
+        world: World = ALONE,
+        row_counts: Sequence[Sequence[int]] | None = None,
+        progress: Progress | None = None,
+        seed: int = 0,
+        requests: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """row_counts: rows of every batch of every rank; by default this is a single process. device: of ``pairs``.
+
+        requests: what the ranks ask for: the largest number of a signal, 0 for none, plus bits for other wishes.
+        """
+        self.pairs, self.world, self.seed, self.requests = pairs, world, seed, requests
+        self.row_counts = [list(map(len, pairs))] if row_counts is None else row_counts
+        self.progress, self.device = progress or Progress(), torch.device(device)
+        self.pictures: dict[str, Pictures] = {}
+        self.history: list[Losses] = []
+        self._types: list[dict[str, torch.dtype]] = []  # of the losses of every ``minimise``, on any rank
+
+    def to(self, device: torch.device) -> Update:
+        """The same update, its batches on a device."""
+        return Update(
+            [pair.to(device, non_blocking=True) for pair in self.pairs],
+            world=self.world,
+            row_counts=self.row_counts,
+            progress=self.progress,
+            seed=self.seed,
+            requests=self.requests,
+            device=device,
+        )
+
+    @property
+    def pair_count(self) -> int:
+        """Pairs of pictures on all ranks."""
+        return sum(map(sum, self.row_counts))
+
+    def generators(self, pair: UnpairedBatch) -> list[torch.Generator]:
+        """A source of random numbers for each row of one of ``pairs``, on the CPU, by (seed, step, row of all ranks).
+
+        A row gets the same numbers for any number of ranks and batches.
+        """
+        number = next(number for number, own in enumerate(self.pairs) if own is pair)
+        own = self.row_counts[self.world.rank]
+        first = sum(map(sum, self.row_counts[: self.world.rank])) + sum(own[:number])
+        return [_generator(self.seed, self.progress.steps, first + row) for row in range(len(pair))]
+
+    def show(self, source: str, pictures: Pictures) -> None:
+        """Pictures of the first batch; what is shown later under a name takes the place of what was shown before."""
+        self.pictures.setdefault(source, {}).update(pictures)
+
+    def in_lockstep(
+        self, ways: Sequence[Any], turns: Callable[[Any, UnpairedBatch], Turns]
+    ) -> Iterator[SimultaneousTurns]:
+        """The first turns of all batches in all ways, then the second ones, and so on: equally many on all ranks.
+
+        ways: the directions that a method learns, or anything else; turns: (way, batch) -> what is done with it.
+        """
+        planned = [
+            _Planned(number, way, [len(rows) for rows in plan.rows], iter(plan))
+            for number, pair in enumerate(self.pairs)
+            for way in range(len(ways))
+            for plan in [turns(ways[way], pair)]
+        ]
+        told = self.world.all_gather_object([(plan.way, plan.row_counts) for plan in planned])
+        everybody = [of_batch for of_rank in told for of_batch in of_rank]
+        for time in range(max((len(row_counts) for _, row_counts in everybody), default=0)):
+            rows = [0] * len(ways)
+            for way, row_counts in everybody:
+                rows[way] += row_counts[time] if time < len(row_counts) else 0
+            here = [
+                _Place(plan.batch, ways[plan.way], rows[plan.way], plan.turns)
+                for plan in planned
+                if time < len(plan.row_counts)
+            ]
+            yield SimultaneousTurns(self, [way for way, count in zip(ways, rows, strict=True) if count], here)
+            if self.device.type == "cpu":
+                return_free_pages()
+
+    def losses(self) -> Losses:
+        """Every loss over the rows of all ranks: the mean of the times that it was minimised. All ranks must ask."""
+        types = {name: dtype for of_one in self._types for name, dtype in of_one.items()}
+        if not types:
+            return {}
+        means = []
+        for name, dtype in types.items():
+            found = [losses[name] for losses in self.history if name in losses]
+            times = sum(name in of_one for of_one in self._types)
+            none = torch.zeros((), dtype=dtype, device=self.device)
+            means.append(torch.stack(found).sum() / times if found else none)
+        return dict(zip(types, self.world.add(torch.stack(means)).unbind(), strict=True))
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The turns of one batch in one way: number of the batch, place of the way, rows of each turn, and the turns."""
+
+    batch: int
+    way: int
+    row_counts: list[int]
+    turns: Iterator[MiniBatch]
+
+
+@dataclass
+class _Place:
+    """Where a turn is taken: in one way, on one batch of this rank. rows: of all ranks that take part in this way."""
+
+    batch: int
+    way: Any
+    rows: int
+    turns: Iterator[MiniBatch]
+    taken: MiniBatch | None = None
+
+    @property
+    def turn(self) -> MiniBatch:
+        """Made when it is first asked for, with the weights of that moment."""
+        if self.taken is None:
+            self.taken = next(self.turns)
+        return self.taken
+
+
+class SimultaneousTurns:
+    """One turn of every batch of this rank that still takes one, in every way. ways: those of any rank with one."""
+
+    def __init__(self, update: Update, ways: list[Any], places: list[_Place]) -> None:
+        self.update, self.ways, self.places = update, ways, places
+
+    def minimise(self, optimizers: GuardedAdam | Sequence[GuardedAdam], objective: Objective) -> None:
+        """Backpropagates the losses of every turn, one graph after the other, and steps the optimizers.
+
+        Each loss counts as the mean over its rows on all ranks. In one ``minimise`` a spectral norm takes one power
+        step for every way, as for one batch with all rows.
+        """
+        optimizers = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        reported, seen = Losses(), set[int]()
+        for place in self.places:
+            graphs = self._graphs(place, objective, optimizers, id(place.way) in seen)
+            seen.add(id(place.way))
+            for losses in graphs:
+                means = {name: loss.sum() / place.rows for name, loss in losses.items()}
+                optimizers[0].backward(torch.stack(list(means.values())).sum())
+                for name, mean in means.items():
+                    reported[name] = reported[name] + mean.detach() if name in reported else mean.detach()
+                del losses, means  # the graph must not stand beside the next one
+        self.update.history.append(reported)
+        self.update._types.append(add_gradients(self.update.world, optimizers, reported))
+        step(optimizers)
+
+    def show_pools(self, pools: Mapping[str, ImagePool]) -> None:
+        """Gives every turn as ``shown`` what a pool makes of its ``aggregate``: by the way's source, fakes old and new.
+
+        All ranks' fakes go through every rank's pool in the order of their rows, so it is the pool of one process.
+        """
+        for way in self.ways:
+            places = [place for place in self.places if place.way is way]
+            fakes = [place.turn.aggregate for place in places]
+            shown = show_pool(pools[way.source], fakes, self.update.world, self.update.device)
+            for place, batch in zip(places, shown, strict=True):
+                place.taken = replace(place.turn, shown=batch)
+
+    def _graphs(
+        self, place: _Place, objective: Objective, optimizers: Sequence[GuardedAdam], again: bool
+    ) -> Iterator[Losses]:
+        """What an objective yields; for small pictures as one graph, because its networks saw them in one call."""
+        networks = [network for optimizer in optimizers for network in getattr(optimizer, "networks", ())]
+        running, turn = objective(place.way, place.turn), place.turn
+        together = Losses() if few_pixels(turn.source, turn.source) else None
+        while True:
+            try:
+                with cached(), power_iteration_held(*networks) if again else nullcontext():
+                    losses = next(running)
+            except StopIteration as end:
+                if end.value and place.batch == 0:
+                    self.update.show(place.way.source, {name: shown.detach() for name, shown in end.value.items()})
+                break
+            again = True
+            if together is None:
+                yield losses
+            else:
+                together |= losses
+            del losses
+        if together:
+            yield together
+
+
+def _generator(seed: int, step: int, row: int) -> torch.Generator:
+    digest = hashlib.blake2b(f"{seed}/{step}/{row}".encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest))

@@ -1,0 +1,1 @@
+"""Translations of a data set, measured: during training, and for scripts/evaluate.py."""

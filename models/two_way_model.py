@@ -1,0 +1,118 @@
+"""What methods share that learn A -> B and B -> A with a generator and a discriminator each."""
+
+from __future__ import annotations
+
+from argparse import Namespace, _ArgumentGroup
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.optimizer import GuardedAdam
+from engine.update import Pictures
+from instagan.flag_types import finite
+from instagan.losses import lsgan, vanilla
+from instagan.networks.blocks import initialise
+from instagan.structures.image_pool import ImagePool
+from instagan.structures.instances import InstanceBatch
+from models.translation_model import TranslationModel
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """The networks of source -> target: G translates, F translates back, D judges the target domain."""
+
+    source: str
+    target: str
+    G: nn.Module
+    F: nn.Module
+    D: nn.Module
+    lambda_cyc: float
+    lambda_idt: float
+    lambda_ctx: float
+
+    def pictures(self, real: InstanceBatch, fake: InstanceBatch, reconstructed: InstanceBatch) -> Pictures:
+        return {f"real_{self.source}": real, f"fake_{self.target}": fake, f"rec_{self.source}": reconstructed}
+
+
+class TwoWayModel(TranslationModel):
+    """Networks by source domain, an image pool for each discriminator, one optimizer for both networks of a kind."""
+
+    def __init__(
+        self,
+        generators: dict[str, nn.Module],
+        discriminators: dict[str, nn.Module],
+        *,
+        lambdas: dict[str, float],
+        least_squares: bool = True,
+        pool_size: int = 50,
+        seed: int = 0,
+        lr: float = 2e-4,
+        lr_D: float | None = None,
+        beta1: float = 0.5,
+    ) -> None:
+        """generators["A"] translates A -> B, discriminators["A"] judges its results.
+
+        lambdas: weights "A", "B" (cycle, by source domain), and relative to those "idt" (identity), "ctx" (context).
+        """
+        super().__init__()
+        self.networks = nn.ModuleDict(
+            {f"G_{name}": net for name, net in generators.items()}
+            | {f"D_{name}": net for name, net in discriminators.items()}
+        )
+        self.pools = {name: ImagePool(pool_size, seed + place) for place, name in enumerate("AB")}
+        self.gan_loss = lsgan if least_squares else vanilla
+        self.discriminators = list(discriminators.values())
+        self.optimizer_G = GuardedAdam(generators.values(), lr, beta1)
+        self.optimizer_D = GuardedAdam(discriminators.values(), lr if lr_D is None else lr_D, beta1)
+        self.ways = [
+            Way(
+                source, target, generators[source], generators[target], discriminators[source],
+                lambda_cyc=lambdas[source],
+                lambda_idt=lambdas[source] * lambdas["idt"],
+                lambda_ctx=lambdas[source] * lambdas.get("ctx", 0.0),
+            )
+            for source, target in self.directions
+        ]  # fmt: skip
+
+    def optimizers(self) -> dict[str, GuardedAdam]:
+        return {"G": self.optimizer_G, "D": self.optimizer_D}
+
+    def way_to(self, target: str) -> Way:
+        (way,) = (way for way in self.ways if way.target == target.upper())
+        return way
+
+
+def add_weights(group: _ArgumentGroup, idt: float, *spellings: str) -> None:
+    """The flags for the weights of the cycle losses and, relative to those, of the identity loss."""
+    group.add_argument("--lambda_A", type=finite(), default=10.0, help="weight of the cycle loss A -> B -> A")
+    group.add_argument("--lambda_B", type=finite(), default=10.0, help="weight of the cycle loss B -> A -> B")
+    group.add_argument(
+        "--lambda_idt", *spellings, type=finite(), default=idt, help="identity loss, relative to lambda_A and _B"
+    )
+
+
+def two_way_arguments(options: Namespace) -> dict[str, Any]:
+    """What the common flags say of the arguments of ``TwoWayModel``."""
+    return {
+        "least_squares": not options.no_lsgan,
+        "pool_size": options.pool_size,
+        "seed": options.seed,
+        "lr": options.lr,
+        "lr_D": options.lr_D,
+        "beta1": options.beta1,
+    }
+
+
+def initialise_all(options: Namespace, *networks: dict[str, nn.Module]) -> None:
+    """Draws the weights as ``--init_type`` and ``--init_gain`` say."""
+    for network in (network for by_name in networks for network in by_name.values()):
+        initialise(network, options.init_type, options.init_gain)
+
+
+def union_of(source: InstanceBatch) -> InstanceBatch:
+    """A picture's instances as one: a single slot with the union of the masks, absent where there is none."""
+    union = source.union()  # (B, 1, H, W)
+    labels = torch.zeros_like(union[:, :, 0, 0], dtype=torch.long)
+    return InstanceBatch(source.image, union, source.present.any(1, keepdim=True), labels)
