@@ -10,6 +10,7 @@ from typing import Any
 
 from instagan.errors import InputError
 from instagan.io.categories import clean
+from instagan.io.optional import need
 from instagan.io.values import identity
 
 MOST_CLASSES = 100_000
@@ -56,8 +57,7 @@ def read_class_names(path: Path, flag: str = "--names") -> tuple[str, ...]:
 
 def _names_in_yaml(text: str, where: str) -> tuple[str, ...]:
     """Every value is taken as it is written: yaml itself would read the name ``no`` as false."""
-    import yaml
-
+    yaml = need("yaml", "PyYAML", where)
     try:
         found = yaml.load(text, Loader=yaml.BaseLoader)["names"]
         pairs = found.items() if isinstance(found, dict) else enumerate(found)
