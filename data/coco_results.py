@@ -110,7 +110,7 @@ def _target_records(categories: Mapping[str, tuple[Category, ...]]) -> dict[str,
     own: list[int] = []
     for letter, found in categories.items():
         number = found[0].source_id
-        if len(found) == 1 and isinstance(number, int) and number > 0 and number not in own:
+        if len(found) == 1 and isinstance(number, int) and number >= 0 and number not in own:
             own.append(number)
             records[letter] = {"id": number, "name": found[0].name}
     free = (number for number in range(1, len(categories) + len(own) + 1) if number not in own)

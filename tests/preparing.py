@@ -9,9 +9,6 @@ from PIL import Image
 
 from data.preparing import dataset_json
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-"""Real data beside some checkouts; tests that need it are skipped elsewhere."""
-
 
 def draw_noise(path: Path, size: tuple[int, int], seed: int = 0) -> None:
     width, height = size
@@ -48,6 +45,31 @@ def coco_content() -> dict[str, Any]:
     add(6, 3, [square(10, 10, 20)])
     categories = [{"id": 7, "name": "cow"}, {"id": 9, "name": "sheep"}, {"id": 3, "name": "person"}]
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def drawn_content(seed: int) -> dict[str, Any]:
+    """Six pictures of other sizes with outlines as people draw them: many corners between pixels, in several parts,
+    beyond the edge, small and large; every fifth one is stored as runs in text. Needs pycocotools."""
+    from pycocotools import mask as codec
+
+    random = np.random.default_rng(seed)
+    made = coco_content()
+    for image in made["images"]:
+        image["width"], image["height"] = (int(side) for side in random.integers(50, 140, 2))
+    for record in made["annotations"]:
+        image = made["images"][record["image_id"] - 1]
+        parts = []
+        for _ in range(random.integers(1, 4)):
+            angles = np.sort(random.uniform(0, 2 * np.pi, random.integers(5, 60)))
+            middle = random.uniform((0, 0), (image["width"], image["height"]))
+            radii = random.uniform(3, 40, len(angles))
+            corners = middle + np.stack((np.cos(angles), np.sin(angles)), 1) * radii[:, None]  # (n, 2)
+            parts.append(corners.round(2).ravel().tolist())
+        record["segmentation"] = parts
+        if record["id"] % 5 == 0:
+            runs = codec.merge(codec.frPyObjects(parts, image["height"], image["width"]))
+            record["segmentation"] = {"size": runs["size"], "counts": runs["counts"].decode()}
+    return made
 
 
 def write_coco(root: Path, content: Any = None, phase: str = "train") -> Path:

@@ -9,8 +9,6 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-SAMPLES = ROOT.parent / "shared" / "data" / "shp2gir_sample"
-"""Real pictures, beside some checkouts; tests that need them are skipped elsewhere."""
 
 TINY = (
     "--ngf", "4", "--ndf", "4", "--load_size", "36", "--fine_size", "32",

@@ -20,7 +20,7 @@ from data.loading import TrainingLoader
 from data.placement import Framing
 from data.unaligned_instance_dataset import DomainDataset, Sample, UnalignedInstanceDataset, read_sample
 from instagan.errors import InputError
-from tests.programs import SAMPLES, draw_picture, draw_set
+from tests.programs import draw_picture, draw_set
 
 FRAMING = Framing("resize_and_crop", (24, 22), (16, 16), random=True, flip=True)
 WHOLE = Framing("resize_and_crop", (16, 16), (16, 16), random=False, flip=False)
@@ -254,16 +254,3 @@ def test_both_ways_to_find_data_find_the_same_pictures(dataroot):
     options = Namespace(dataroot=dataroot, phase="train")
     plain, masked = (DATASETS[mode].list_domains(options, "A")["A"] for mode in ("unaligned", "unaligned_seg"))
     assert [entry.picture for entry in plain.entries] == [entry.picture for entry in masked.entries]
-
-
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the published sample pictures do not lie beside this checkout")
-def test_published_samples_are_found_with_all_their_masks():
-    counts = {
-        domain: [len(entry.masks) for entry in list_domain(SAMPLES, "sample", domain, with_masks=True)]
-        for domain in "AB"
-    }
-    files = {domain: len(list((SAMPLES / f"sample{domain}_seg").iterdir())) for domain in "AB"}
-    assert all(len(found) == 7 and min(found) >= 1 and sum(found) == files[domain] for domain, found in counts.items())
-    entry = list_domain(SAMPLES, "sample", "A", with_masks=True)[0]
-    sample = read_sample(entry, FRAMING, np.random.default_rng(0))
-    assert torch.any(sample.masks > 0)

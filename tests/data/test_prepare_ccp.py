@@ -1,17 +1,12 @@
 """Laws of CCP -> data set: one mask for each picture and label, and both phases have masks of both domains."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data.preparing.ccp import plan_ccp
-from data.preparing.geometry import Target
-from data.preparing.writing import Writer
-from instagan.io.reading import read_picture
 from scripts import prepare_ccp
-from tests.preparing import SHARED, check_set, contents, draw_noise, load, masks_of
+from tests.preparing import check_set, contents, draw_noise, load, masks_of
 from tests.programs import sentence
 
 io = pytest.importorskip("scipy.io", reason="CCP needs scipy (requirements-dev.txt)")
@@ -115,18 +110,3 @@ def test_it_does_without_scipy(tmp_path, monkeypatch):
     for name in ("scipy", "scipy.io"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     assert prepare_ccp.main([str(word) for word in flags(ccp, tmp_path / "s")]) == 0
-
-
-@pytest.mark.skipif(not (SHARED / "ccp").is_dir(), reason="needs ../shared/data/ccp")
-def test_the_real_set_has_the_known_counts():
-    plan = plan_ccp(
-        SHARED / "ccp", {"A": ["sweater"], "B": ["coat"]}, 0.1, 0, workers=1, progress=lambda found, _: found
-    )
-    counts = Counter(task.folder for task in plan.tasks)
-    assert counts["trainA"] + counts["valA"] == 119 and counts["trainB"] + counts["valB"] == 232
-    assert counts["valA"] == 12 and counts["valB"] == 23
-    writer = Writer(Path("nowhere"), Target(300, 450))
-    for task in plan.tasks[:3]:
-        picture = read_picture(task.picture, task.annotation.size)
-        placed, _ = writer._place(task, picture.size, writer.target.place(picture.size))
-        assert len(placed) == 1 and placed[0][1].shape == (450, 300)

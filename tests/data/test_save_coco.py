@@ -21,7 +21,7 @@ from data.results import ResultFolder
 from instagan.errors import InputError
 from instagan.structures.instances import InstanceBatch
 from scripts import prepare_coco
-from tests.preparing import SHARED, write_coco
+from tests.preparing import drawn_content, write_coco
 from tests.programs import TINY, draw_set, sentence, test_program, train, train_program
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # pycocotools under numpy 2
@@ -88,7 +88,7 @@ def test_masks_are_those_of_the_files_bit_for_bit(trained, tmp_path, flags, caps
     folder = translate(trained, tmp_path, "--save_coco", *flags.split())
     content = check(folder)
     said = capsys.readouterr().out
-    assert len(content["images"]) == 4 and content["annotations"]
+    assert len(content["images"]) == 3 and content["annotations"]
     assert f"4 pictures, {len(content['annotations'])} instances" in said
     assert [category["name"] for category in content["categories"]] == ["A", "B"]
     assert {record["source_annotation_id"] for record in content["annotations"]} == {None}
@@ -132,6 +132,8 @@ def test_empty_masks_are_left_out_and_counted(tmp_path):
 CATEGORIES = {
     "ids of the source": (((("sheep", 20),), (("giraffe", 25),)), [(20, "sheep"), (25, "giraffe")]),
     "a group is one": (((("cow", 21), ("sheep", 20)), (("giraffe", 25),)), [(1, "cow,sheep"), (25, "giraffe")]),
+    "ids from 0": (((("sheep", 0),), (("giraffe", 1),)), [(0, "sheep"), (1, "giraffe")]),
+    "translated into 0": (((("sheep", 1),), (("giraffe", 0),)), [(1, "sheep"), (0, "giraffe")]),
     "free ids": (((("cow", 3), ("sheep", 4)), (("giraffe", 1),)), [(2, "cow,sheep"), (1, "giraffe")]),
     "one id twice": (((("sheep", 1),), (("giraffe", 1),)), [(1, "sheep"), (2, "giraffe")]),
     "no ids": (((("sheep", None),), (("giraffe", "g"),)), [(1, "sheep"), (2, "giraffe")]),
@@ -223,21 +225,22 @@ def assert_traced(folder: Path, root: Path) -> None:
     }
 
 
-@pytest.mark.skipif(not (SHARED / "coco_mini").is_dir(), reason="needs ../shared/data/coco_mini")
-def test_a_real_excerpt_is_trained_on_translated_and_loaded_back(tmp_path):
-    """Another json at test time; the sizes are the pictures' own."""
-    root, runs = SHARED / "coco_mini", ("--checkpoints_dir", str(tmp_path / "runs"))
+def test_another_json_at_test_time_is_translated_and_loaded_back(tmp_path):
+    """The sizes are the pictures' own."""
+    root, runs = tmp_path / "coco", ("--checkpoints_dir", str(tmp_path / "runs"))
+    for seed, phase in enumerate(("train", "val")):
+        write_coco(root, drawn_content(seed), phase)
 
     def part(phase: str) -> tuple[str, ...]:
         return "--annotations", f"{root}/annotations/instances_{phase}2017.json", "--images", f"{root}/{phase}2017"
 
-    mode = ("--dataset_mode", "coco", "--cat1", "sheep,cow", "--cat2", "giraffe", *part("train"))
+    mode = ("--dataset_mode", "coco", "--cat1", "sheep,cow", "--cat2", "person", *part("train"))
     assert train_program.main([*TINY, *mode, *runs, "--name", "run", "--max_steps", "1", "--no_html"]) == 0
     shown = ("--save_coco", "--original_size", "--num_test", "2")
     folder = translate(tmp_path, tmp_path, "--dataset_mode", "coco", *part("val"), *shown)
     content, source = check(folder), COCO(str(root / "annotations" / "instances_val2017.json"))
-    assert len(content["images"]) == 4 and content["annotations"]
-    assert (25, "giraffe") in {(category["id"], category["name"]) for category in content["categories"]}
+    assert len(content["images"]) == 3 and content["annotations"]
+    assert (3, "person") in {(category["id"], category["name"]) for category in content["categories"]}
     for record in content["annotations"]:
         image = content["images"][record["image_id"] - 1]
         annotation = source.loadAnns([record["source_annotation_id"]])[0]
