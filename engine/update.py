@@ -38,7 +38,7 @@ Losses = dict[str, Tensor]
 Pictures = dict[str, InstanceBatch]
 """What to show of a batch, by name and in order: {"real_A": ..., "fake_B": ..., "rec_A": ...}."""
 Objective = Callable[[Any, MiniBatch], Iterator[Losses]]
-"""(way, turn) -> losses, one dict per independent graph; a generator that may return ``Pictures``."""
+"""(way, turn) -> losses, one dict per independent graph; a generator that may return ``Pictures`` by source domain."""
 
 
 class Turns(Protocol):
@@ -236,8 +236,9 @@ class SimultaneousTurns:
                 with cached(), power_iteration_held(*networks) if again else nullcontext():
                     losses = next(running)
             except StopIteration as end:
-                if end.value and place.batch == 0:
-                    self.update.show(place.way.source, {name: shown.detach() for name, shown in end.value.items()})
+                if place.batch == 0:
+                    for source, pictures in (end.value or {}).items():
+                        self.update.show(source, {name: shown.detach() for name, shown in pictures.items()})
                 break
             again = True
             if together is None:

@@ -65,7 +65,7 @@ class CycleGanModel(TwoWayModel):
         }
         if way.lambda_idt:
             yield {f"idt_{way.target}": way.lambda_idt * set_l1(next(of_F), x)}
-        return way.pictures(x, y, reconstructed)
+        return {way.source: way.pictures(x, y, reconstructed)}
 
     def discriminator_losses(self, way: Way, turn: MiniBatch) -> Iterator[Losses]:
         of_real, of_fake = each(way.D, turn.real, turn.shown)

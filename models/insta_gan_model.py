@@ -83,7 +83,7 @@ class InstaGanModel(TwoWayModel):
         pictures = {f"fake_{way.target}": turn.result}
         if turn.start == 0:
             pictures[f"rec_{way.source}"] = turn.within_whole(reconstructed)
-        return pictures
+        return {way.source: pictures}
 
     def discriminator_losses(self, way: Way, turn: MiniBatch) -> Iterator[Losses]:
         """Real pictures with all of their masks against the (pooled) translations up to this mini-batch."""
