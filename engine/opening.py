@@ -12,7 +12,7 @@ from typing import Any
 from engine.durable import link, not_written, remove_scratches
 from engine.launch import launch_name, restarted
 from engine.run_folder import BEST, LATEST, RunFolder, checkpoint_tag
-from engine.starts import changes, log_start, sentence
+from engine.starts import Sizes, changes, data_change, log_start, sentence
 from instagan.errors import InputError
 
 State = dict[str, Any]
@@ -33,12 +33,14 @@ class Opened:
         return Path(self.state["file"]) if self.state else None
 
 
-def open_run(run: RunFolder, options: Namespace, changed: Collection[str], fits: Fits) -> Opened:
+def open_run(
+    run: RunFolder, options: Namespace, changed: Collection[str], fits: Fits, data: Sizes | None = None
+) -> Opened:
     """Makes or continues a run's folder, which is this process's until ``run.lock`` is released.
 
-    changed: the names of the options that differ from their defaults. A process that torchrun started again goes on
-    from what it saved before, whatever else the flags say. Raises ``InputError`` rather than overwrite the checkpoints
-    of an earlier run, unless ``--overwrite``.
+    changed: the names of the options that differ from their defaults. data: the size of each domain, which is logged
+    and compared. A process that torchrun started again goes on from what it saved before, whatever else the flags say.
+    Raises ``InputError`` rather than overwrite the checkpoints of an earlier run, unless ``--overwrite``.
     """
     run.create()
     notes = [run.lock.take()]
@@ -49,9 +51,9 @@ def open_run(run: RunFolder, options: Namespace, changed: Collection[str], fits:
     earlier = run.saved_options() if opened.state else {}
     different = changes(earlier, vars(options), changed)
     run.save_options(options)
-    notes += [*opened.notes, sentence(different)]
+    notes += [*opened.notes, sentence(different), data_change(run.starts, data or {}) if opened.state else ""]
     notes = [note for note in notes if note]
-    log_start(run.starts, opened.state, different, notes)
+    log_start(run.starts, opened.state, different, notes, data)
     return Opened(opened.state, tuple(notes))
 
 

@@ -18,6 +18,9 @@ PLACES = ("name", "suffix", "checkpoints_dir")
 Changes = dict[str, tuple[Any, Any]]
 """Name of a flag -> its value before, and now."""
 
+Sizes = Mapping[str, tuple[int, int]]
+"""Letter of a domain -> how many pictures it has, and instances."""
+
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], asked: Collection[str]) -> Changes:
     """Flags that continue a run with another value than it had. before: what was saved, ``None`` left out.
@@ -34,7 +37,24 @@ def sentence(changed: Changes) -> str:
     return f"going on with other flags than before: {told}" if told else ""
 
 
-def log_start(path: Path, state: Mapping[str, Any] | None, changed: Changes, notes: Sequence[str]) -> None:
+def data_change(path: Path, now: Sizes) -> str:
+    """What to say of a data set that has grown or shrunk since the last start that the file tells of; "" if nothing."""
+    before: Any = {}
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        before = json.loads(path.read_bytes().splitlines()[-1])["data"]
+    if not isinstance(before, dict):
+        return ""
+    told = []
+    for letter, size in now.items():
+        was = before.get(letter)
+        if isinstance(was, list) and len(was) == 2 and was != list(size):
+            told.append(f"domain {letter} {was[0]} -> {size[0]} pictures, {was[1]} -> {size[1]} instances")
+    return f"the data set has changed since the last start: {'; '.join(told)}" if told else ""
+
+
+def log_start(
+    path: Path, state: Mapping[str, Any] | None, changed: Changes, notes: Sequence[str], data: Sizes | None = None
+) -> None:
     """Adds a line; a disk that takes none costs the record, not the run."""
     line = {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -43,6 +63,7 @@ def log_start(path: Path, state: Mapping[str, Any] | None, changed: Changes, not
         "from": state["file"] if state else None,
         "step": state["progress"]["steps"] if state else 0,
         "changed": {name: [str(was), str(now)] for name, (was, now) in changed.items()},
+        "data": data or {},
         "notes": list(notes),
     }
     with suppress(OSError), path.open("a+b") as file:

@@ -21,6 +21,7 @@ from engine.parallel import World
 from engine.run import Evaluation, ReadyRun, Unread
 from engine.run_folder import RunFolder, restore
 from engine.schedule import Progress, learning_rate_factor
+from engine.starts import Sizes
 from instagan.errors import InputError
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
@@ -127,7 +128,7 @@ def make_ready(argv: Sequence[str] | None, world: World, evaluating: Evaluating 
 def ready(
     resolved: Resolved,
     world: World,
-    opened: Callable[[RunFolder, Namespace, Collection[str], Fits], Opened],
+    opened: Callable[[RunFolder, Namespace, Collection[str], Fits, Sizes], Opened],
     evaluating: Evaluating | None = None,
 ) -> ReadyRun:
     """A run with these options. opened: called by rank 0 alone, once all else is there. Raises as ``make_ready``."""
@@ -139,6 +140,11 @@ def ready(
         evaluates = evaluating and options.eval_freq and world.is_main
         evaluation = evaluating(options, device) if evaluates else None
         model = build_model(options, device)
+    letters = "AB" if options.direction == "AtoB" else "BA"
+    sizes = {
+        letter: (len(entries), sum(len(entry.masks) for entry in entries))
+        for letter, entries in zip(letters, (dataset.a, dataset.b), strict=True)
+    }
     slow = slow_bf16(options.precision, device.type, read_cpuinfo())
     summaries += [f"warning: {slow}"] if slow else []
     loader = TrainingLoader(
@@ -153,7 +159,7 @@ def ready(
     folder = RunFolder(Path(options.checkpoints_dir), options.name)
     try:
         found = world.from_main(
-            lambda: opened(folder, options, resolved.changed, lambda state: restore(state, model))
+            lambda: opened(folder, options, resolved.changed, lambda state: restore(state, model), sizes)
         )
         start = restore(found.state, model) if found.state else Progress(epoch=options.epoch_count)
         world.copy_from_main(model)

@@ -136,3 +136,18 @@ def test_a_signal_ends_the_step_saves_and_says_so(sent, data, straight, tmp_path
     assert 1 <= steps < 8
     assert train(data, tmp_path, "--name", "run", "--continue_train") == 0
     assert_same_run(straight, tmp_path / "run")
+
+
+def test_a_data_set_that_has_grown_or_shrunk_is_told_and_logged(tmp_path, capsys):
+    root = draw_set(tmp_path / "data", "train", a=[2, 1], b=[1, 1])
+    flags = ("--name", "run", "--no_html", "--niter", "9")
+    assert train(root, tmp_path, *flags, "--max_steps", "1") == 0
+    assert train(root, tmp_path, *flags, "--max_steps", "2", "--continue_train") == 0
+    assert "the data set has changed" not in capsys.readouterr().err
+    draw_set(root, "train", a=[2, 1, 3], b=[1, 1])
+    (root / "trainB" / "b1.png").unlink()
+    assert train(root, tmp_path, *flags, "--max_steps", "3", "--continue_train") == 0
+    told = "domain A 2 -> 3 pictures, 3 -> 6 instances; domain B 2 -> 1 pictures, 2 -> 1 instances"
+    assert f"the data set has changed since the last start: {told}" in capsys.readouterr().err
+    lines = [json.loads(line) for line in (tmp_path / "run" / "starts.jsonl").read_text().splitlines()]
+    assert lines[0]["data"] == {"A": [2, 3], "B": [2, 2]} and told in " ".join(lines[-1]["notes"])
