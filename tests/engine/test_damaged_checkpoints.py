@@ -54,7 +54,8 @@ def run(tmp_path, whole, monkeypatch) -> RunFolder:
 
 
 def opened(run: RunFolder, model, *flags: str):
-    found = open_run(run, resolved(run.path.parent, *flags), lambda state: restore(state, model))
+    asked = resolved(run.path.parent, *flags)
+    found = open_run(run, asked.values, asked.changed, lambda state: restore(state, model))
     run.lock.release()
     return found
 
