@@ -15,6 +15,7 @@ from engine.device import choose_device, prepare, wait_for, workers
 from engine.run_folder import RunFolder, checkpoint_tag, restore_networks
 from instagan.errors import InputError, one_line
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
+from models.directions import asked_for
 from options.build import build_model, domains_of, framing
 from options.parse import Resolved, parse_testing
 from trackers.gallery import GalleryRow, GallerySection, write_gallery
@@ -29,20 +30,19 @@ def test(resolved: Resolved) -> int:
     state = RunFolder(Path(options.checkpoints_dir), options.name).load(tag)
     model = build_model(options, device)
     restore_networks(state, model)
-    letters = {"AtoB": ["AB"], "BtoA": ["BA"], "both": ["AB", "BA"]}[options.direction]
-    domains = domains_of(options, "".join(source for source, _ in letters))
+    directions = asked_for(options.direction, model.directions, options.trained_direction)
+    domains = domains_of(options, "".join(one.source for one in directions))
     domains = {letter: domain.first(options.num_test) for letter, domain in domains.items()}
     path = Path(options.results_dir) / options.name / f"{options.phase}_{tag}"
-    coco = CocoResults(path, domains[letters[0][0]].categories) if options.save_coco else None
+    coco = CocoResults(path, domains[directions[0].source].categories) if options.save_coco else None
     folder = ResultFolder(path, options.original_size, options.aspect_ratio)
     print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
     if slow := slow_bf16(options.precision, device.type, read_cpuinfo()):
         print(f"warning: {slow}", file=sys.stderr)
     sections, seconds = [], 0.0
-    for source, target in letters:
-        # in a run trained with --direction BtoA the network's domain a is the folder B
-        to, back = (target.lower(), source.lower())[:: 1 if options.trained_direction == "AtoB" else -1]
-        dataset = DomainDataset(domains[source].entries, framing(options, False))
+    for way in directions:
+        to, back = way.networks.target.lower(), way.networks.source.lower()
+        dataset = DomainDataset(domains[way.source].entries, framing(options, False))
         loader = testing_loader(dataset, options.batch_size, workers(options))
         rows: list[GalleryRow] = []
         for batch, paths in loader:
@@ -51,16 +51,16 @@ def test(resolved: Resolved) -> int:
             fake = model.translate(real, to)
             wait_for(device)
             seconds += time.perf_counter() - started
-            rec = model.translate(fake, back)
+            rec = model.translate(fake, back) if way.way_back else None
             for row in range(len(paths)):
-                shown = [shown[[row]].to("cpu") for shown in (real, fake, rec)]
+                shown = [one and one[[row]].to("cpu") for one in (real, fake, rec)]
                 entry = dataset.entries[len(rows)]
-                rows.append(GalleryRow(entry.picture.name, folder.save(entry, *shown, source, target)))
+                rows.append(GalleryRow(entry.picture.name, folder.save(entry, *shown, way.source, way.target)))
                 if coco:
-                    coco.add(entry, source, target)
-        folder.save_contact_sheet(source, target, [dict(row.files) for row in rows])
-        pictures, masks = folder.columns(source, target)
-        sections.append(GallerySection(f"{source} to {target}", pictures, rows, folded=masks))
+                    coco.add(entry, way.source, way.target)
+        folder.save_contact_sheet(way.source, way.target, [dict(row.files) for row in rows])
+        pictures, masks = folder.columns(way.source, way.target)
+        sections.append(GallerySection(f"{way.source} to {way.target}", pictures, rows, folded=masks))
     count = sum(len(section.rows) for section in sections)
     facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / count:.3f}"}
     page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)

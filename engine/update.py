@@ -41,15 +41,21 @@ Objective = Callable[[Any, MiniBatch], Iterator[Losses]]
 """(way, turn) -> losses, one dict per independent graph; a generator that may return ``Pictures`` by source domain."""
 
 
-class Turns(Protocol):
-    """What a method does with one batch, in mini-batches that are made when they are asked for.
+class Turn(Protocol):
+    """What the objectives are given: some rows of a batch, what was made of them, what else the method needs."""
 
-    rows: of each mini-batch, the rows (R,) that take part in it; known before any is made.
+    source: InstanceBatch
+
+
+class Turns(Protocol):
+    """What a method does with one batch, in turns that are made when they are asked for.
+
+    rows: of each turn, the rows (R,) that take part in it; known before any is made.
     """
 
     rows: Sequence[Tensor]
 
-    def __iter__(self) -> Iterator[MiniBatch]: ...
+    def __iter__(self) -> Iterator[Turn]: ...
 
 
 class Update:
@@ -141,6 +147,15 @@ class Update:
             if self.device.type == "cpu":
                 return_free_pages()
 
+    def at_once(
+        self, ways: Sequence[Any], turn: Callable[[Any, UnpairedBatch, list[torch.Generator]], Turn]
+    ) -> Iterator[SimultaneousTurns]:
+        """As ``in_lockstep``, for methods that take a batch as a whole: one turn of every batch in every way.
+
+        turn: (way, batch, random numbers for each row) -> what the objectives are given; called when it is needed.
+        """
+        return self.in_lockstep(ways, lambda way, pair: _One(len(pair), lambda: turn(way, pair, self.generators(pair))))
+
     def losses(self) -> Losses:
         """Every loss over the rows of all ranks: the mean of the times that it was minimised. All ranks must ask."""
         types = {name: dtype for of_one in self._types for name, dtype in of_one.items()}
@@ -153,6 +168,16 @@ class Update:
             none = torch.zeros((), dtype=dtype, device=self.device)
             means.append(torch.stack(found).sum() / times if found else none)
         return dict(zip(types, self.world.add(torch.stack(means)).unbind(), strict=True))
+
+
+class _One:
+    """A single turn, in which all rows of a batch take part."""
+
+    def __init__(self, rows: int, make: Callable[[], Turn]) -> None:
+        self.rows, self.make = [torch.arange(rows)], make
+
+    def __iter__(self) -> Iterator[Turn]:
+        yield self.make()
 
 
 @dataclass(frozen=True)

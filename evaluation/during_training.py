@@ -14,13 +14,15 @@ import torch
 from engine.run import Tell
 from engine.run_folder import BEST, RunFolder
 from engine.schedule import Progress
-from evaluation.pictures import Set, network_letters, references, translated, truth_of
+from evaluation.pictures import Set, references, translated, truth_of
 from instagan.errors import InputError
 from instagan.metrics import PROTOCOL
 from instagan.metrics.classifier import LEAST, Classifier
 from instagan.metrics.figures import METRICS, value_of
 from instagan.metrics.judges import Judges, References
 from instagan.metrics.measuring import measure
+from models import MODELS
+from models.directions import Direction, asked_for
 from models.translation_model import TranslationModel
 
 TRAINING_PICTURES = 100
@@ -35,13 +37,13 @@ Figures = dict[str, float]
 class DuringTraining:
     """The pictures of each direction, by network letters, and all that judges their translations.
 
-    metrics: those that are found. best: the one that decides which checkpoint is the best, mean of both directions.
+    metrics: those that are found. best: the one that decides which checkpoint is the best, mean of all directions.
     """
 
     pictures: Set
-    sources: Mapping[str, tuple[str, References]]
+    sources: Mapping[Direction, tuple[str, References]]
     judges: Judges
-    classifiers: Mapping[tuple[str, str], Classifier | None]
+    classifiers: Mapping[tuple[Direction, str], Classifier | None]
     metrics: tuple[str, ...]
     best: str
 
@@ -66,10 +68,9 @@ class DuringTraining:
                 f"--eval_metrics {wrong[0]} needs the truth of a set that make_shapes.py drew; choose others"
             )
         judges, sources, classifiers = Judges.offline(device), {}, {}
-        for source, target in ("AB", "BA"):
-            known = references(validation, training, source, target, truth)
-            letters = network_letters(source, target, options.direction)
-            sources[letters] = source, known
+        for way in asked_for("both", MODELS[options.model].directions, options.direction):
+            known, letters = references(validation, training, way.source, way.target, truth), way.networks
+            sources[letters] = way.source, known
             for kind in (kind for kind in ("picture", "instance") if _needed(kind, metrics)):
                 learn = known.pictures_classifier if kind == "picture" else known.instances_classifier
                 classifiers[letters, kind] = learn(judges, SEED)
@@ -95,7 +96,7 @@ class DuringTraining:
         return found
 
     def score(self, figures: Figures) -> float | None:
-        """The figure that decides, mean of both directions; None if it could not be found."""
+        """The figure that decides, mean of all directions; None if it could not be found."""
         values = [value for name, value in figures.items() if name.rpartition("_")[0] == self.best]
         return sum(values) / len(values) if values and all(map(math.isfinite, values)) else None
 
@@ -128,6 +129,6 @@ def _needed(kind: str, metrics: tuple[str, ...]) -> bool:
 
 
 def _learned(
-    classifiers: Mapping[tuple[str, str], Classifier | None], letters: str, kind: str, seed: int
+    classifiers: Mapping[tuple[Direction, str], Classifier | None], letters: Direction, kind: str, seed: int
 ) -> Classifier | None:
     return classifiers[letters, kind]

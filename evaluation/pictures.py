@@ -23,7 +23,6 @@ from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 from options.build import domains_of, framing
 
-DIRECTIONS = {"AtoB": ("AB",), "BtoA": ("BA",), "both": ("AB", "BA")}
 WITH_MASKS = "unaligned_seg"
 WARM_UP = 1
 """Pictures that are translated before seconds count."""
@@ -66,11 +65,6 @@ class Cost:
     memory_of: str
     parameters: int
     threads: int
-
-
-def network_letters(source: str, target: str, trained_direction: str) -> str:
-    """The letters of the networks that translate: a run with --direction BtoA has the folder B as its domain a."""
-    return source + target if trained_direction == "AtoB" else target + source
 
 
 def translated(

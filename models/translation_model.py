@@ -11,9 +11,7 @@ from engine.optimizer import GuardedAdam
 from engine.update import Update
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch
-
-Direction = tuple[str, str]
-"""The letters of the source and of the target domain."""
+from models.directions import A_TO_B, B_TO_A, Direction
 
 
 class TranslationModel(nn.Module, ABC):
@@ -24,7 +22,7 @@ class TranslationModel(nn.Module, ABC):
     checkpoint keeps of it.
     """
 
-    directions: tuple[Direction, ...] = (("A", "B"), ("B", "A"))
+    directions: tuple[Direction, ...] = (A_TO_B, B_TO_A)
     """What it can translate. A way back is shown only where the opposite direction is there, too."""
     architecture: tuple[str, ...] = ()
     """Names of the method's own flags that shape its networks; a trained run's values cannot be changed."""
@@ -45,9 +43,9 @@ class TranslationModel(nn.Module, ABC):
         """Builds the method from checked options. Raises ``InputError`` for values that it cannot work with."""
 
     @staticmethod
-    @abstractmethod
     def dataset_mode(options: Namespace) -> str:
-        """The data set that the method needs when the user names none."""
+        """The data set that the method needs when the user names none: pictures, unless it says otherwise."""
+        return "unaligned"
 
     @abstractmethod
     def training_step(self, update: Update) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from evaluation.pictures import DIRECTIONS
 from instagan.errors import InputError
 from instagan.flag_types import real, whole
+from models.directions import FOLDERS
 
 WEIGHTS = {
     "inception": "torch-fidelity's Inception, for --features inception",
@@ -55,7 +55,7 @@ def _add_what(add: Add) -> None:
     )  # fmt: skip
     add("--dataroot", type=Path, metavar="DIR", help="the data set (default: the run's); tells instances apart")
     add("--phase", default="val", help="its pictures that were, or are to be, translated (default: val)")
-    add("--direction", choices=tuple(DIRECTIONS), default="both", help="default: both, or those there are results of")
+    add("--direction", choices=tuple(FOLDERS), default="both", help="default: both, or those there are results of")
     add("--num_test", type=whole(1), metavar="N", help="most pictures of each domain (default: all)")
     add("--output_dir", type=Path, metavar="DIR", help="where the reports go (default: beside the results)")
 

@@ -13,12 +13,12 @@ from PIL import Image
 from data.folders import list_domain
 from data.placement import resize_inside
 from data.results import short_name
-from evaluation.pictures import DIRECTIONS
 from instagan.errors import InputError
 from instagan.io.reading import read_picture
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome, Real, pieces
 from instagan.metrics.shapes import Truth, read_truth
+from models.directions import FOLDERS
 from scripts.evaluating.instances import Known, read_outcome, read_union
 from scripts.evaluating.layout import LAYOUTS, Files, Layout, read_patterns
 from scripts.evaluating.system import Direction, System
@@ -26,7 +26,7 @@ from scripts.evaluating.system import Direction, System
 
 def read_results(flags: Namespace) -> System:
     """Raises ``InputError`` naming the file that is missing or does not fit."""
-    wanted = DIRECTIONS[flags.direction]
+    wanted = FOLDERS[flags.direction]
     layouts: Sequence[Layout] = [read_patterns(flags.pattern)] if flags.pattern else LAYOUTS
     if not layouts[0].tells_direction() and flags.direction == "both":
         raise InputError("--pattern tells no direction by {source} or {target}; pass --direction AtoB or BtoA")

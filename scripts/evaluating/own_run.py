@@ -12,9 +12,10 @@ import torch
 
 from engine.device import choose_device, prepare
 from engine.run_folder import RunFolder, checkpoint_tag, restore_networks
-from evaluation.pictures import DIRECTIONS, Cost, Set, network_letters, references, translated, truth_of
+from evaluation.pictures import Cost, Set, references, translated, truth_of
 from instagan.errors import InputError
 from instagan.io.options_file import options_of
+from models.directions import asked_for
 from models.translation_model import TranslationModel
 from options.build import build_model
 from options.parse import parse_testing
@@ -33,19 +34,18 @@ def read_run(flags: Namespace, others: Sequence[str]) -> System:
     state = folder.load(tag)
     model = build_model(options, device)
     restore_networks(state, model)
-    wanted = DIRECTIONS[options.direction]
-    validation, notes = _read(options, options.phase, wanted, options.num_test)
+    asked = asked_for(options.direction, model.directions, options.trained_direction)
+    validation, notes = _read(options, options.phase, [way.source for way in asked], options.num_test)
     training = _training(options, flags.train_phase, flags.train_pictures)
     truth = truth_of(options)
     directions = []
-    for source, target in wanted:
-        letters = network_letters(source, target, options.trained_direction)
+    for way in asked:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        outcomes, seconds = translated(model, validation.samples[source], letters[1].lower(), device)
-        cost = Cost(seconds, *_peak(device), _parameters(model, letters[0]), torch.get_num_threads())
-        known = references(validation, training, source, target, truth)
-        directions.append(Direction(source, target, outcomes, known, cost, notes))
+        outcomes, seconds = translated(model, validation.samples[way.source], way.networks.target.lower(), device)
+        cost = Cost(seconds, *_peak(device), _parameters(model, way.networks.source), torch.get_num_threads())
+        known = references(validation, training, way.source, way.target, truth)
+        directions.append(Direction(way.source, way.target, outcomes, known, cost, notes))
     facts = {
         "Method": options.model,
         "Data": f"{_shown(options)}, {options.phase}",
@@ -70,9 +70,8 @@ def _as_typed(flags: Namespace) -> list[str]:
 
 def _read(options: Namespace, phase: str, wanted: Sequence[str], most: int) -> tuple[Set, list[str]]:
     """The sources, and for what learns and compares the other domain too, where it is there."""
-    needed = dict.fromkeys(source for source, _ in wanted)
-    found = Set.read(options, phase, needed, most)
-    for letter in set("AB") - set(needed):
+    found = Set.read(options, phase, wanted, most)
+    for letter in set("AB") - set(wanted):
         try:
             return Set({**found.samples, **Set.read(options, phase, letter, most).samples}), []
         except InputError as error:

@@ -7,8 +7,11 @@ from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.sequential import SequentialMiniBatches
+from models import MODELS
 from models.insta_gan_model import InstaGanModel
+from options.parse import parse_training
 from tests.batches import random_batch, random_pair, trained_on
+from tests.programs import ROOT
 
 UNREADABLE = "meta"
 """A device that knows shapes and no values: whoever asks it for one, or mixes it with another device, is told off."""
@@ -37,6 +40,15 @@ def test_a_training_step_never_waits_for_the_device(changes):
         losses, _ = trained_on(model, random_pair(counts, [3, 0, 1]).to(UNREADABLE))
     assert all(loss.device.type == UNREADABLE for loss in losses.values())
     assert model.optimizer_G.refused.device.type == UNREADABLE
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_method_waits_for_the_device(name):
+    options = parse_training(["--dataroot", str(ROOT), "--model", name, "--ngf", "2", "--ndf", "2"]).values
+    with torch.device(UNREADABLE):
+        model = MODELS[name].from_options(options)
+    losses, _ = trained_on(model, random_pair([2, 1], [1, 3]).to(UNREADABLE))
+    assert losses and all(loss.device.type == UNREADABLE for loss in losses.values())
 
 
 def test_what_waits_is_noticed():
