@@ -66,3 +66,18 @@ def spans(text: str) -> list[tuple[int, int]]:
             raise ArgumentTypeError(f"{text!r} is neither a value (255) nor a range of values (0-999)")
         found.append((int(first), int(last or first)))
     return found
+
+
+def whole_numbers(text: str) -> str:
+    """Whole numbers of at least 0, separated by commas; the text is kept as it is."""
+    if not all(part.isascii() and part.isdecimal() for part in text.split(",")):
+        raise ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,4,8")
+    return text
+
+
+def yes_or_no(text: str) -> bool:
+    """True or false."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise ArgumentTypeError(f"{text!r} is not true or false")
+    return words[text.lower()]

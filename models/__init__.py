@@ -1,5 +1,6 @@
 """The methods, one file each. Adding one is a new file and a line here."""
 
+from models.cut_model import CutModel
 from models.cycle_gan_model import CycleGanModel, CycleGanSegModel
 from models.insta_gan_model import InstaGanModel
 from models.translation_model import TranslationModel
@@ -8,4 +9,5 @@ MODELS: dict[str, type[TranslationModel]] = {
     "insta_gan": InstaGanModel,
     "cycle_gan": CycleGanModel,
     "cycle_gan_seg": CycleGanSegModel,
+    "cut": CutModel,
 }

@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def draw_positions(count: int, height: int, width: int, generators: Sequence[torch.Generator]) -> Tensor:
-    """Positions in a feature map, for one picture per generator: (B, S) long on the CPU, row-major in 0 ... h w - 1.
+def draw_positions(count: int, features: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Positions in feature maps (B, C, h, w), by one generator for each row: (B, S) long, row-major in 0 ... h w - 1.
 
-    No position comes twice in a picture. S is ``count``, or all h w positions where there are fewer.
+    No position comes twice in a row. S is ``count``, or all h w positions where there are fewer.
     """
-    return torch.stack([torch.randperm(height * width, generator=one)[:count] for one in generators])  # (B, S)
+    size = features[0, 0].numel()
+    drawn = [torch.randperm(size, generator=one)[:count] for one in generators]
+    return torch.stack(drawn).to(features.device)  # (B, S)
 
 
 def at_positions(features: Tensor, positions: Tensor) -> Tensor:

@@ -13,22 +13,32 @@ from engine.parallel import ALONE, LostRankError, World
 from engine.rounds import updates
 from engine.update import Update
 from instagan.errors import InputError
+from instagan.networks.anti_aliased import AntiAliasedGenerator, AntiAliasedPatchDiscriminator
 from instagan.networks.blocks import initialise
 from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
 from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.networks.projection import ProjectionHeads
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from models.cut_model import CutModel, Objective
 from models.cycle_gan_model import CycleGanModel
 from models.insta_gan_model import InstaGanModel
 from models.translation_model import TranslationModel
 from tests.batches import random_pair, trained_on
 from tests.ranks import fork, on_ranks
 
+METHODS = ["insta_gan", "cycle_gan", "cut"]
 Counts = tuple[list[int], list[int]]
 
 
 def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
     torch.manual_seed(0)
-    if method == "insta_gan":
+    generators: dict[str, torch.nn.Module]
+    if method == "cut":
+        generators = {"A": AntiAliasedGenerator(4, blocks=1)}
+        heads = ProjectionHeads(generators["A"].channels((0, 4, 12)), 16)
+        objective = Objective(layers=(0, 4, 12), patches=20, flip_equivariance=True)
+        model = CutModel(generators["A"], AntiAliasedPatchDiscriminator(4), heads, objective)
+    elif method == "insta_gan":
         generators = {name: SetGenerator(4, blocks=1) for name in "AB"}
         model = InstaGanModel(generators, {name: SetDiscriminator(4) for name in "AB"}, pool_size=pool)
     else:
@@ -126,7 +136,7 @@ def test_four_ranks_of_one_row(tmp_path):
         assert_close(state_of_rank, state, 1e-7)
 
 
-@pytest.mark.parametrize("method", ["insta_gan", "cycle_gan"])
+@pytest.mark.parametrize("method", METHODS)
 def test_so_it_is_with_full_pools_for_every_method(method, tmp_path):
     losses, state = trained(ALONE, method, RAGGED, 4, 1, pool=3)
     assert all(len(pool["rows"]) == 3 for pool in state["pools"].values())
@@ -135,7 +145,7 @@ def test_so_it_is_with_full_pools_for_every_method(method, tmp_path):
         assert_close(state_of_rank, state, 1e-7)
 
 
-@pytest.mark.parametrize("method", ["insta_gan", "cycle_gan"])
+@pytest.mark.parametrize("method", METHODS)
 def test_so_it_is_in_float32(method, tmp_path):
     """After one update: from then on L1's sign and Adam make more of rounding with every update."""
     steps, fresh = [([2, 1, 0, 2], [1, 2, 2, 0])], state_of(model_of(method, 50, double=False))["networks"]
@@ -147,7 +157,7 @@ def test_so_it_is_in_float32(method, tmp_path):
     assert max(moved) > 1e-4  # ten times the tolerance
 
 
-@pytest.mark.parametrize("method", ["insta_gan", "cycle_gan"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_accumulated_batches_make_the_update_of_one(method, rows):
     losses, state = trained(ALONE, method, RAGGED, 4, 1, pool=3)

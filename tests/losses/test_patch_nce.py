@@ -44,21 +44,21 @@ def test_keys_receive_no_gradient_and_queries_do():
 
 def test_positions_differ_within_a_picture_and_depend_on_its_generator_alone():
     seeded = [torch.Generator().manual_seed(seed) for seed in (1, 2, 1)]
-    positions = draw_positions(20, 6, 7, seeded)
+    positions = draw_positions(20, torch.empty(3, 1, 6, 7), seeded)
     assert positions.shape == (3, 20) and positions.min() >= 0 and positions.max() < 42
     assert all(len(set(row.tolist())) == 20 for row in positions)
     assert torch.equal(positions[0], positions[2]) and not torch.equal(positions[0], positions[1])
 
 
 def test_a_small_map_gives_all_its_positions():
-    (positions,) = draw_positions(20, 3, 4, [torch.Generator().manual_seed(0)])
+    (positions,) = draw_positions(20, torch.empty(1, 1, 3, 4), [torch.Generator().manual_seed(0)])
     assert sorted(positions.tolist()) == list(range(12))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_features_are_taken_where_the_positions_say(layout):
     features = torch.randn(3, 4, 5, 6).to(memory_format=layout)
-    positions = draw_positions(7, 5, 6, [torch.Generator().manual_seed(seed) for seed in range(3)])
+    positions = draw_positions(7, features, [torch.Generator().manual_seed(seed) for seed in range(3)])
     taken = at_positions(features, positions)
     assert taken.shape == (3, 7, 4)
     for row in range(3):

@@ -17,7 +17,7 @@ from options.parse import parse_training
 from tests.batches import assert_same, random_pair, trained_on
 from tests.programs import ROOT, draw_set, train, translate
 
-CASES = [(name,) for name in MODELS] + [("cycle_gan", "--with_masks")]
+CASES = [(name,) for name in MODELS] + [("cycle_gan", "--with_masks"), ("cut", "--CUT_mode", "FastCUT")]
 STEP = ("--niter", "1", "--niter_decay", "1", "--no_html", "--print_freq", "1")
 
 
@@ -40,10 +40,14 @@ def test_train_save_resume_translate(case, data, tmp_path):
 
     assert translate(data, tmp_path, tmp_path / "results", "--name", "run", "--phase", "val") == 0
     results = tmp_path / "results" / "run" / "val_latest"
+    learned = MODELS[case[0]].directions
     for stem, source, target in (("a0", "A", "B"), ("a1", "A", "B"), ("b0", "B", "A"), ("b1", "B", "A")):
-        for what in (f"real_{source}", f"fake_{target}", f"rec_{source}"):
-            with Image.open(results / f"{stem}_{what}.png") as picture:
-                assert picture.size == (32, 32) and picture.mode == "RGB"
+        there, back = (source, target) in learned, (target, source) in learned
+        for what, expected in ((f"real_{source}", there), (f"fake_{target}", there), (f"rec_{source}", there and back)):
+            assert (results / f"{stem}_{what}.png").exists() == expected
+            if expected:
+                with Image.open(results / f"{stem}_{what}.png") as picture:
+                    assert picture.size == (32, 32) and picture.mode == "RGB"
     assert (results / "index.html").exists()
     real, fake = (np.asarray(Image.open(results / f"a0_{what}.png")) for what in ("real_A", "fake_B"))
     assert np.abs(real.astype(int) - fake).max() > 0
@@ -77,6 +81,12 @@ def test_programs_name_no_method():
         assert len(text.splitlines()) <= 90, program
 
 
+def test_a_method_speaks_of_no_ranks_and_no_accumulated_batches():
+    for path in sorted((ROOT / "models").glob("*.py")):
+        found = re.findall(r"\b(ranks?|world|joint|accumulate)\b", path.read_text())
+        assert not found, (path.name, found)
+
+
 def test_direction_b_to_a_exchanges_the_domains_in_training_and_back_in_translation(data, tmp_path):
     assert train(data, tmp_path, "--name", "there", *STEP, "--direction", "BtoA", "--serial_batches", "--no_flip") == 0
     swapped = tmp_path / "swapped"
@@ -94,3 +104,17 @@ def test_direction_b_to_a_exchanges_the_domains_in_training_and_back_in_translat
         assert translate(root, tmp_path, tmp_path / "results", "--name", name, "--phase", "val") == 0
     there, back = (tmp_path / "results" / name / "val_latest" for name in ("there", "back"))
     assert (there / "a0_fake_B.png").read_bytes() == (back / "a0_fake_A.png").read_bytes()
+
+
+def test_a_method_with_one_direction_learns_the_other_with_b_to_a_and_says_what_it_cannot_translate(
+    data, tmp_path, capsys
+):
+    assert train(data, tmp_path, "--name", "one_way", "--model", "cut", *STEP, "--direction", "BtoA") == 0
+    results = tmp_path / "results"
+    assert translate(data, tmp_path, results, "--name", "one_way", "--phase", "val") == 0
+    written = {path.name for path in (results / "one_way" / "val_latest").glob("[ab]0_*.png")}
+    assert written == {"b0_real_B.png", "b0_fake_A.png"}
+    capsys.readouterr()
+    assert translate(data, tmp_path, results, "--name", "one_way", "--phase", "val", "--direction", "AtoB") == 2
+    said = "--direction AtoB: the run has learned BtoA only; use --direction BtoA"
+    assert said in capsys.readouterr().err

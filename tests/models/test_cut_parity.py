@@ -10,15 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.update import Update
 from instagan.losses.patch_nce import at_positions, patch_nce
 from instagan.networks.anti_aliased import AntiAliasedGenerator, AntiAliasedPatchDiscriminator
 from instagan.networks.projection import ProjectionHeads
-from instagan.structures.instances import InstanceBatch
-from tests.traces import CUT, Trace, statistics, traces_of
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from models import cut_model
+from models.cut_model import CutModel, Objective
+from tests.traces import CUT, Trace, sampled, statistics, traces_of
 
 TRACES = traces_of(*CUT)
+LOSSES = {"D": "D", "G": "G_GAN", "NCE": "NCE", "NCE_Y": "NCE_Y"}
 DECODER = 21
-"""Number of the generator's first layer that is not in its encoder."""
+"""Our names of losses -> published ones. Number of the generator's first layer that is not in its encoder."""
 
 
 @cache
@@ -64,8 +68,8 @@ def heads_of(trace: Trace) -> ProjectionHeads:
     return load(ProjectionHeads(channels, trace.meta["options"]["netF_nc"]), trace, "F")
 
 
-def pictures(trace: Trace, domain: str) -> InstanceBatch:
-    return InstanceBatch.from_images(trace.tensor(f"input/{domain}"))
+def pictures(trace: Trace, domain: str, dtype: torch.dtype = torch.float32) -> InstanceBatch:
+    return InstanceBatch.from_images(trace.tensor(f"input/{domain}").to(dtype))
 
 
 def layer_by_layer(layers: list[nn.Module], x: Tensor) -> tuple[Tensor, list[list[int]]]:
@@ -127,3 +131,101 @@ def test_features_of_every_tap_and_their_loss(trace):
         trace.assert_close(query[-1, :3] @ key[-1].T, f"forward/nce_similarity_rows/{tap}")
         losses = patch_nce(query, key, trace.meta["options"]["nce_T"])
         trace.assert_close(losses.flatten(), f"forward/nce_loss_vector/{tap}")
+
+
+def model_of(trace: Trace) -> CutModel:
+    options = trace.meta["options"]
+    weights = [options[name] for name in ("lambda_GAN", "lambda_NCE", "nce_idt", "flip_equivariance")]
+    objective = Objective(*weights, tuple(taps_of(trace)), options["num_patches"], options["nce_T"])
+    networks = generator_of(trace), discriminator_of(trace), heads_of(trace)
+    return CutModel(*networks, objective, lr=options["lr"], beta1=options["beta1"])
+
+
+class Recorded:
+    """Plays what the published system drew by chance, in the order in which it is asked for."""
+
+    def __init__(self, trace: Trace, step: int) -> None:
+        self.mirrored = bool(trace.arrays.get(f"input/step{step}/flip", 0))
+        keys = [f"input/step{step}/ids_{domain}/{tap}" for domain in "AB" for tap in taps_of(trace)]
+        self.positions = iter([trace.tensor(key).long() for key in keys if key in trace.arrays])
+
+    def draw_mirrored(self, share: float, generators: list[torch.Generator]) -> Tensor:
+        return torch.full((len(generators),), self.mirrored)
+
+    def draw_positions(self, count: int, features: Tensor, generators: list[torch.Generator]) -> Tensor:
+        positions = next(self.positions)
+        assert len(positions) == min(count, features[0, 0].numel())
+        return positions.expand(len(generators), -1)
+
+
+@pytest.mark.parametrize("how", ["float32", "channels_last", "float64"])
+def test_every_step_of_training(trace, monkeypatch, how):
+    """Losses, gradients and weights of every step, then the networks as they are at the end.
+
+    float32 is held to the first step: of the weights that follow, Adam moves those whose gradients are nearly 0 by
+    chance, and where a ReLU turns on that, what comes later differs by more than rounding.
+    """
+    exact = how == "float64"
+    layout = torch.channels_last if how == "channels_last" else torch.contiguous_format
+    model = model_of(trace).to(torch.float64 if exact else torch.float32, memory_format=layout)
+    gradients = gradients_before_steps(model, trace)
+    a, b = (pictures(trace, domain, torch.float64 if exact else torch.float32) for domain in "AB")
+    for step in range(1, trace.meta["steps"] + 1 if exact else 2):
+        recorded = Recorded(trace, step)
+        for name in ("draw_mirrored", "draw_positions"):
+            monkeypatch.setattr(cut_model, name, getattr(recorded, name))
+        update = Update([UnpairedBatch(a, b, ("a",) * len(a), ("b",) * len(b))])
+        model.training_step(update)
+        assert not list(recorded.positions)  # all that was drawn there was drawn here
+        compare_losses(update.losses(), trace, step)
+        for network in "GDF":
+            compare_gradients(gradients[network], trace, step, network)
+            compare_weights(parameters(model, trace, network), trace, step, network)
+    if exact:
+        with torch.no_grad():
+            trace.assert_close(model.G(a).image, "final/G_A")
+            trace.assert_close(model.D(b), "final/D_B")
+
+
+def parameters(model: CutModel, trace: Trace, network: str) -> list[Tensor]:
+    """In the order of the trace."""
+    ours = dict(getattr(model, network).named_parameters())
+    return [ours[our_name(network, name)] for name in trace.names(network)]
+
+
+def gradients_before_steps(model: CutModel, trace: Trace) -> dict[str, list[Tensor]]:
+    """By network, those with which its optimizer made its last step; filled as the model trains."""
+    found: dict[str, list[Tensor]] = {}
+    for network, optimizer in model.optimizers().items():
+
+        def keep(*_, network: str = network) -> None:
+            found[network] = [weight.grad.clone() for weight in parameters(model, trace, network)]
+
+        optimizer.register_step_pre_hook(keep)
+    return found
+
+
+def compare_losses(losses: dict[str, Tensor], trace: Trace, step: int) -> None:
+    """Ours are what is added up; the published PatchNCE losses are reported before their mean is taken."""
+    halves = 2 if trace.meta["options"]["nce_idt"] else 1
+    for name, loss in losses.items():
+        published = LOSSES[name]
+        trace.assert_close(loss * (halves if "NCE" in name else 1), f"train/step{step}/loss_{published}")
+    total = torch.stack([loss for name, loss in losses.items() if name != "D"]).sum()
+    trace.assert_close(total, f"train/step{step}/loss_G")
+    assert ("NCE_Y" in losses) == trace.meta["options"]["nce_idt"]
+
+
+def compare_gradients(gradients: list[Tensor], trace: Trace, step: int, network: str) -> None:
+    norms = torch.stack([gradient.norm() for gradient in gradients])
+    trace.assert_close(norms, f"train/step{step}/grad_norm/{network}")
+    trace.assert_close(norms.norm(), f"train/step{step}/grad_total/{network}")
+    of_each = torch.stack([sampled(gradient, 8) for gradient in gradients])
+    trace.assert_close(of_each, f"train/step{step}/grad_sample/{network}")
+
+
+def compare_weights(weights: list[Tensor], trace: Trace, step: int, network: str) -> None:
+    norms = torch.stack([weight.detach().norm() for weight in weights])
+    trace.assert_close(norms, f"train/step{step}/weight_norm/{network}")
+    of_each = torch.stack([sampled(weight, 8) for weight in weights])
+    trace.assert_close(of_each, f"train/step{step}/weight_sample/{network}")
