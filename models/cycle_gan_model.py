@@ -102,7 +102,6 @@ class CycleGanModel(TwoWayModel):
             generators,
             discriminators,
             with_masks=with_masks,
-            lambdas={"A": options.lambda_A, "B": options.lambda_B, "idt": options.lambda_idt},
             **two_way_arguments(options),
         )
 

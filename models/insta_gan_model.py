@@ -136,11 +136,5 @@ class InstaGanModel(TwoWayModel):
             ins_max=options.ins_max,
             ins_per=options.ins_per,
             set_order=options.set_order,
-            lambdas={
-                "A": options.lambda_A,
-                "B": options.lambda_B,
-                "idt": options.lambda_idt,
-                "ctx": options.lambda_ctx,
-            },
             **two_way_arguments(options),
         )

@@ -19,6 +19,9 @@ from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 
 
+LAMBDAS = ("A", "B", "idt", "ctx")
+
+
 @dataclass(frozen=True, eq=False)
 class Way:
     """The networks of source -> target: G translates, F translates back, D judges the target domain."""
@@ -94,8 +97,9 @@ def add_weights(group: _ArgumentGroup, idt: float, *spellings: str) -> None:
 
 
 def two_way_arguments(options: Namespace) -> dict[str, Any]:
-    """What the common flags say of the arguments of ``TwoWayModel``."""
+    """What the flags say of the arguments of ``TwoWayModel``."""
     return {
+        "lambdas": {name: vars(options)[f"lambda_{name}"] for name in LAMBDAS if f"lambda_{name}" in options},
         "least_squares": not options.no_lsgan,
         "pool_size": options.pool_size,
         "seed": options.seed,
