@@ -18,7 +18,6 @@ from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 
-
 LAMBDAS = ("A", "B", "idt", "ctx")
 
 
