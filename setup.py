@@ -29,14 +29,14 @@ setup(
     python_requires=">=3.10",
     install_requires=["torch>=2.6", "numpy>=1.24", "pillow>=9.4"],
     extras_require={
-        "train": ["ConfigArgParse>=1.5.3", "PyYAML>=6", "tqdm>=4.64", "dominate>=2.7"],
+        "train": ["ConfigArgParse>=1.5.3", "PyYAML>=6", "tqdm>=4.64", "dominate>=2.7", "scipy>=1.11", "filelock>=3.12"],
         "visdom": ["visdom>=0.2.4", "plotly>=5"],
         "tensorboard": ["tensorboard>=2.14"],
         "coco": ["pycocotools>=2.0.7", "tqdm>=4.64"],
         "ccp": ["tqdm>=4.64"],
         "export": ["PyYAML>=6", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.2", "onnxruntime>=1.20"],
         "app": ["gradio>=6.30,<7"],
-        "evaluate": ["torch-fidelity>=0.3", "lpips>=0.1.4", "torchvision>=0.21"],
+        "evaluate": ["scipy>=1.11", "torch-fidelity>=0.3", "lpips>=0.1.4", "torchvision>=0.21"],
         "video": ["av>=14", "tqdm>=4.64"],
         "detector": ["torchvision>=0.21", "tqdm>=4.64"],
         "dev": [

@@ -18,7 +18,7 @@ from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from models.directions import asked_for
 from options.build import build_model, domains_of, framing
 from options.parse import Resolved, parse_testing
-from trackers.gallery import GalleryRow, GallerySection, write_gallery
+from pages.gallery import GalleryRow, GallerySection, write_gallery
 
 
 def test(resolved: Resolved) -> int:

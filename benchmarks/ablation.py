@@ -46,11 +46,12 @@ from benchmarks.ablations.study import (  # noqa: E402
 )
 from benchmarks.ablations.tables import by_method, counts_in, listed  # noqa: E402
 from benchmarks.ablations.validation import Validation  # noqa: E402
+from data.shapes import drawing  # noqa: E402
+from data.shapes.writing import LEVELS  # noqa: E402
+from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.flag_types import finite, whole  # noqa: E402
 from instagan.io.writing import make_folder  # noqa: E402
-from scripts.make_shapes import LEVELS  # noqa: E402
-from scripts.shapes import drawing  # noqa: E402
 
 QUICK = {
     "size": 48, "ngf": 4, "train": 8, "val": 6, "steps": 6, "seconds": 1.0, "seeds": [0, 1],
@@ -68,17 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped: what is finished is kept."""
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parse(words)
-    try:
+
+    def study() -> None:
         if not options.report:
             _train(options)
         _write(options)
-    except InputError as error:
-        print(f"ablation.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ablation.py: interrupted; the runs finished so far are kept", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_code("ablation.py", study, "interrupted; the runs finished so far are kept")
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.speed import batches, loader, memory, scaling, step, translate  # noqa: E402
 from benchmarks.speed.measuring import described, load, machine  # noqa: E402
-from instagan.errors import InputError  # noqa: E402
+from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.io.writing import write_whole  # noqa: E402
 
 COMMANDS = {
@@ -38,20 +38,17 @@ docstring is the help."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
     options = _parser().parse_args(argv)
-    try:
-        before = load()
-        figures, table = COMMANDS[options.command].measure(options)
-        facts = machine(figures.get("device", "cpu")) | {"load_before": before}
-        print(f"{options.command}: {described(facts)}", table, sep="\n")
-        if options.json:
-            content = json.dumps({"command": options.command, "machine": facts} | figures, indent=1) + "\n"
-            write_whole(options.json, lambda scratch: scratch.write_text(content))
-    except InputError as error:
-        print(f"benchmark.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code("benchmark.py", lambda: _measure(options))
+
+
+def _measure(options: argparse.Namespace) -> None:
+    before = load()
+    figures, table = COMMANDS[options.command].measure(options)
+    facts = machine(figures.get("device", "cpu")) | {"load_before": before}
+    print(f"{options.command}: {described(facts)}", table, sep="\n")
+    if options.json:
+        content = json.dumps({"command": options.command, "machine": facts} | figures, indent=1) + "\n"
+        write_whole(options.json, lambda scratch: scratch.write_text(content))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Measures everything that docs/performance.md says of a GPU, within 9 minutes, and writes one markdown table:
 #
-#   scripts/gpu_report.sh [--out gpu_report.md] [--device cuda] [--minutes 9] [--batches "16 8 32 4"]
+#   benchmarks/gpu_report.sh [--out gpu_report.md] [--device cuda] [--minutes 9] [--batches "16 8 32 4"]
 #                         [--growth "2 8 20"] [--repeats 5] [flags of benchmark.py: --small, --size 128, --ngf 32 ...]
 #
 # PYTHON names the Python to use. What does not finish in its share of the time is left out of the table. A dry run
-# of the same measurements without a GPU: scripts/gpu_report.sh --device cpu --small --batches 2 --repeats 1
+# of the same measurements without a GPU: benchmarks/gpu_report.sh --device cpu --small --batches 2 --repeats 1
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PYTHON=${PYTHON:-python}

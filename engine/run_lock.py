@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
+from filelock import FileLock
+
+from engine.durable import ANOTHER, flush
 from engine.launch import launch_name, restarted
 from instagan.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from instagan.io.writing import not_written
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,13 @@ class RunLock:
         Raises ``InputError`` if another process trains there, or may do so. A process may take it again.
         """
         me = Owner.this()
-        with _alone(self.path) as file:
-            found = file.read()
+        with _alone(self.path):
+            found = self.path.read_bytes() if self.path.exists() else b""
             owner = _parsed(found)
             if owner and not (owner.is_same(me) or owner.is_gone() or (restarted() and owner.launch == me.launch)):
                 raise InputError(self._refusal(owner))
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps(asdict(me)).encode())
-            os.fsync(file.fileno())
+            self.path.write_text(json.dumps(asdict(me)))
+            flush(self.path)
         atexit.register(self.release)
         if not found or (owner and owner.is_same(me)):
             return ""
@@ -129,25 +125,12 @@ def _parsed(content: bytes) -> Owner | None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[BinaryIO]:
-    """The file, open for reading and writing, with no other process between reading and writing it."""
-    try:
-        while True:
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
-            with file:
-                if fcntl:
-                    with contextlib.suppress(OSError):  # a file system without such locks
-                        fcntl.flock(file, fcntl.LOCK_EX)
-                if not _is_named(file, path):
-                    continue  # its owner has removed it meanwhile
-                yield file
-                return
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); make room or pass another folder") from None
-
-
-def _is_named(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+def _alone(path: Path) -> Iterator[None]:
+    """No other process of this machine is between reading and writing the file. Raises ``InputError``."""
+    with contextlib.ExitStack() as stack:
+        try:
+            with contextlib.suppress(NotImplementedError):  # a file system without locks
+                stack.enter_context(FileLock(path.with_name(f".{path.name}.guard")))
+            yield
+        except OSError as error:
+            raise not_written(path, error, ANOTHER) from None

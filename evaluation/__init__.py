@@ -1,1 +1,1 @@
-"""Translations of a data set, measured: during training, and for scripts/evaluate.py."""
+"""Translations measured: those of a data set during training, and for scripts/evaluate.py those of any system."""

@@ -1,11 +1,21 @@
-"""Types of command line values: each turns a string into a checked value or says what it should have been."""
+"""Command lines: types of values, which turn a string into a checked value or say what it should have been."""
 
 from __future__ import annotations
 
 import math
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
+
+from instagan.errors import InputError
+
+
+class SentenceParser(ArgumentParser):
+    """Reports a wrong command line as one sentence: raises ``InputError``."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ')}; see --help")
 
 
 def whole(low: int, high: float = math.inf) -> Callable[[str], int]:

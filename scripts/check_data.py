@@ -17,34 +17,25 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
-
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.checking.checking import Report, check  # noqa: E402
 from data.checking.files import Limits  # noqa: E402
 from data.checking.findings import ERROR, WARNING, Finding  # noqa: E402
+from data.checking.page import write_preview  # noqa: E402
 from data.preparing.parallel import cores  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.flag_types import real, whole  # noqa: E402
-from instagan.io.writing import replace_content  # noqa: E402
-from scripts.data_preview import write_preview  # noqa: E402
-from trackers.page_text import plain, readable  # noqa: E402
+from instagan.flag_types import SentenceParser, real, whole  # noqa: E402
+from instagan.io.writing import write_whole  # noqa: E402
+from pages.text import plain, readable  # noqa: E402
+from scripts.preparation import bar  # noqa: E402
 
 PROGRAM = "check_data.py"
 PREVIEWS = Path("results") / "check_data"
 """Where previews go: into a folder named after the data set."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{readable(message).removeprefix('argument ')}; see --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The flags, checked. Raises ``InputError``."""
-    parser = _Parser(
+    parser = SentenceParser(
         description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add, limits = parser.add_argument, Limits()
@@ -106,12 +97,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _check(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     limits = Limits(args.tiny_area, args.overlap, args.imbalance)
-    report = check(args.dataroot, args.phases, args.dataset_mode == "unaligned_seg", limits, args.workers, _bar)
+    with_masks = args.dataset_mode == "unaligned_seg"
+    report = check(args.dataroot, args.phases, with_masks, limits, args.workers, bar("checking"))
     if args.json:
-        try:
-            replace_content(args.json, (json.dumps(report.content(), indent=1) + "\n").encode())
-        except OSError as error:
-            raise InputError(f"--json {args.json} cannot be written: {error.strerror}") from None
+        content = json.dumps(report.content(), indent=1) + "\n"
+        write_whole(args.json, lambda scratch: scratch.write_text(content), "pass another --json")
     page = None
     if args.preview:
         folder = args.preview_dir or PREVIEWS / (plain(args.dataroot.resolve().name) or "data")
@@ -148,11 +138,6 @@ def summary(report: Report) -> str:
 
 def _line(finding: Finding) -> str:
     return f"{finding.severity:<9}{finding.file} {finding.message} [{finding.code}]"
-
-
-def _bar(found: Iterable[list[Finding]], total: int) -> Iterable[list[Finding]]:
-    every = 0.5 if sys.stderr.isatty() else 30  # seconds; a log is not to be flooded
-    return tqdm(found, "checking", total, leave=False, dynamic_ncols=True, unit="picture", mininterval=every, delay=1)
 
 
 if __name__ == "__main__":

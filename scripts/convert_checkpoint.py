@@ -23,6 +23,7 @@ from torch import Tensor  # noqa: E402
 
 from engine.run_folder import LATEST, RunFolder, restore_networks  # noqa: E402
 from engine.schedule import Progress  # noqa: E402
+from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError, one_line  # noqa: E402
 from instagan.inference.published import to_published  # noqa: E402
 from instagan.inference.trained import (  # noqa: E402
@@ -118,21 +119,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--overwrite", action="store_true", help="with --published: replace a run of that name")
     add("--output", type=Path, metavar="DIR", help="with --run: folder for the published weights")
     add("--old_format", action="store_true", help="with --run: files that versions of torch before 1.6 read")
-    options, flags = parser.parse_known_args(argv)
-    try:
-        if options.published and not options.name:
-            raise InputError("--name is missing: pass the name of the run to write")
-        if options.run and not options.output:
-            raise InputError("--output is missing: pass the folder for the published weights")
-        if options.run and flags:
-            raise InputError(f"{flags[0]} is unknown with --run; see --help")
-        print(one_line(to_run(options, flags) if options.published else to_files(options)))
-    except InputError as error:
-        print(f"convert_checkpoint.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code("convert_checkpoint.py", lambda: _convert(*parser.parse_known_args(argv)))
+
+
+def _convert(options: argparse.Namespace, flags: list[str]) -> None:
+    if options.published and not options.name:
+        raise InputError("--name is missing: pass the name of the run to write")
+    if options.run and not options.output:
+        raise InputError("--output is missing: pass the folder for the published weights")
+    if options.run and flags:
+        raise InputError(f"{flags[0]} is unknown with --run; see --help")
+    print(one_line(to_run(options, flags) if options.published else to_files(options)))
 
 
 if __name__ == "__main__":

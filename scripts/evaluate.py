@@ -20,14 +20,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.endings import ENDINGS, ending  # noqa: E402
+from evaluation.asking import judges_of  # noqa: E402
+from evaluation.findings import Report  # noqa: E402
+from evaluation.flags import parse  # noqa: E402
+from evaluation.foreign import read_results  # noqa: E402
+from evaluation.own_run import read_run  # noqa: E402
+from evaluation.page import report_page  # noqa: E402
+from evaluation.summary import summary  # noqa: E402
 from instagan.io.writing import make_folder, write_together  # noqa: E402
-from scripts.evaluating.asking import judges_of  # noqa: E402
-from scripts.evaluating.findings import Report  # noqa: E402
-from scripts.evaluating.flags import parse  # noqa: E402
-from scripts.evaluating.foreign import read_results  # noqa: E402
-from scripts.evaluating.own_run import read_run  # noqa: E402
-from scripts.evaluating.page import report_page  # noqa: E402
-from scripts.evaluating.summary import summary  # noqa: E402
 
 
 def evaluate(flags: argparse.Namespace, others: Sequence[str]) -> str:

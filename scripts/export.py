@@ -21,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.prepared import Prepared  # noqa: E402
+from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.inference.exporting import onnx_format, safetensors_format, torch_export_format  # noqa: E402
 from instagan.inference.exporting.card import model_card  # noqa: E402
@@ -85,14 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="json files of measured figures, for the card",
     )
     options = parser.parse_args(argv)
-    try:
-        print(export(options))
-    except InputError as error:
-        print(f"export.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code("export.py", lambda: print(export(options)))
 
 
 if __name__ == "__main__":

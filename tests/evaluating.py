@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data.shapes import drawing
 from instagan.io.reading import read_inside
 from scripts import evaluate, make_shapes
-from scripts.shapes import drawing
 
 SIDE = 64
 DOMAINS = {domain.name: domain for domain in make_shapes.DOMAINS}

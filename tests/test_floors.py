@@ -20,7 +20,7 @@ MAY_IMPORT = {
         f"instagan/{room}" for room in ("structures", "kernels", "networks", "io", "metrics", "inference")
     },
     "engine": {"instagan/structures", "instagan/kernels", "instagan/io"},  # methods and loaders are handed in
-    "data": {"instagan/structures", "instagan/io"},
+    "data": {"instagan/structures", "instagan/io", "pages"},
     "models": {"instagan/structures", "instagan/networks", "instagan/losses", "engine"},
     "options": {
         *(f"instagan/{room}" for room in ("structures", "kernels", "networks", "io", "metrics", "inference")),
@@ -28,14 +28,12 @@ MAY_IMPORT = {
         "data",
         "engine",
     },
+    "pages": {"instagan/io"},
+    "trackers": {"instagan/structures", "instagan/io", "engine", "pages"},
     "evaluation": {
-        *(f"instagan/{room}" for room in ("structures", "io", "metrics")),
-        "engine",
-        "data",
-        "models",
-        "options",
+        *(f"instagan/{room}" for room in ("structures", "kernels", "networks", "io", "metrics", "inference")),
+        *("engine", "data", "models", "options", "pages"),
     },
-    "trackers": {"instagan/structures", "instagan/io", "engine"},
 }
 """Room -> the rooms that it may import, beside itself, ``instagan``'s own files and libraries."""
 PROGRAMS = ("train", "test", "scripts", "benchmarks")
@@ -46,7 +44,7 @@ PACKAGED = [room for room in MAY_IMPORT if room.partition("/")[0] == "instagan"]
 TORCH_ONLY = ("instagan", "instagan/structures", "instagan/kernels", "instagan/networks", "instagan/losses")
 LIBRARIES = {"torch", *sys.stdlib_module_names}
 WITH_FILES = {"numpy", "PIL", "safetensors", "torchvision", "pycocotools", "tqdm", "gradio", "starlette", "av", "lpips"}
-WITH_FILES |= {"yaml", "onnx", "onnxscript", "onnxruntime"}
+WITH_FILES |= {"scipy", "yaml", "onnx", "onnxscript", "onnxruntime"}
 """What the rooms of the package that know files may use; all but the first two only where it is asked for."""
 OPTIONAL = WITH_FILES - {"numpy", "PIL"}
 DOORS = {

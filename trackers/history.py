@@ -7,14 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.schedule import Progress
+from pages.curves import Point
 from trackers import Losses
 from trackers.loss_log import FACTS, PLACE, VALIDATION
 
 MOST = 4000
 """Points kept per loss; beyond it, two neighbours become one. 4000 points are more than a screen has columns."""
-
-Point = tuple[int, float]
-"""A step and a value; the value may be not-a-number, which leaves a gap in a curve."""
 
 
 class LossHistory:
@@ -64,32 +62,3 @@ def _merged(first: Point, second: Point) -> Point:
     """Two neighbours as one: the later step, the mean of their finite values."""
     finite = [value for _, value in (first, second) if math.isfinite(value)]
     return second[0], sum(finite) / len(finite) if finite else math.nan
-
-
-def smoothed(points: list[Point], span: float) -> list[Point]:
-    """The exponential moving average over about ``span`` points, unbiased at the start; gaps are passed over."""
-    keep = 1 - 1 / max(1.0, span)
-    total = weight = 0.0
-    curve = []
-    for step, value in points:
-        if math.isfinite(value):
-            total, weight = keep * total + value, keep * weight + 1
-        curve.append((step, total / weight if weight else math.nan))
-    return curve
-
-
-def thinned(points: list[Point], count: int) -> list[Point]:
-    """At most ``count`` points with the same first and last step: the extremes of each stretch, so that peaks stay."""
-    if len(points) <= count:
-        return points
-    stretches = max(1, (count - 2) // 2)
-    inner, kept = points[1:-1], [points[0]]
-    for number in range(stretches):
-        stretch = inner[number * len(inner) // stretches : (number + 1) * len(inner) // stretches]
-        finite = [point for point in stretch if math.isfinite(point[1])]
-        if finite:
-            ends = {min(finite, key=lambda point: point[1]), max(finite, key=lambda point: point[1])}
-            kept += sorted(ends)
-        elif stretch:
-            kept.append(stretch[0])
-    return [*kept, points[-1]]

@@ -14,8 +14,8 @@ from instagan.io.overlay import overlay
 from instagan.io.pixels import to_picture
 from instagan.io.writing import replace_content
 from instagan.structures.instances import InstanceBatch
+from pages.text import plain
 from trackers import Paths, Pictures
-from trackers.page_text import plain
 
 MOST_SAMPLES = 100
 """Samples kept; older ones are removed with their files."""

@@ -11,9 +11,9 @@ from engine.schedule import Progress
 from instagan.errors import InputError
 from instagan.io.overlay import overlay
 from instagan.io.pixels import to_bytes
+from pages.text import readable
 from trackers import Losses, Paths, Pictures
 from trackers.loss_log import VALIDATION
-from trackers.page_text import readable
 
 ROWS = 4
 """Pictures shown of each batch."""

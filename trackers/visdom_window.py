@@ -26,8 +26,9 @@ from instagan.io.overlay import overlay
 from instagan.io.pixels import to_picture
 from instagan.structures.instances import InstanceBatch
 from instagan.threads import beside
+from pages.curves import Point, thinned
 from trackers import Losses, Paths, Pictures
-from trackers.history import LossHistory, Point, thinned
+from trackers.history import LossHistory
 
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
 """How long the thread waits for a server to accept and to answer. Only the thread waits."""

@@ -12,12 +12,13 @@ from dominate import tags
 
 from engine.schedule import Progress
 from instagan.io.writing import replace_content
+from pages.charts import line_chart
+from pages.curves import Point
+from pages.style import facts_list, page, tile
+from pages.text import duration, link, number, readable
 from trackers import Losses, Paths, Pictures
-from trackers.history import LossHistory, Point
-from trackers.line_chart import line_chart
+from trackers.history import LossHistory
 from trackers.loss_log import VALIDATION
-from trackers.page_style import facts_list, page, tile
-from trackers.page_text import duration, link, number, readable
 from trackers.sample_store import Sample, SampleStore, Tile
 
 REFRESH_SECONDS = 30

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from benchmarks.ablations.validation import PHASE, Validation, as_picture
+from data.shapes.drawing import DOMAINS, Domain, Instance, painted
+from data.shapes.hard import visible
 from instagan.structures.instances import INSIDE, OUTSIDE, InstanceBatch
-from scripts.shapes.drawing import DOMAINS, Domain, Instance, painted
-from scripts.shapes.hard import visible
 
 PERFECT, NOTHING, PAINT = "perfect", "identity", "painted"
 TITLES = {

@@ -16,13 +16,13 @@ from PIL import Image
 from benchmarks.ablations.methods import METHODS, MOST_TRAINED, inferring
 from benchmarks.ablations.validation import Validation
 from benchmarks.speed.batch_runs import CONFIG, updates_of
+from data.shapes.writing import LEVELS, write_set
 from engine.parallel import ALONE
 from engine.run import ReadyRun
 from engine.update import Losses
 from instagan.errors import InputError
 from instagan.io.writing import write_whole
 from options.build import make_ready
-from scripts.make_shapes import LEVELS, write_set
 
 PROTOCOL = 1
 """Version of what the figures mean; runs of another one are not mixed."""

@@ -7,6 +7,7 @@ looked at that are nearer to it than to any other, and near it: its territory. B
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from benchmarks.ablations.methods import AT_A_TIME
 from data.collate import collate_domain
+from data.shapes.hard import distractors_of
 from data.unaligned_instance_dataset import DomainDataset
+from instagan.io.pasting import distance_outside
 from instagan.metrics.agreement import overlap
 from instagan.metrics.outlines import (
-    LARGEST_COLOUR_DISTANCE,
     LEAST_OVERLAP,
     Outline,
     has_colour,
@@ -30,10 +31,10 @@ from instagan.metrics.outlines import (
     others,
     palette,
 )
+from instagan.metrics.shapes import looks_like
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 from options.build import domains_of, framing
-from scripts.shapes.hard import distractors_of
 
 PHASE = "val"
 REACH = 0.09
@@ -154,7 +155,7 @@ def judge(
     outlines: dict[str, Outline],
 ) -> Counted:
     """The sums of one translated picture (H, W, 3) in [0, 1]. masks: one for each instance, or their union, or none."""
-    painted = coloured(fake, direction.wanted, direction.other)
+    painted = looks_like(fake.reshape(-1, 3), direction.wanted, direction.other).reshape(fake.shape[:2])
     by_picture = [(painted, scene.territory == number) for number in range(scene.count)]
     if len(masks) == 1 != scene.count:
         by_mask = [(masks[0], scene.territory == number) for number in range(scene.count)]
@@ -198,24 +199,11 @@ def taken_last(masks: Sequence[np.ndarray]) -> list[int]:
     return order[(len(order) - 1) // AT_A_TIME * AT_A_TIME :] if len(order) > AT_A_TIME else []
 
 
-def coloured(picture: np.ndarray, wanted: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Which pixels of (H, W, 3) have one of the colours (K, 3) wanted, and none of the others: (H, W) bool."""
-    pixels = torch.from_numpy(picture).view(-1, 3)
-    to_wanted, to_other = (
-        torch.cdist(pixels, torch.from_numpy(colours)).amin(1).view(picture.shape[:2]).numpy()
-        for colours in (wanted, other)
-    )
-    return (to_wanted <= LARGEST_COLOUR_DISTANCE) & (to_wanted < to_other)
-
-
 def territories(masks: Sequence[np.ndarray]) -> np.ndarray:
     """The nearest of the masks (H, W) bool, none empty, for every pixel that is within reach of it: (H, W)."""
-    height, width = masks[0].shape
-    everywhere = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"), -1)
-    pixels = everywhere.view(-1, 2).float()
-    away = torch.stack([torch.cdist(pixels, pixels[torch.from_numpy(mask.ravel())]).amin(1) for mask in masks])
-    nearest = torch.where(away.amin(0) <= REACH * width, away.argmin(0), NOBODY)
-    return nearest.view(height, width).numpy()
+    reach = REACH * masks[0].shape[1]
+    away = np.stack([distance_outside(mask, math.ceil(reach)) for mask in masks])  # (N, H, W)
+    return np.where(away.min(0) <= reach, away.argmin(0), NOBODY)
 
 
 def as_picture(image: Tensor) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.speed.demo_figures import GOOD, Validation, good
 from benchmarks.speed.measuring import clocked, interleave
+from data.shapes.writing import write_set
 from engine.optimizer import set_learning_rates
 from engine.parallel import ALONE
 from engine.run import ReadyRun
@@ -21,7 +22,6 @@ from engine.update import Update
 from instagan.errors import InputError
 from instagan.io.writing import write_whole
 from options.build import learning_rate, make_ready
-from scripts.make_shapes import write_set
 
 CONFIG = Path(__file__).resolve().parent.parent.parent / "configs" / "shapes.yaml"
 REACHED, MISSED, DIVERGED = "good", "not good", "diverged"

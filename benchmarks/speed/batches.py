@@ -25,8 +25,8 @@ from benchmarks.speed.batch_runs import REACHED, Cell, Run, Study, as_list, fini
 from benchmarks.speed.demo_figures import worst
 from benchmarks.speed.measuring import Spread, table
 from engine.device import choose_device
+from evaluation.shapes import Figures
 from instagan.flag_types import finite, whole
-from scripts.measure_shapes import Figures
 
 RATES: dict[str, Callable[[int], float]] = {
     "unchanged": lambda batch_size: 1.0,

@@ -15,11 +15,11 @@ import torch
 from data.collate import collate_domain
 from data.entries import Entry
 from data.unaligned_instance_dataset import DomainDataset
+from evaluation.shapes import LARGEST_BACKGROUND, LEAST_COLOUR, LEAST_SHAPE, Figures, measure
 from instagan.io.pixels import to_mask_picture, to_picture
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 from options.build import domains_of, framing
-from scripts.measure_shapes import LARGEST_BACKGROUND, LEAST_COLOUR, LEAST_SHAPE, Figures, measure
 
 PHASE = "val"
 GOOD = {"shape_share": LEAST_SHAPE, "background_error": LARGEST_BACKGROUND, "colour_share": LEAST_COLOUR}

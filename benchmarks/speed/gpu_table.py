@@ -1,4 +1,4 @@
-"""One markdown table of what scripts/gpu_report.sh measured: python benchmarks/speed/gpu_table.py FOLDER OUT.
+"""One markdown table of what benchmarks/gpu_report.sh measured: python benchmarks/speed/gpu_table.py FOLDER OUT.
 
 FOLDER holds files written with ``benchmark.py ... --json``. What is not there was not measured, and the table says so.
 """

@@ -8,4 +8,5 @@ files         one picture and its masks, read as the loader reads them
 masks         levels, areas and overlaps of masks
 checking      all of it, on any number of processes -> ``Report``
 preview       pictures with their instances coloured and numbered
+page          those, and all findings, as an HTML page
 """

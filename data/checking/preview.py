@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 from data.checking.masks import Box, Region
 from data.checking.naming import Listing, Task
@@ -22,9 +23,6 @@ from instagan.io.reading import read_mask, read_picture
 SMALLEST, LARGEST = 320, 640
 """Pixels: what is shown of a picture has a shorter side of at least the first and a longer one of at most the second
 (that of very long pictures)."""
-
-THINNED = 64
-"""Pixels along the longer side in which the middle of an instance is looked for."""
 
 
 @dataclass(frozen=True)
@@ -137,20 +135,8 @@ def _sign(region: Region, sign: Size, picture: Size, taken: list[Box]) -> Box:
 
 def _middle(region: Region) -> tuple[int, int]:
     """A point of the instance far from its edge, and of those the nearest to its centre of gravity: x, y."""
-    step = -(-max(region.inside.shape) // THINNED)
-    left = region.inside[::step, ::step]
-    if not left.any():
-        left, step = region.inside, 1
-    rows, columns = np.nonzero(left)
-    centre = rows.mean(), columns.mean()
-    while (thinner := _thinned(left)).any():
-        left = thinner
-    rows, columns = np.nonzero(left)
-    nearest = int(np.argmin((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2))
-    return region.box[0] + int(columns[nearest]) * step, region.box[1] + int(rows[nearest]) * step
-
-
-def _thinned(mask: np.ndarray) -> np.ndarray:
-    """A mask (H, W) without the pixels that have a neighbour outside."""
-    padded = np.pad(mask, 1)
-    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    depth = ndimage.distance_transform_cdt(np.pad(region.inside, 1), "taxicab")[1:-1, 1:-1]  # (h, w)
+    centre = np.argwhere(region.inside).mean(0)
+    deepest = np.argwhere(depth == depth.max())
+    row, column = deepest[((deepest - centre) ** 2).sum(1).argmin()].tolist()
+    return region.box[0] + column, region.box[1] + row

@@ -8,39 +8,29 @@ python -m instagan doctor
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
 
 from PIL import Image
 
 from instagan.cli import app, doctor, translate
-from instagan.errors import InputError
+from instagan.cli.ending import exit_code
+from instagan.flag_types import SentenceParser
 
 COMMANDS = {"translate": translate, "app": app, "doctor": doctor}
 """Subcommand -> a module with ``add_options(parser)`` and ``run(options) -> exit code``. Its docstring is the help."""
 
 
-class SentenceParser(argparse.ArgumentParser):
-    """Reports a wrong command line as one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ')}; see python -m instagan --help")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large pictures are what memory decides on
-    try:
+
+
+    def command() -> int:
         options = command_line(argv)
         return COMMANDS[options.command].run(options)
-    except InputError as error:
-        print(f"instagan: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("instagan: interrupted; the files written so far are whole", file=sys.stderr)
-        return 130
+
+    return exit_code("instagan", command, "interrupted; the files written so far are whole")
 
 
 def command_line(argv: Sequence[str] | None) -> argparse.Namespace:

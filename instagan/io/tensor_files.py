@@ -7,7 +7,8 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -98,6 +99,16 @@ def _read(path: Path, mmap: bool) -> Any:
         raise _UnreadableError(
             message.strip().partition("\n")[0].partition(". ")[0][:100] or type(error).__name__
         ) from None
+
+
+@contextmanager
+def fitting(flag: str, network: str) -> Iterator[None]:
+    """Whatever goes wrong while weights from outside are read into a network is an ``InputError`` naming the flag."""
+    try:
+        yield
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:120]
+        raise InputError(f"{flag} does not fit {network} ({reason}); pass its state dict as torch saves it") from None
 
 
 def state_dict(content: Any, where: str) -> dict[str, Tensor]:

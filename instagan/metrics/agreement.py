@@ -17,17 +17,20 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def matched(masks: Sequence[np.ndarray | None], found: Sequence[np.ndarray]) -> list[float]:
-    """Intersection over union of each mask with its own one of those found, 0 without any.
+    """Intersection over union of each mask with its own one of those found, 0 without any."""
+    return [fit for _, fit in paired(masks, found)]
+
+
+def paired(masks: Sequence[np.ndarray | None], found: Sequence[np.ndarray]) -> list[tuple[int | None, float]]:
+    """Of each mask the index of its own one of those found, and their intersection over union; None and 0 without any.
 
     Nobody is given away twice: pairs are made from the best fitting one on, as detections are matched elsewhere.
     """
     table = [[0.0 if mask is None else overlap(mask, other) for other in found] for mask in masks]
-    fits = [0.0] * len(masks)
-    free_masks, free_found = set(range(len(masks))), set(range(len(found)))
-    order = sorted(((-fit, m, f) for m, row in enumerate(table) for f, fit in enumerate(row) if fit > 0))
-    for fit, m, f in order:
-        if m in free_masks and f in free_found:
-            fits[m] = -fit
-            free_masks.remove(m)
-            free_found.remove(f)
-    return fits
+    pairs: dict[int, tuple[int | None, float]] = {}
+    taken: set[int] = set()
+    for fit, m, f in sorted((-fit, m, f) for m, row in enumerate(table) for f, fit in enumerate(row) if fit > 0):
+        if m not in pairs and f not in taken:
+            pairs[m] = f, -fit
+            taken.add(f)
+    return [pairs.get(m, (None, 0.0)) for m in range(len(masks))]

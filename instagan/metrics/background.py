@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from instagan.io.optional import need
+
 LEVELS = 255.0
 LARGEST_PSNR = 100.0
 """Decibels of pictures that do not differ; so that a mean over pictures exists."""
@@ -88,13 +90,5 @@ def claimed(before: np.ndarray, after: np.ndarray | None) -> float | None:
 
 def _blurred(values: np.ndarray) -> np.ndarray:
     """(H, W, C) smoothed by the window, along lines and columns."""
-    weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
-    weights /= weights.sum()
-    for axis in (0, 1):
-        margins = [(0, 0)] * 3
-        margins[axis] = (RADIUS, RADIUS)
-        padded = np.pad(values, margins, mode="symmetric")
-        length = values.shape[axis]
-        parts = (padded.take(range(k, k + length), axis) * weight for k, weight in enumerate(weights))
-        values = sum(parts, np.zeros_like(values))
-    return values
+    ndimage = need("scipy.ndimage", "scipy", "SSIM")
+    return ndimage.gaussian_filter(values, SIGMA, mode="reflect", radius=RADIUS, axes=(0, 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instagan.errors import InputError
+from instagan.io.tensor_files import fitting
 from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics.crops import as_batch
 
@@ -94,17 +93,10 @@ def vgg16(weights: Path, device: torch.device) -> Kind:
     import_torchvision()
     from torchvision.models import vgg16 as build
 
-    try:
+    with fitting(f"--weights vgg16={weights}", "torchvision's vgg16"), torch.random.fork_rng(devices=[]):
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        with torch.random.fork_rng(devices=[]):
-            whole = build(weights=None, num_classes=len(state["classifier.6.weight"]))
+        whole = build(weights=None, num_classes=len(state["classifier.6.weight"]))
         whole.load_state_dict(state)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:120]
-        raise InputError(
-            f"--weights vgg16={weights} does not fit torchvision's vgg16 ({reason}); pass its state dict as torch "
-            "saves it, or take --classifier small"
-        ) from None
     whole = whole.eval().requires_grad_(False).to(device)
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, STD))
 

@@ -1,5 +1,8 @@
 """How far apart two sets of features are: Frechet distance (FID) and kernel distance (KID). Features are (n, D)."""
 
+# torch-fidelity would take features, too, but brings torchvision along, which training with built-in features does not
+# need, and its root of a covariance matrix fails where there are fewer images than features.
+
 from __future__ import annotations
 
 from dataclasses import dataclass

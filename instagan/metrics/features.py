@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.nn import functional
 
 from instagan.errors import InputError
 from instagan.io.optional import need
+from instagan.io.tensor_files import fitting
 from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics.crops import as_batch
 
@@ -86,11 +86,9 @@ def inception(weights: Path | None, device: torch.device) -> Features:
             f"--features inception needs weights, and {INCEPTION_FILE} is not in torch's cache; pass "
             "--weights inception=FILE or take --features builtin"
         )
-    try:
+    with fitting(f"--weights inception={file}", "torch-fidelity's Inception"):
         torch.load(file, map_location="cpu", weights_only=True)  # the package would run code from the file
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(file)).to(device)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise InputError(_does_not_fit("inception", file, error, "torch-fidelity's Inception")) from None
     return Features("Inception of torch-fidelity", lambda pictures: network(pictures.to(device))[0], None)
 
 
@@ -98,8 +96,3 @@ def cached_inception() -> Path | None:
     """Where torch-fidelity's own download would be, if it is there."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
     return file if file.is_file() else None
-
-
-def _does_not_fit(kind: str, file: Path, error: Exception, network: str) -> str:
-    reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:120]
-    return f"--weights {kind}={file} does not fit {network} ({reason}); pass its state dict as torch saves it"

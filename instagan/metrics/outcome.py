@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from instagan.io.boxes import Box, box_of
+from instagan.io.optional import need
 
 MOST = 4
 """Pictures with so many instances or more are one group."""
@@ -109,31 +110,8 @@ def pieces(inside: Mask) -> tuple[Mask, ...]:
 
     Instances that touch come out as one; pieces of fewer than ``LEAST_PIECE`` pixels are left out.
     """
-    parent: list[int] = []
-
-    def root(label: int) -> int:
-        while parent[label] != label:
-            parent[label] = parent[parent[label]]
-            label = parent[label]
-        return label
-
-    runs: list[tuple[int, int, int, int]] = []  # line, first column, behind the last one, label
-    above: list[tuple[int, int, int, int]] = []
-    for line, row in enumerate(inside):
-        edges = np.flatnonzero(np.diff(np.concatenate(([0], row.view(np.int8), [0]))))
-        here = []
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            touching = [label for _, left, right, label in above if left <= stop and start <= right]
-            label = root(touching[0]) if touching else len(parent)
-            if not touching:
-                parent.append(label)
-            for other in touching:
-                parent[root(other)] = label
-            here.append((line, start, stop, label))
-        runs += here
-        above = here
-    drawn: dict[int, Mask] = {}
-    for line, start, stop, label in runs:
-        drawn.setdefault(root(label), np.zeros_like(inside))[line, start:stop] = True
-    found = [mask for mask in drawn.values() if np.count_nonzero(mask) >= LEAST_PIECE]
-    return tuple(sorted(found, key=np.count_nonzero, reverse=True))
+    ndimage = need("scipy.ndimage", "scipy", "telling instances apart by their pieces")
+    labels, count = ndimage.label(inside, np.ones((3, 3)))  # (H, W), 0 is outside
+    sizes = np.bincount(labels.ravel(), minlength=count + 1).tolist()
+    largest_first = sorted(range(1, count + 1), key=lambda label: -sizes[label])
+    return tuple(labels == label for label in largest_first if sizes[label] >= LEAST_PIECE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from instagan.errors import InputError
 from instagan.io.optional import need
+from instagan.io.tensor_files import fitting
 from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics.crops import as_batch
 
@@ -39,16 +39,10 @@ def lpips(weights: Path | None, device: torch.device) -> Lpips:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torchvision, about how the package calls it
         network = module.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False)
-    try:
+    with fitting(f"--weights lpips={file}", "torchvision's alexnet"):
         state = torch.load(file, map_location="cpu", weights_only=True)
         for part in (getattr(network.net, f"slice{number}") for number in range(1, 6)):
             part.load_state_dict({name: state[f"features.{name}"] for name in part.state_dict()})
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).partition("\n")[0][:120]
-        raise InputError(
-            f"--weights lpips={file} does not fit torchvision's alexnet ({reason}); pass its state dict as "
-            "torch saves it"
-        ) from None
     network.eval().requires_grad_(False).to(device)
 
     def distance(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:

@@ -9,8 +9,8 @@ from benchmarks import benchmark
 from benchmarks.speed import demo_figures
 from benchmarks.speed.batch_runs import Cell, Study
 from benchmarks.speed.demo_figures import Validation
-from scripts import measure_shapes
-from scripts.measure_shapes import Figures
+from evaluation import shapes
+from evaluation.shapes import Figures
 from tests.programs import sentence
 
 TINY = (
@@ -34,7 +34,7 @@ def test_a_study_ends_is_repeatable_and_goes_on(tmp_path, capsys, monkeypatch):
     (run,) = first["runs"]  # with a batch of 1 all rates are one
     assert (run["batch_size"], run["lr"], run["seed"], run["ended"]) == (1, 5e-4, 0, "not good")
     assert [(look["pictures"], look["steps"]) for look in run["looks"]] == [(4, 4), (8, 8)]
-    assert first["settings"]["background_error"] == measure_shapes.LARGEST_BACKGROUND
+    assert first["settings"]["background_error"] == shapes.LARGEST_BACKGROUND
     assert figures_of(tmp_path / "again.json", "--batch_size", "1")["runs"] == first["runs"]
 
     trained = []

@@ -98,7 +98,7 @@ def test_the_table_of_nothing_says_so(tmp_path):
 
 def gpu_report(*flags: str) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHON": sys.executable}
-    command = ["bash", str(ROOT / "scripts" / "gpu_report.sh"), *flags]
+    command = ["bash", str(ROOT / "benchmarks" / "gpu_report.sh"), *flags]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 

@@ -6,8 +6,8 @@ import torch
 from engine.schedule import Progress
 from instagan.io.pixels import to_picture
 from instagan.structures.instances import InstanceBatch
+from pages.gallery import GalleryRow, GallerySection, write_gallery
 from tests.browser import chromium, console_errors, wait_until
-from trackers.gallery import GalleryRow, GallerySection, write_gallery
 from trackers.web_page import WebPage
 
 HOSTILE = [

@@ -22,10 +22,10 @@ from data.placement import Framing
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.errors import InputError
 from instagan.io.reading import PICTURE_ENDINGS
+from pages.text import readable
 from scripts import check_data, make_shapes
 from tests.planting import ALONE, FAULTS, Expected, cut, good_set, picture, square
 from tests.programs import ROOT, draw_set, sentence, train
-from trackers.page_text import readable
 
 FRAMING = Framing("resize_and_crop", (36, 36), (32, 32), random=False, flip=False)
 

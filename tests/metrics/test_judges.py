@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.asking import agreement_by
 from instagan.errors import InputError
 from instagan.io.torchvision_import import import_torchvision
 from instagan.metrics import classifier
@@ -12,7 +13,6 @@ from instagan.metrics.figures import Figure
 from instagan.metrics.outcome import Outcome
 from instagan.metrics.perceptual import lpips
 from instagan.metrics.verdict import verdict
-from scripts.evaluating.asking import agreement_by
 from tests.evaluating import draw_shapes, report_of, translate_by_hand, values
 
 CPU = torch.device("cpu")

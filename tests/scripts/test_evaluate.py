@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from evaluation.instances import read_outcome
+from evaluation.layout import OURS, Files
 from instagan.io.reading import read_inside
 from instagan.metrics import PROTOCOL, classifier
 from instagan.metrics.shapes import Truth
 from scripts import evaluate, measure_shapes
-from scripts.evaluating.instances import read_outcome
-from scripts.evaluating.layout import OURS, Files
 from tests.evaluating import draw_shapes, report_of, save, translate_by_hand, values
 from tests.programs import draw_set, sentence, train, translate
 

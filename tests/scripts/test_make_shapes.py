@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.shapes import drawing, hard
 from scripts import make_shapes
-from scripts.shapes import drawing, hard
 
 TRAIN, VAL = 25, 6
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.shapes import drawing, hard
+from instagan.io.reading import read_inside
 from instagan.metrics import outlines
 from scripts import make_shapes, measure_shapes
-from scripts.shapes import drawing, hard
-from scripts.shapes.reading import read_mask
 
 SIDE, VAL = 64, 5
 DOMAINS = {domain.name: domain for domain in make_shapes.DOMAINS}
@@ -53,7 +53,7 @@ def translate_by_hand(dataroot: Path, results: Path, every: int = 1, repaint: bo
         real = np.asarray(Image.open(dataroot / key)).astype(int)
         fake, before, after = real + shift, [], []
         for slot, instance in enumerate(pictures[key]["instances"]):
-            was = measure_shapes.read_mask(dataroot / f"val{source}_seg" / f"{stem}_{slot}.png")
+            was = read_inside(dataroot / f"val{source}_seg" / f"{stem}_{slot}.png")
             now = was
             fake[was] = real[was]
             translated.append(int(bool(every) and len(translated) % every == 0))
@@ -132,7 +132,7 @@ def test_an_instance_without_a_translated_mask_counts_as_failed(dataroot, tmp_pa
 def test_a_mask_elsewhere_counts_as_failed(dataroot, tmp_path):
     translate_by_hand(dataroot, tmp_path / "results")
     path = tmp_path / "results" / "squares_000_fake_B_mask_0.png"
-    mask = measure_shapes.read_mask(path)
+    mask = read_inside(path)
     save(path, np.roll(mask, (SIDE // 2, SIDE // 2), (0, 1)))
     a_to_b = figures(dataroot, tmp_path / "results")["A_to_B"]
     assert a_to_b["shape_share"] == pytest.approx(1 - 1 / a_to_b["instances"])
@@ -220,7 +220,7 @@ def test_what_is_neither_is_called_neither(mask):
 
 def test_colour_belongs_to_the_nearer_palette_or_to_none():
     warm, cool = (
-        measure_shapes.palette({"hue": domain.hue, "saturation": domain.saturation, "value": domain.value})
+        outlines.palette({"hue": domain.hue, "saturation": domain.saturation, "value": domain.value})
         for domain in make_shapes.DOMAINS
     )
     everywhere = np.ones((4, 4), bool)
@@ -231,9 +231,9 @@ def test_colour_belongs_to_the_nearer_palette_or_to_none():
         ((0.1, 0.9, 0.1), False, False),
     ):
         picture = np.broadcast_to(colour, (4, 4, 3))
-        assert measure_shapes.has_colour(picture, everywhere, warm, cool) == is_warm
-        assert measure_shapes.has_colour(picture, everywhere, cool, warm) == is_cool
-        assert not measure_shapes.has_colour(picture, ~everywhere, warm, cool)
+        assert outlines.has_colour(picture, everywhere, warm, cool) == is_warm
+        assert outlines.has_colour(picture, everywhere, cool, warm) == is_cool
+        assert not outlines.has_colour(picture, ~everywhere, warm, cool)
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +252,7 @@ def translate_hard(root: Path, results: Path, change: bool, paint_distractors: b
         target = "AB".replace(source, "")
         real = np.asarray(Image.open(root / key)).astype(int)
         instances = picture["instances"]
-        before = [read_mask(root / f"val{source}_seg" / f"{stem}_{slot}.png") for slot in range(len(instances))]
+        before = [read_inside(root / f"val{source}_seg" / f"{stem}_{slot}.png") for slot in range(len(instances))]
         after, fake = before, real.copy()
         if paint_distractors:
             for one in hard.distractors_of(picture, SIDE):

@@ -33,10 +33,8 @@ CHECKS: dict[str, str] = {
     "faults": "damaged checkpoints, failing disks, two runs in one folder",
     "kills": "SIGKILL at random moments, and at every file operation of a save",
     "numbers": "NaN and infinities, planted; steps made again from their dumps",
-    "data_faults": "files that vanish, break or change in a run",
     "signals": "SIGTERM and its like, once and twice; ranks that die below torchrun",
     "watching": "servers that hang or talk nonsense, full disks, and what watching costs",
-    "determinism": "the same seed, any number of workers, stored numbers",
     "long_run": "thousands of tiny steps, and what they take",
     "fuzz": "generated hostile input for all that reads any",
 }

@@ -13,13 +13,14 @@ import torch
 
 from engine.schedule import Progress
 from instagan.structures.instances import InstanceBatch
+from pages.charts import WIDTH, line_chart
+from pages.curves import smoothed, thinned
+from pages.gallery import GalleryRow, GallerySection, write_gallery
+from pages.text import duration, link, number
 from trackers import Trackers, loss_log
 from trackers.console import Console
-from trackers.gallery import GalleryRow, GallerySection, write_gallery
-from trackers.history import MOST, LossHistory, smoothed, thinned
-from trackers.line_chart import WIDTH, line_chart
+from trackers.history import MOST, LossHistory
 from trackers.loss_log import FACTS, LossLog
-from trackers.page_text import duration, link, number
 from trackers.sample_store import MOST_SAMPLES
 from trackers.web_page import WebPage
 

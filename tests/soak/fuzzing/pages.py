@@ -17,9 +17,9 @@ from data.preparing.names import distinct_names
 from data.results import file_name
 from engine.schedule import Progress
 from instagan.structures.instances import InstanceBatch
+from pages.gallery import GalleryRow, GallerySection, write_gallery
 from tests.soak.fuzzing.hostile import altered, damaged, encoded, on_disk, words
 from tests.soak.fuzzing.target import Target
-from trackers.gallery import GalleryRow, GallerySection, write_gallery
 from trackers.loss_log import LossLog, drop_after, read
 from trackers.sample_store import SampleStore
 from trackers.web_page import WebPage

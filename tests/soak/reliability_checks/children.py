@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from scripts.make_shapes import write_set
+from data.shapes.writing import write_set
 
 ROOT = Path(__file__).resolve().parents[3]
 PICTURES = 4

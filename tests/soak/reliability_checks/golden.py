@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from scripts.make_shapes import write_set
+from data.shapes.writing import write_set
 from tests.soak.reliability_checks.children import ROOT, program
 
 FILE = ROOT / "tests" / "fixtures" / "golden" / "shapes_20_steps.json"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from scripts.make_shapes import write_set
+from data.shapes.writing import write_set
 from tests.soak.reliability_checks.flatness import Sample, after_start, rates, trend
 from tests.soak.reliability_checks.process_figures import Taken, taken
 from tests.soak.reliability_checks.rows import Budget, Row

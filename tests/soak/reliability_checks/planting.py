@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from PIL import Image
 
 from data.loading import TrainingLoader
 from instagan.structures.instances import UnpairedBatch
-from trackers.watch import Watch
 
 Plant = Callable[[], object]
 
@@ -33,49 +29,6 @@ def spoilt_picture(stem: str, value: float) -> Plant:
         )
 
     return plant
-
-
-def after_step(number: int, fault: Callable[[], object]) -> Plant:
-    """Happens once so many steps are done."""
-
-    def plant() -> None:
-        told = Watch.step
-
-        def step(watch: Watch, before: Any, now: Any, *more: Any) -> None:
-            told(watch, before, now, *more)
-            if now.steps == number:
-                fault()
-
-        Watch.step = step  # type: ignore[method-assign, assignment]
-
-    return plant
-
-
-def vanish(path: Path) -> None:
-    path.unlink()
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def grow(path: Path) -> None:
-    """Another size in pixels."""
-    with Image.open(path) as picture:
-        larger = picture.resize((picture.width + 3, picture.height + 5))
-    larger.save(path)
-
-
-def become_a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-FILE_FAULTS = (vanish, cut, empty, grow, become_a_folder)
 
 
 def refuse(*_: object, **__: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.shapes.drawing import (
+from data.shapes.drawing import (
     BACKGROUNDS,
     LARGEST_ANGLE,
     Domain,

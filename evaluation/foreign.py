@@ -13,15 +13,15 @@ from PIL import Image
 from data.folders import list_domain
 from data.placement import resize_inside
 from data.results import short_name
+from evaluation.instances import Known, read_outcome, read_union
+from evaluation.layout import LAYOUTS, Files, Layout, read_patterns
+from evaluation.system import Direction, System
 from instagan.errors import InputError
 from instagan.io.reading import read_picture
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome, Real, pieces
 from instagan.metrics.shapes import Truth, read_truth
 from models.directions import FOLDERS
-from scripts.evaluating.instances import Known, read_outcome, read_union
-from scripts.evaluating.layout import LAYOUTS, Files, Layout, read_patterns
-from scripts.evaluating.system import Direction, System
 
 
 def read_results(flags: Namespace) -> System:

@@ -14,8 +14,8 @@ from data.checking.findings import ERROR, WARNING, Finding
 from data.checking.preview import Shown, choose, sheet
 from instagan.errors import InputError
 from instagan.io.writing import replace_content
-from trackers.page_style import facts_list, page, tile
-from trackers.page_text import link, plain, readable
+from pages.style import facts_list, page, tile
+from pages.text import link, plain, readable
 
 TILE = 320
 """Width in pixels at which a picture is shown."""

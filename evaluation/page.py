@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from dominate import tags
 from dominate.util import raw
 from PIL import Image
 
-from instagan.io.overlay import colour
+from evaluation.findings import PER_PICTURE, Finding, Report
+from instagan.io.overlay import overlay
+from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
 from instagan.metrics import PROTOCOL
 from instagan.metrics.classifier import RELIABLE
 from instagan.metrics.figures import ALL, METRICS, Figure, figure_of
 from instagan.metrics.measuring import Row
-from scripts.evaluating.charts import histogram
-from scripts.evaluating.findings import PER_PICTURE, Finding, Report
-from trackers.page_style import facts_list, page
-from trackers.page_text import readable
+from pages.charts import histogram
+from pages.style import facts_list, page
+from pages.text import readable
 
 STYLE = """
 .verdict { display: flex; gap: 14px; align-items: center; margin: 12px 0 18px; padding: 14px 18px; border-radius: 12px;
@@ -230,13 +232,9 @@ def _pair(row: Row, value: float, metric: str) -> tags.figure:
 
 
 def _drawn(pixels: np.ndarray, masks: list[np.ndarray]) -> Image.Image:
-    """The picture with each instance outlined, on the inside, in the colour of its place."""
-    canvas = pixels.copy()
-    for place, mask in enumerate(masks):
-        around = np.pad(mask, 1)
-        inner = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
-        canvas[mask & ~inner] = colour(place)
-    drawn = Image.fromarray(canvas)
+    """The picture with each instance outlined in the colour of its place."""
+    inside = mask_to_tensor(np.stack(masks) if masks else np.zeros((0, *pixels.shape[:2]), bool))  # (N, H, W)
+    drawn = overlay(pixels_to_tensor(pixels), inside, torch.ones(len(masks)))
     if max(drawn.size) > 2 * SHOWN:
         drawn.thumbnail((2 * SHOWN, 2 * SHOWN))
     return drawn

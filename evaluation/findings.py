@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 import instagan
+from evaluation.system import Direction, System
 from instagan.metrics import PROTOCOL
 from instagan.metrics.figures import ALL, METRICS, Figure
 from instagan.metrics.judges import Judges
 from instagan.metrics.measuring import Measured, Row, measure
 from instagan.metrics.verdict import Verdict, verdict
-from scripts.evaluating.system import Direction, System
 
 FORMAT = 1
 PER_PICTURE = (

@@ -1,21 +1,23 @@
-"""A line chart as inline SVG: raw values pale, smoothed values bold, axes labelled, colours from the page's style."""
+"""Charts as inline SVG, axes labelled, colours from the page's style: curves, and histograms."""
 
 from __future__ import annotations
 
 import math
+import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dominate import svg, tags
 
-from trackers.history import Point, smoothed, thinned
-from trackers.page_text import number, readable
+from pages.curves import Point, smoothed, thinned
+from pages.text import number, readable
 
 WIDTH, HEIGHT = 400, 210
 LEFT, RIGHT, TOP, BOTTOM = 44, 20, 8, 34
 """Room around the curves for the labels of the axes, on the right for half of the last one; in units of the drawing."""
 
-COLOURS = 6
+COLOURS, BARS = 6, 20
 POINTS = 400
 """At most this many points per curve: no screen shows more, and the page stays small however long the run."""
 
@@ -46,19 +48,52 @@ def line_chart(title: str, series: Mapping[str, list[Point]], x_label: str, y_la
     low_x, high_x = _span([step for points, _ in curves.values() for step, _ in points])
     ticks = _ticks(*_value_range(curves.values()))
     field = _Field(low_x, high_x, ticks[0], ticks[-1])
+    along = {step: _short(step) for step in _whole_ticks(low_x, high_x)}
+    drawing = _axes(f"{title} by {x_label}", field, along, ticks, x_label, y_label)
+    drawing.add(_lines(list(curves.values()), field))
+    return tags.figure(tags.h3(title), _legend(curves), drawing, cls="card chart")
+
+
+def histogram(
+    title: str, unit: str, values: Sequence[float], of: str, span: tuple[float, float] | None = None
+) -> tags.figure:
+    """How many of the values lie where; the mean is marked. span: ends of the axis, else those of the values."""
+    low, high = span or (_ticks(*_span(values))[0], _ticks(*_span(values))[-1])
+    held = [min(max(value, low), high) for value in values]
+    counts = Counter(min(int((value - low) / (high - low) * BARS), BARS - 1) for value in held)
+    upwards = [tick for tick in _ticks(0, max(counts.values())) if tick == round(tick)]
+    field = _Field(low, high, 0, upwards[-1])
+    drawing = _axes(title, field, {tick: f"{tick:.3g}" for tick in (low, (low + high) / 2, high)}, upwards, unit, of)
+    width, base = (high - low) / BARS, HEIGHT - BOTTOM
+    for bar, count in sorted(counts.items()):
+        left, top = low + bar * width, field.up(count)
+        place = {"x": field.across(left) + 0.6, "y": top, "width": field.across(low + width) - LEFT - 1.2}
+        words = svg.title(f"{count} {of} from {left:.4g} to {left + width:.4g}")
+        size = {name: f"{value:.1f}" for name, value in (place | {"height": base - top}).items()}
+        drawing.add(svg.rect(words, cls="bar", **size))
+    mean = statistics.mean(values)
+    x = f"{field.across(min(max(mean, low), high)):.1f}"
+    drawing.add(svg.line(x1=x, x2=x, y1=TOP - 4, y2=base, cls="mean"))
+    about = tags.small(f"{len(values)} {of}, mean {mean:.4g}")
+    return tags.figure(tags.h3(readable(title), " ", about), drawing, cls="card chart")
+
+
+def _axes(
+    title: str, field: _Field, along: Mapping[float, str], upwards: Sequence[float], x_label: str, y_label: str
+) -> svg.svg:
+    """An empty drawing with labels: along the x axis those given by place, upwards the values with their lines."""
     drawing = svg.svg(viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
-    drawing.add(svg.title(f"{title} by {x_label}"))
-    for tick in ticks:
+    drawing.add(svg.title(title))
+    for tick in upwards:
         y = field.up(tick)
         drawing.add(svg.line(x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", cls="grid"))
         drawing.add(_text(f"{tick:.4g}", LEFT - 6, y + 4, "end"))
-    for step in _whole_ticks(low_x, high_x):
-        drawing.add(_text(_short(step), field.across(step), HEIGHT - BOTTOM + 15, "middle"))
+    for place, words in along.items():
+        drawing.add(_text(words, field.across(place), HEIGHT - BOTTOM + 15, "middle"))
     drawing.add(_text(x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
     drawing.add(_text(y_label, 10, middle, "middle", transform=f"rotate(-90 10 {middle:.0f})"))
-    drawing.add(_lines(list(curves.values()), field))
-    return tags.figure(tags.h3(title), _legend(curves), drawing, cls="card chart")
+    return drawing
 
 
 def _legend(curves: Mapping[str, Curve]) -> tags.ul:

@@ -10,8 +10,8 @@ from dominate import tags
 from PIL import Image
 
 from instagan.io.writing import replace_content
-from trackers.page_style import facts_list, own_script, page, tile
-from trackers.page_text import link, readable
+from pages.style import facts_list, own_script, page, tile
+from pages.text import link, readable
 
 HERE = Path(__file__).resolve().parent
 

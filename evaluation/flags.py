@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from instagan.errors import InputError
-from instagan.flag_types import real, whole
+from instagan.flag_types import SentenceParser, real, whole
 from models.directions import FOLDERS
 
 WEIGHTS = {
@@ -21,16 +21,9 @@ WEIGHTS = {
 Add = Callable[..., Any]
 
 
-class _Parser(ArgumentParser):
-    """Reports a wrong command line as one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ')}; see --help")
-
-
 def parse(argv: Sequence[str] | None, description: str) -> tuple[Namespace, list[str]]:
     """The flags, checked, and those that are left for test.py. Raises ``InputError``."""
-    parser = _Parser(
+    parser = SentenceParser(
         prog="evaluate.py", description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
     )
     _add_what(parser.add_argument_group("what is measured").add_argument)

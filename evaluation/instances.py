@@ -10,11 +10,11 @@ import numpy as np
 
 from data.entries import Entry
 from data.placement import resize_inside
+from evaluation.layout import OURS, Files
 from instagan.errors import InputError
 from instagan.io.reading import read_inside, read_picture
-from instagan.metrics.agreement import overlap
+from instagan.metrics.agreement import overlap, paired
 from instagan.metrics.outcome import Mask, Masks, Outcome, pieces
-from scripts.evaluating.layout import OURS, Files
 
 LEAST_FIT = 0.7
 """Of the data set's masks with those of the results: less, and the pictures were framed otherwise."""
@@ -111,13 +111,8 @@ def _columns(pairs: Sequence[tuple[Mask | None, Mask | None]]) -> tuple[Masks, M
 
 def _own_pieces(masks: Sequence[Mask], union: Mask) -> list[Mask]:
     """The piece of the translated union that is each instance's: that which it overlaps best; nothing without any."""
-    found = list(pieces(union))
-    fits = ((overlap(mask, piece), m, p) for m, mask in enumerate(masks) for p, piece in enumerate(found))
-    own: dict[int, int] = {}
-    for fit, m, p in sorted(fits, key=lambda one: -one[0]):
-        if fit > 0 and m not in own and p not in own.values():
-            own[m] = p
-    return [found[own[m]] if m in own else np.zeros_like(union) for m in range(len(masks))]
+    found = pieces(union)
+    return [np.zeros_like(union) if own is None else found[own] for own, _ in paired(masks, found)]
 
 
 def _mask(path: Path, picture: np.ndarray, of: Path) -> Mask:

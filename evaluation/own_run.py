@@ -13,13 +13,13 @@ import torch
 from engine.device import choose_device, prepare
 from engine.run_folder import RunFolder, checkpoint_tag, restore_networks
 from evaluation.pictures import Cost, Set, references, translated, truth_of
+from evaluation.system import Direction, System
 from instagan.errors import InputError
 from instagan.io.options_file import options_of
 from models.directions import asked_for
 from models.translation_model import TranslationModel
 from options.build import build_model
 from options.parse import parse_testing
-from scripts.evaluating.system import Direction, System
 
 ALL_PICTURES = "1000000"
 FOLDERS = ("unaligned", "unaligned_seg")

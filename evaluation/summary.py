@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from evaluation.findings import Report
 from instagan.metrics import PROTOCOL
 from instagan.metrics.figures import METRICS, figure_of
-from scripts.evaluating.findings import Report
 
 SHOWN = tuple(name for name in METRICS if name not in ("background_claimed", "change", "parameters"))
 

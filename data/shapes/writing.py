@@ -1,0 +1,69 @@
+"""Drawn pictures and masks as a data set in the published layout, and ``shapes.json``, the truth about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data.shapes import drawing, hard
+from data.shapes.drawing import DOMAINS
+
+Draw = Callable[[np.random.Generator, drawing.Domain, int, int | None], drawing.Scene]
+
+
+@dataclass(frozen=True)
+class Level:
+    """How a picture is drawn, from random numbers, domain, side and number of instances, and the most instances."""
+
+    draw: Draw
+    largest_count: int
+
+
+PLAIN, HARD = "plain", "hard"
+LEVELS = {
+    PLAIN: Level(drawing.draw_scene, drawing.LARGEST_COUNT),
+    HARD: Level(hard.draw_scene, hard.LARGEST_COUNT),
+}
+
+
+def write_set(
+    save_root: Path,
+    seed: int,
+    counts: dict[str, int],
+    side: int,
+    level: str = PLAIN,
+    instances: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Writes pictures, masks and, last of all, ``shapes.json``. counts: pictures per domain by phase.
+
+    instances: by phase, how many instances the pictures show in turn; where there are none, each draws its own number.
+    """
+    pictures: dict[str, Any] = {}
+    for phase_key, (phase, count) in enumerate(counts.items()):
+        for domain_key, domain in enumerate(DOMAINS):
+            folder = save_root / f"{phase}{domain.name}"
+            masks_folder = save_root / f"{phase}{domain.name}_seg"
+            folder.mkdir(parents=True, exist_ok=True)
+            masks_folder.mkdir(exist_ok=True)
+            in_turn = (instances or {}).get(phase) or [None]
+            for index in range(count):
+                rng = np.random.default_rng([seed, phase_key, domain_key, index])
+                scene = LEVELS[level].draw(rng, domain, side, in_turn[index % len(in_turn)])
+                stem = f"{domain.shape}s_{index:03d}"
+                Image.fromarray(scene.picture).save(folder / f"{stem}.png")
+                for slot, mask in enumerate(scene.masks):
+                    Image.fromarray(mask).save(masks_folder / f"{stem}_{slot}.png")
+                pictures[f"{folder.name}/{stem}.png"] = scene.truth
+    domains = {
+        domain.name: {key: getattr(domain, key) for key in ("shape", "outline", "hue", "saturation", "value")}
+        for domain in DOMAINS
+    }
+    told = {} if level == PLAIN else {"level": level}
+    content = {"seed": seed, "size": side, **told, "domains": domains, "pictures": pictures}
+    (save_root / "shapes.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""HTML pages in one look: style, text from anywhere, charts, a gallery of pictures."""
