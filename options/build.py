@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,9 +23,9 @@ from engine.run_folder import RunFolder, restore
 from engine.schedule import Progress, learning_rate_factor
 from engine.starts import Sizes
 from instagan.errors import InputError
+from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
-from instagan.kernels.stack import Execution, execute
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.discriminators import smallest_side
 from models import MODELS
@@ -93,15 +93,19 @@ def learning_rate(options: Namespace, epoch: int) -> float:
     return learning_rate_factor(options.lr_policy, epoch, options.niter, options.niter_decay, options.lr_decay_iters)
 
 
-def build_model(options: Namespace, device: torch.device) -> TranslationModel:
-    """The method, on its device, running as the flags say. Raises ``InputError`` for flags that do not fit."""
+def build_model(options: Namespace, device: torch.device, kernels: Iterable[str] = KERNELS) -> TranslationModel:
+    """The method, on its device, running as the flags say. Raises ``InputError`` for flags that do not fit.
+
+    kernels: the faster ways to run its layers that are used.
+    """
     if options.precision == "fp16" and device.type != "cuda":
         raise InputError(f"--precision fp16 needs a CUDA GPU, and --device is {device.type}; use bf16")
     model = MODELS[options.model].from_options(options).to(device)
     if _channels_last(options, device):
         model.to(memory_format=torch.channels_last)
     recompute = getattr(options, "checkpoint_activations", False)
-    execute(model.networks, Execution(PRECISIONS[options.precision], recompute, options.compile))
+    precision = PRECISIONS[options.precision]
+    accelerate(model.networks, precision=precision, recompute=recompute, compiled=options.compile, kernels=kernels)
     if options.precision == "fp16":
         for optimizer in model.optimizers().values():
             optimizer.scale_losses(GradScaler(device.type))

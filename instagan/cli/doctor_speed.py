@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.kernels import accelerate
 from instagan.kernels.allocator import keep_memory
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
@@ -46,6 +47,7 @@ def measure(device: torch.device, seconds: float = 20.0, width: int = 64) -> Spe
         networks = SetGenerator(width), SetGenerator(width), SetDiscriminator(width)
         for network in networks:
             network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            accelerate(network)
         forward, back, judge = networks
         side, small = SMALL_SIDE, _images(SMALL_SIDE).to(device)
         turn = _timed(device, seconds * 0.2, lambda: _turn(forward, back, judge, small))

@@ -21,6 +21,7 @@ from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.trained import read_trained
 from instagan.io.pasting import FEATHER, paste_background
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture, to_tensor
+from instagan.kernels import accelerate
 from instagan.kernels.convolution import WIDE_ENOUGH
 from instagan.structures.instances import InstanceBatch
 
@@ -89,6 +90,7 @@ class Translator:
         generator = architecture.build(trained.weights, trained.where).to(chosen)
         if chosen.type == "cpu" and architecture.ngf >= WIDE_ENOUGH:  # takes less memory
             generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        accelerate(generator)
         network = Network(
             generator,
             architecture,

@@ -1,9 +1,9 @@
-"""Convolutions with the parameters and results of torch's, computed the way that a CPU is fastest at.
+"""Convolutions with the parameters and results of torch's, computed in the way that is fastest on a CPU.
 
 torch leaves a convolution to oneDNN in the layout that it finds. No layout is good at everything: channels-last is
 fastest forward and for the gradient of the input of wide networks, for the gradient of some weights it is several times
 slower than the contiguous one; and a convolution to one or three channels leaves most of a vector register empty in
-both. Where many channels meet a large picture, multiplications can be saved. The layout is that of the weights
+both. Where many channels meet a large image, multiplications can be saved. The layout is that of the weights
 (``network.to(memory_format=torch.channels_last)``); in each, these modules take the fastest way. On other devices they
 are torch's own. docs/performance.md has the figures.
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instagan.kernels import minimal_filtering
+from instagan.kernels.names import ALL, computable
 from instagan.kernels.normalisation import KEPT, LAST, Activation, Statistics, without_autocast
 
 FEW = 4
@@ -31,16 +32,20 @@ MANY_TO_MANY, LARGE = 256, 2000
 
 
 class Conv2d(nn.Conv2d):
-    """torch's Conv2d with zero padding, without dilation and groups. (B, C, H, W) -> (B, C', H', W')."""
+    """Conv2d with zero padding, without dilation and groups. (B, C, H, W) -> (B, C', H', W')."""
+
+    kernels = ALL
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if by_hand(input) and (channels_last(weight) or _in_columns(weight, self.stride, self.padding)):
+        if computable(input) and _way(self, input, weight):
             return convolve(input, self, weight, bias)
         return super()._conv_forward(input, weight, bias)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's ConvTranspose2d without dilation and groups. (B, C, h, w) -> (B, C', H, W)."""
+    """ConvTranspose2d without dilation and groups. (B, C, h, w) -> (B, C', H, W)."""
+
+    kernels = ALL
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if output_size is not None:
@@ -48,7 +53,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if by_hand(input) and channels_last(weight):
+        if computable(input) and _way(self, input, weight):
             return convolve(input, self, weight, bias)
         how = self.stride, self.padding, self.output_padding
         return functional.conv_transpose2d(input, weight, bias, *how)  # type: ignore[arg-type]
@@ -68,19 +73,9 @@ def channels_last(weight: Tensor) -> bool:
     return weight.stride(1) == 1
 
 
-def by_hand(features: Tensor) -> bool:
-    """Whether a convolution can be computed by ``convolve``, which then is faster in channels-last."""
-    return (
-        features.device.type == "cpu"
-        and features.dtype in (torch.float32, torch.bfloat16)
-        and features.numel() > 0
-        and not torch.compiler.is_compiling()
-    )
-
-
 def convolve(
     features: Tensor,
-    layer: nn.Conv2d | nn.ConvTranspose2d,
+    layer: Conv2d | ConvTranspose2d,
     weight: Tensor,
     bias: Tensor | None,
     before: Activation | None = None,
@@ -92,11 +87,27 @@ def convolve(
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         features, weight, bias = features.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    transposed = isinstance(layer, nn.ConvTranspose2d)
-    output_padding = layer.output_padding if transposed else (0, 0)
-    how = layer.stride, layer.padding, (1, 1), transposed, output_padding, 1
     with without_autocast("cpu"):  # which would pad in float32
-        return _Convolution.apply(features, weight, bias, how, before)
+        return _Convolution.apply(features, weight, bias, _arguments(layer), before, layer)
+
+
+def _arguments(layer: Conv2d | ConvTranspose2d) -> tuple[Any, ...]:
+    """Those of torch.convolution after the bias."""
+    transposed = isinstance(layer, nn.ConvTranspose2d)
+    return layer.stride, layer.padding, (1, 1), transposed, layer.output_padding if transposed else (0, 0), 1
+
+
+def _way(layer: Conv2d | ConvTranspose2d, features: Tensor, weight: Tensor) -> str:
+    """The kernel that computes a convolution of these features; "" for torch's own.
+
+    features: what the convolution itself sees, padding included.
+    """
+    how = _arguments(layer)
+    if "columns" in layer.kernels and _few_channels(weight, how):
+        return "columns"
+    if "minimal_filtering" in layer.kernels and _many_channels(features, weight, how):
+        return "minimal_filtering"
+    return "weight_gradients" if "weight_gradients" in layer.kernels and channels_last(weight) else ""
 
 
 class _Convolution(torch.autograd.Function):
@@ -104,19 +115,25 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, how: tuple[Any, ...], before: Activation | None
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        how: tuple[Any, ...],
+        before: Activation | None,
+        layer: Conv2d | ConvTranspose2d,
     ) -> Tensor:
         features = features.contiguous(memory_format=_layout(weight))
-        ctx.how, ctx.before = how, before
         seen = features
         known: tuple[Tensor, ...] = ()
         if before:
             seen, statistics = before(features)
             known = statistics.mean, statistics.scale
+        ctx.how, ctx.before, ctx.way = how, before, _way(layer, seen, weight)
         ctx.save_for_backward(features, weight, *known)
-        if _in_columns(weight, how[0], how[1], how[3]):
+        if ctx.way == "columns":
             return _by_columns(seen, weight, bias)
-        if _filtered(seen, weight, how):
+        if ctx.way == "minimal_filtering":
             return minimal_filtering.convolve(seen, weight, bias)
         return torch.convolution(seen, weight, bias, *how)
 
@@ -128,17 +145,17 @@ class _Convolution(torch.autograd.Function):
             seen, _ = ctx.before(features, Statistics(*known))
         gradient = gradient.contiguous(memory_format=_layout(weight))
         wanted = list(ctx.needs_input_grad[:3])
-        if _filtered(seen, weight, ctx.how):
+        if ctx.way == "minimal_filtering":
             to_seen, to_weight, to_bias = minimal_filtering.backward(gradient, seen, weight, wanted)
         else:
-            backward = _columns_backward if _in_columns(weight, ctx.how[0], ctx.how[1], ctx.how[3]) else _backward
+            backward = {"columns": _columns_backward, "weight_gradients": _backward}.get(ctx.way, _torch_backward)
             to_seen, to_weight, to_bias = backward(gradient, seen, weight, ctx.how, wanted)
         if ctx.before and to_seen is not None:
             to_seen = ctx.before.rectify_backward(to_seen, seen)
             del seen
             to_seen = ctx.before.pad_backward(to_seen, features)
             to_seen = ctx.before.normalise_backward(to_seen, features, Statistics(*known))
-        return to_seen, to_weight, to_bias, None, None
+        return to_seen, to_weight, to_bias, None, None, None
 
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
@@ -148,9 +165,9 @@ Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 def _backward(
     gradient: Tensor, features: Tensor, weight: Tensor, how: tuple[Any, ...], wanted: list[bool]
 ) -> Gradients:
-    """All three at once where channels-last is good enough for the weight's gradient, else that in its own way."""
+    """In channels-last: all three at once where that is good enough for the weight's gradient, else that by itself."""
     transposed = how[3]
-    if not channels_last(weight) or not (wanted[1] and (transposed or gradient.shape[1] >= MANY)):
+    if not (wanted[1] and (transposed or gradient.shape[1] >= MANY)):
         return _torch_backward(gradient, features, weight, how, wanted)
     to_features = _torch_backward(gradient, features, weight, how, [wanted[0], False, False])[0]
     if transposed and gradient.dtype == torch.bfloat16:
@@ -188,11 +205,12 @@ def _transposed_weight_gradient(gradient: Tensor, features: Tensor, weight: Tens
     return product.view(channels, kernel_height, kernel_width, made).permute(0, 3, 1, 2)
 
 
-def _in_columns(weight: Tensor, stride: Any, padding: Any, transposed: bool = False) -> bool:
-    return not transposed and weight.shape[0] < FEW and tuple(stride) == (1, 1) and tuple(padding) == (0, 0)
+def _few_channels(weight: Tensor, how: tuple[Any, ...]) -> bool:
+    """Whether to cut a convolution into columns: few output channels, steps of one, no padding."""
+    return weight.shape[0] < FEW and how == PLAIN
 
 
-def _filtered(features: Tensor, weight: Tensor, how: tuple[Any, ...]) -> bool:
+def _many_channels(features: Tensor, weight: Tensor, how: tuple[Any, ...]) -> bool:
     """Whether to save multiplications: 3x3 in steps of one, without padding, many channels on a large image."""
     return (
         features.dtype == torch.float32
@@ -216,6 +234,7 @@ def _layout(weight: Tensor) -> torch.memory_format:
 
 
 PLAIN = (1, 1), (0, 0), (1, 1), False, (0, 0), 1
+"""Arguments of torch.convolution: steps of one, no padding, not transposed."""
 
 
 def _by_columns(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,7 +1,7 @@
-"""Instance norm and reflection padding with torch's parameters and results, and both with ReLU, for the CPU's sake.
+"""Instance norm and reflection padding for a CPU, alone and together with the ReLU between them.
 
-Where torch has several kernels for the same thing, each of these modules takes the one that is fastest, and exact
-enough, for the layout at hand. docs/performance.md has the figures.
+torch has several implementations of the same thing. Each of these modules takes the one that is fastest, and exact
+enough, for the memory layout at hand. docs/performance.md has the figures.
 """
 
 from __future__ import annotations
@@ -14,33 +14,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from instagan.kernels.names import ALL
+
 LAST, KEPT = torch.channels_last, torch.contiguous_format
 CACHED = 2**19
 """Numbers that are squared at a time."""
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's InstanceNorm2d without parameters and running statistics, by the fastest kernels."""
+    """Instance norm without parameters and running statistics. (B, C, H, W) -> the same."""
+
+    kernels = ALL
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu" or torch.compiler.is_compiling() or input.numel() == 0:
+        away = input.device.type != "cpu" or torch.compiler.is_compiling()
+        if away or input.ndim != 4 or input.numel() == 0 or "normalisation" not in self.kernels:
             return super().forward(input)
         with without_autocast("cpu"):
             return _InstanceNorm.apply(input, self.eps)
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):
-    """torch's ReflectionPad2d, which keeps nothing for the gradient: torch's own keeps its input, for its shape."""
+    """Reflection padding that keeps nothing for its gradient: torch's own keeps its input, for its shape."""
+
+    kernels = ALL
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        away = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+        if away or input.ndim != 4 or "padding" not in self.kernels:
             return super().forward(input)
         with without_autocast(input.device.type):
             return _ReflectionPad.apply(input, self.padding)
 
 
 def without_autocast(kind: str) -> AbstractContextManager[object]:
-    """What computes in the type that it finds. Costs nothing where autocast is off already."""
+    """A context in which operations keep the type of their inputs. Costs nothing where autocast is off already."""
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return nullcontext()
@@ -56,9 +64,9 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Activation:
-    """What precedes a convolution: instance norm, ReLU (leaky with a slope above 0), reflection padding.
+    """What comes before a convolution: instance norm, ReLU (leaky with a slope above 0), reflection padding.
 
-    Its gradient is taken in three steps, so that nothing need be kept longer than it is needed.
+    Its gradient is taken in three steps, so that no tensor is kept longer than it is needed.
     """
 
     eps: float
@@ -66,7 +74,7 @@ class Activation:
     padding: tuple[int, int, int, int]
 
     def __call__(self, features: Tensor, known: Statistics | None = None) -> tuple[Tensor, Statistics]:
-        """(B, C, H, W) -> what the convolution sees; the statistics of the normalisation, if they are not known."""
+        """(B, C, H, W) -> input of the convolution, larger by the padding; the statistics, unless ``known``."""
         if features.dtype != torch.bfloat16 and _layout(features) is LAST:
             return self._in_place(features, known)
         normalised, known = _normalise(features, self.eps, known)
@@ -74,7 +82,7 @@ class Activation:
         return functional.leaky_relu_(padded, self.slope), known
 
     def _in_place(self, features: Tensor, known: Statistics | None) -> tuple[Tensor, Statistics]:
-        """Written once, into the middle of where the padding is then mirrored."""
+        """Written once, into the middle of the padded tensor, whose borders are then mirrored."""
         left, right, top, bottom = self.padding
         rows, channels, height, width = features.shape
         size = rows, channels, height + top + bottom, width + left + right
@@ -94,7 +102,7 @@ class Activation:
         return seen, known
 
     def rectify_backward(self, gradient: Tensor, seen: Tensor) -> Tensor:
-        """Of what was seen to what was padded, in place."""
+        """Gradient before the ReLU from that after it, in place."""
         backward = torch.ops.aten.leaky_relu_backward.grad_input
         return backward(gradient, seen, self.slope, True, grad_input=gradient)
 

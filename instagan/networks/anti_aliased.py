@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from instagan.networks.blocks import NORMS, RESIDUAL_BLOCKS, NormalisedEncoder, ResidualBlock, Stack, patch_width
+from instagan.networks.blocks import NORMS, RESIDUAL_BLOCKS, NormalisedEncoder, ResidualBlock, patch_width
 from instagan.networks.blur import BlurDownsample, BlurUpsample
 from instagan.networks.taps import features_at
 from instagan.structures.instances import InstanceBatch
@@ -55,13 +55,13 @@ class AntiAliasedPatchDiscriminator(nn.Module):
         for place, (narrow, wide) in enumerate(pairwise(widths), 1):
             stack += [nn.Conv2d(narrow, wide, 4, padding=1), NORMS[norm](wide), nn.LeakyReLU(0.2, inplace=True)]
             stack += [BlurDownsample()] if place < layers else []
-        self.layers = Stack(*stack, nn.Conv2d(widths[-1], 1, 4, padding=1))
+        self.layers = nn.Sequential(*stack, nn.Conv2d(widths[-1], 1, 4, padding=1))
 
     def forward(self, x: InstanceBatch) -> Tensor:
         return self.layers(x.image).to(x.image)  # (B, 1, h - 2, w - 2)
 
 
-def _encoder(ngf: int, norm: str, blocks: int) -> Stack:
+def _encoder(ngf: int, norm: str, blocks: int) -> nn.Sequential:
     """(B, 3, H, W) -> (B, 4 ngf, H/4, W/4)."""
     layers: list[nn.Module] = [
         nn.ReflectionPad2d(3), nn.Conv2d(3, ngf, 7), NORMS[norm](ngf), nn.ReLU(inplace=True),
@@ -74,10 +74,10 @@ def _encoder(ngf: int, norm: str, blocks: int) -> Stack:
             BlurDownsample(),
         ]
     layers += [ResidualBlock(4 * ngf, norm) for _ in range(blocks)]
-    return NormalisedEncoder(*layers) if norm == "instance" else Stack(*layers)
+    return NormalisedEncoder(*layers) if norm == "instance" else nn.Sequential(*layers)
 
 
-def _decoder(ngf: int, norm: str) -> Stack:
+def _decoder(ngf: int, norm: str) -> nn.Sequential:
     """(B, 4 ngf, H/4, W/4) -> (B, 3, H, W) in [-1, 1]."""
     layers: list[nn.Module] = []
     for channels in (4 * ngf, 2 * ngf):
@@ -87,4 +87,4 @@ def _decoder(ngf: int, norm: str) -> Stack:
             NORMS[norm](channels // 2),
             nn.ReLU(inplace=True),
         ]
-    return Stack(*layers, nn.ReflectionPad2d(3), nn.Conv2d(ngf, 3, 7), nn.Tanh())
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(ngf, 3, 7), nn.Tanh())

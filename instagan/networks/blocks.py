@@ -1,4 +1,4 @@
-"""The parts that the networks are made of: residual block, down- and upsampling stacks, weight initialisation.
+"""The parts that the networks are made of: residual block, encoder, decoder, patch classifier, weight initialisation.
 
 Convolutions have a bias also where a normalisation follows and cancels it: the published weights have one.
 """
@@ -10,10 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from instagan.kernels.convolution import Conv2d, ConvTranspose2d
-from instagan.kernels.normalisation import InstanceNorm2d, ReflectionPad2d
-from instagan.kernels.stack import Block, Chain, Stack
-from instagan.networks.owners import add_of_owner
+from instagan.networks.normalisation import InstanceNorm2d
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "instance": InstanceNorm2d,  # without affine parameters and running statistics: a row never sees another row
@@ -22,22 +19,22 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 RESIDUAL_BLOCKS = 9
 SIZE_MULTIPLE = 4
 """Two stride-2 convolutions and their inverses give back exactly the sizes that 4 divides."""
-EVEN = 2.0**-14
-"""A channel whose values differ by less is even: a 128th of the step between two values of 8 bits."""
+CONSTANT = 2.0**-14
+"""A channel whose values differ by less is spatially constant: a 128th of the step between two values of 8 bits."""
 
 
-class ResidualBlock(Block):
+class ResidualBlock(nn.Module):
     """x + h(x), h two 3x3 convolutions with reflection padding. (B, C, h, w) -> (B, C, h, w)."""
 
     def __init__(self, channels: int, norm: str = "instance") -> None:
         super().__init__()
-        self.layers = Chain(
-            ReflectionPad2d(1),
-            Conv2d(channels, channels, 3),
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
             NORMS[norm](channels),
             nn.ReLU(inplace=True),
-            ReflectionPad2d(1),
-            Conv2d(channels, channels, 3),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
             NORMS[norm](channels),
         )
 
@@ -45,8 +42,8 @@ class ResidualBlock(Block):
         return features + self.layers(features)
 
 
-class NormalisedEncoder(Stack):
-    """A stack with instance norm after its convolutions, which sees nothing in a row that is even.
+class NormalisedEncoder(nn.Sequential):
+    """Layers with instance norm after their convolutions. Outputs zeros for a spatially constant input.
 
     Instance norm takes the mean from every feature. Of a row that has one value per channel (a mask that fills the
     picture, a black picture) only rounding errors are left, which every further norm multiplies by up to 1 / sqrt(eps),
@@ -55,81 +52,68 @@ class NormalisedEncoder(Stack):
     """
 
     first_norm = 2
-    """Index of the first normalisation, from which on such a row is 0."""
+    """Index of the first normalisation: from there on, features of a constant input are noise."""
 
-    def forward(self, features: Tensor, chunk: int | None = None) -> Tensor:
-        return self.silenced(super().forward(features, chunk), features)
+    def forward(self, input: Tensor) -> Tensor:
+        return self.without_noise(super().forward(input), input)
 
-    def silenced(self, encoded: Tensor, features: Tensor) -> Tensor:
-        """What was made of the features, with 0 for every row of them that is even."""
-        seen = features.detach()  # that a row is even has no gradient
-        even = (seen.amax((2, 3)) - seen.amin((2, 3)) < EVEN).all(1)  # (B,)
-        return torch.where(even[:, None, None, None], 0, encoded)  # as they lie in memory
+    def without_noise(self, features: Tensor, input: Tensor) -> Tensor:
+        """The features that the layers made of the input, 0 in rows where the input is spatially constant."""
+        seen = input.detach()  # that a row is constant has no gradient
+        constant = (seen.amax((2, 3)) - seen.amin((2, 3)) < CONSTANT).all(1)  # (B,)
+        return torch.where(constant[:, None, None, None], 0, features)  # keeps the memory layout
 
 
-def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> Stack:
+def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> nn.Sequential:
     """(B, in_channels, H, W) -> (B, 4 ngf, H/4, W/4): 7x7 stem, two stride-2 convolutions, residual blocks."""
-    layers: list[nn.Module] = [ReflectionPad2d(3), Conv2d(in_channels, ngf, 7), NORMS[norm](ngf), nn.ReLU(True)]
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7), NORMS[norm](ngf), nn.ReLU(True)]
     for channels in (ngf, 2 * ngf):
         layers += [
-            Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
+            nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
             NORMS[norm](2 * channels),
             nn.ReLU(inplace=True),
         ]
     layers += [ResidualBlock(4 * ngf, norm) for _ in range(blocks)]
-    return NormalisedEncoder(*layers) if norm == "instance" else Stack(*layers)
+    return NormalisedEncoder(*layers) if norm == "instance" else nn.Sequential(*layers)
 
 
-class InstanceDecoder(Stack):
-    """A decoder of what an instance has of its own and what all instances of its picture have in common.
-
-    Its first layer is linear: what the common part makes there is computed once for a picture.
-    """
-
-    def forward(self, own: Tensor, common: Tensor, owner: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """own (P, C, h, w), common (B, C', h, w), owner (P,): decodes [own_k ; common of owner_k]. None: B is 1."""
-        first, *layers = self
-        assert isinstance(first, ConvTranspose2d)
-        with self._precision(own.device.type):
-            features, of_common = first.of_parts(own, common)
-        return self._through(layers, add_of_owner(features, of_common, owner))
-
-
-def decoder(in_channels: int, out_channels: int, norm: str = "instance", kind: type[Stack] = Stack) -> Stack:
+def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> nn.Sequential:
     """(B, in_channels, H/4, W/4) -> (B, out_channels, H, W) in [-1, 1]: two transposed convolutions, 7x7, tanh."""
     layers: list[nn.Module] = []
     for channels in (in_channels, in_channels // 2):
         layers += [
-            ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
+            nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
             NORMS[norm](channels // 2),
             nn.ReLU(inplace=True),
         ]
-    return kind(*layers, ReflectionPad2d(3), Conv2d(in_channels // 4, out_channels, 7), nn.Tanh())
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(in_channels // 4, out_channels, 7), nn.Tanh())
 
 
-def patch_features(in_channels: int, ndf: int, layers: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> Stack:
+def patch_features(
+    in_channels: int, ndf: int, layers: int, norm: str, wrap: Callable[[nn.Module], nn.Module]
+) -> nn.Sequential:
     """(B, in_channels, H, W) -> (B, patch_width(ndf, layers - 1), H/2^layers, W/2^layers): 4x4 stride-2 convolutions.
 
     ``wrap`` goes around every convolution (spectral norm, or nothing); the first has no normalisation.
     """
-    stack: list[nn.Module] = [wrap(Conv2d(in_channels, ndf, 4, stride=2, padding=1)), nn.LeakyReLU(0.2, True)]
+    made: list[nn.Module] = [wrap(nn.Conv2d(in_channels, ndf, 4, stride=2, padding=1)), nn.LeakyReLU(0.2, True)]
     for layer in range(1, layers):
         narrow, wide = patch_width(ndf, layer - 1), patch_width(ndf, layer)
-        stack += [
-            wrap(Conv2d(narrow, wide, 4, stride=2, padding=1)),
+        made += [
+            wrap(nn.Conv2d(narrow, wide, 4, stride=2, padding=1)),
             NORMS[norm](wide),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-    return Stack(*stack)
+    return nn.Sequential(*made)
 
 
-def patch_classifier(in_channels: int, width: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> Stack:
+def patch_classifier(in_channels: int, width: int, norm: str, wrap: Callable[[nn.Module], nn.Module]) -> nn.Sequential:
     """(B, in_channels, h, w) -> (B, 1, h - 2, w - 2): one raw score for every patch."""
-    return Stack(
-        wrap(Conv2d(in_channels, width, 4, padding=1)),
+    return nn.Sequential(
+        wrap(nn.Conv2d(in_channels, width, 4, padding=1)),
         NORMS[norm](width),
         nn.LeakyReLU(0.2, inplace=True),
-        wrap(Conv2d(width, 1, 4, padding=1)),
+        wrap(nn.Conv2d(width, 1, 4, padding=1)),
     )
 
 

@@ -10,9 +10,6 @@ from instagan.networks.blocks import patch_classifier, patch_features, patch_wid
 from instagan.networks.owners import sum_by_owner
 from instagan.structures.instances import InstanceBatch
 
-SET_CHUNK = 4
-"""Masks per picture that are looked at at a time: memory does not grow with the set."""
-
 
 class SetDiscriminator(nn.Module):
     """Scores a picture together with the set of its masks: h_DX(x, a) = [f_DX(x) ; sum_i f_DA(a_i)] -> g_DX.
@@ -32,9 +29,10 @@ class SetDiscriminator(nn.Module):
     def forward(self, x: InstanceBatch) -> Tensor:
         owner, slot = x.instances()  # (P,), (P,)
         of_image = self.image_features(x.image)  # (B, C, h, w)
-        of_mask = self.mask_features(x.masks[owner, slot][:, None], chunk=SET_CHUNK * len(x))  # (P, C, h, w)
+        of_mask = self.mask_features(x.masks[owner, slot][:, None])  # (P, C, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, C, h, w)
-        return self.classifier(torch.cat([of_image, of_set], dim=1)).to(x.image)  # (B, 1, h - 2, w - 2)
+        h_DX = torch.cat([of_image, of_set], dim=1)  # (B, 2 C, h, w)
+        return self.classifier(h_DX).to(x.image)  # (B, 1, h - 2, w - 2)
 
 
 class PatchDiscriminator(nn.Module):

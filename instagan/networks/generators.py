@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from instagan.networks.blocks import RESIDUAL_BLOCKS, InstanceDecoder, decoder, encoder
+from instagan.networks.blocks import RESIDUAL_BLOCKS, decoder, encoder
 from instagan.networks.owners import sum_by_owner
 from instagan.structures.instances import OUTSIDE, InstanceBatch
 
@@ -25,16 +25,17 @@ class SetGenerator(nn.Module):
         self.image_encoder = encoder(3, ngf, norm, blocks)  # f_GX
         self.mask_encoder = encoder(1, ngf, norm, blocks)  # f_GA
         self.image_decoder = decoder(8 * ngf, 3, norm)  # g_GX
-        self.mask_decoder = decoder(12 * ngf, 1, norm, InstanceDecoder)  # g_GA
+        self.mask_decoder = decoder(12 * ngf, 1, norm)  # g_GA
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
         owner, slot = x.instances()  # (P,), (P,)
         of_image = self.image_encoder(x.image)  # (B, 4 ngf, h, w)
         of_mask = self.mask_encoder(x.masks[owner, slot][:, None])  # (P, 4 ngf, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, 4 ngf, h, w)
-        of_all = torch.cat([of_image, of_set], dim=1)  # (B, 8 ngf, h, w)
-        image = self.image_decoder(of_all)  # (B, 3, H, W)
-        mask = self.mask_decoder(of_mask, of_all, owner if len(x) > 1 else None).to(x.masks)  # (P, 1, H, W)
+        h_GX = torch.cat([of_image, of_set], dim=1)  # (B, 8 ngf, h, w)
+        h_GA = torch.cat([of_mask, h_GX.index_select(0, owner)], dim=1)  # (P, 12 ngf, h, w): [own ; image ; sum]
+        image = self.image_decoder(h_GX)  # (B, 3, H, W)
+        mask = self.mask_decoder(h_GA).to(x.masks)  # (P, 1, H, W)
         masks = torch.full_like(x.masks, OUTSIDE).index_put((owner, slot), mask[:, 0])  # (B, N, H, W)
         return InstanceBatch(image.to(x.image), masks, x.present, x.labels)
 

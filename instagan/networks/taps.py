@@ -25,5 +25,6 @@ def features_at(layers: nn.Sequential, x: Tensor, taps: Sequence[int]) -> list[T
         if place in places:
             found[place] = features
     if isinstance(layers, NormalisedEncoder):
-        found = {place: layers.silenced(of, x) if place >= layers.first_norm else of for place, of in found.items()}
+        first = layers.first_norm
+        found = {place: layers.without_noise(of, x) if place >= first else of for place, of in found.items()}
     return [found[place] for place in places]

@@ -1,8 +1,5 @@
 """How networks run changes what they cost and not what they compute."""
 
-import os
-import subprocess
-import sys
 from argparse import Namespace
 from copy import deepcopy
 
@@ -12,12 +9,13 @@ from torch import nn
 
 from engine.method import load_state, state_of
 from instagan.errors import InputError
-from instagan.kernels.convolution import Conv2d, ConvTranspose2d
-from instagan.kernels.normalisation import Activation, InstanceNorm2d, ReflectionPad2d
-from instagan.kernels.stack import Chain, Execution, execute
-from instagan.networks.blocks import InstanceDecoder, decoder
-from instagan.networks.discriminators import SET_CHUNK, SetDiscriminator
+from instagan.kernels import accelerate
+from instagan.kernels.normalisation import Activation
+from instagan.kernels.sets import CHUNK
+from instagan.networks.blocks import decoder
+from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
+from instagan.networks.normalisation import InstanceNorm2d
 from options.build import build_model
 from options.parse import parse_training
 from tests.batches import random_batch, random_pair, trained_on
@@ -38,27 +36,36 @@ def agree(made: torch.Tensor, reference: torch.Tensor, tolerance: float) -> None
 
 
 LAYERS = {
-    "residual": (8, [ReflectionPad2d(1), Conv2d(8, 8, 3), InstanceNorm2d(8), nn.ReLU(True), ReflectionPad2d(1),
-                     Conv2d(8, 8, 3), InstanceNorm2d(8)]),
-    "stride": (8, [Conv2d(8, 6, 3, stride=2, padding=1), InstanceNorm2d(6), nn.LeakyReLU(0.2, True),
-                   Conv2d(6, 5, 4, stride=2, padding=1)]),
-    "up": (8, [ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1), InstanceNorm2d(6), nn.ReLU(True),
-               ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1)]),
-    "few": (8, [Conv2d(8, 4, 3, padding=1), InstanceNorm2d(4), nn.ReLU(True), ReflectionPad2d(3), Conv2d(4, 3, 7)]),
-    "one channel": (1, [ReflectionPad2d(3), Conv2d(1, 4, 7), InstanceNorm2d(4), nn.ReLU(True), Conv2d(4, 1, 3)]),
-    "many": (4, [Conv2d(4, 512, 4, padding=1), InstanceNorm2d(512), nn.LeakyReLU(0.2, True),
-                 Conv2d(512, 1, 4, padding=1)]),
+    "residual": (8, lambda: [nn.ReflectionPad2d(1), nn.Conv2d(8, 8, 3), InstanceNorm2d(8), nn.ReLU(True),
+                             nn.ReflectionPad2d(1), nn.Conv2d(8, 8, 3), InstanceNorm2d(8)]),
+    "stride": (8, lambda: [nn.Conv2d(8, 6, 3, stride=2, padding=1), nn.InstanceNorm2d(6), nn.LeakyReLU(0.2, True),
+                           nn.Conv2d(6, 5, 4, stride=2, padding=1)]),
+    "up": (8, lambda: [nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1), InstanceNorm2d(6),
+                       nn.ReLU(True), nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1)]),
+    "few": (8, lambda: [nn.Conv2d(8, 4, 3, padding=1), InstanceNorm2d(4), nn.ReLU(True), nn.ReflectionPad2d(3),
+                        nn.Conv2d(4, 3, 7)]),
+    "one channel": (1, lambda: [nn.ReflectionPad2d(3), nn.Conv2d(1, 4, 7), InstanceNorm2d(4), nn.ReLU(True),
+                                nn.Conv2d(4, 1, 3)]),
+    "many": (4, lambda: [nn.Conv2d(4, 512, 4, padding=1), InstanceNorm2d(512), nn.LeakyReLU(0.2, True),
+                         nn.Conv2d(512, 1, 4, padding=1)]),
 }  # fmt: skip
+
+
+def layers_of(name: str) -> tuple[int, nn.Sequential, nn.Sequential]:
+    """Channels that go in, layers with kernels, and the same in plain float64."""
+    torch.manual_seed(0)
+    channels, build = LAYERS[name]
+    plain = nn.Sequential(*build())
+    fast = deepcopy(plain)
+    accelerate(fast)
+    return channels, fast, plain.double()
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("rows", [1, 3])
 def test_layers_are_torch_s_own_in_both_layouts(name, rows):
     """Results and all gradients against the plain layers of torch in float64."""
-    channels, layers = LAYERS[name]
-    torch.manual_seed(0)
-    chain = Chain(*layers)
-    original = plain(chain).double()
+    channels, chain, original = layers_of(name)
     features = torch.randn(rows, channels, 13, 16) + 2
     reference = features.double().requires_grad_()
     expected = original(reference)
@@ -79,10 +86,9 @@ def test_layers_are_torch_s_own_in_both_layouts(name, rows):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_in_bfloat16_are_torch_s_own_within_its_rounding(name, layout):
-    channels, layers = LAYERS[name]
-    torch.manual_seed(0)
-    chain = deepcopy(Chain(*layers)).to(torch.bfloat16)
-    original = plain(chain).double()
+    channels, chain, original = layers_of(name)
+    chain.to(torch.bfloat16)
+    original.load_state_dict(chain.state_dict())
     features = torch.randn(3, channels, 13, 16).to(torch.bfloat16)
     seen, reference = features.clone().requires_grad_(), features.double().requires_grad_()
     made, expected = chain.to(memory_format=layout)(seen), original(reference)
@@ -107,46 +113,23 @@ def test_what_is_computed_again_for_the_gradients_is_what_was_seen(dtype, layout
     assert same is statistics
 
 
-PLAIN = {
-    Conv2d: lambda layer: nn.Conv2d(
-        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding
-    ),
-    ConvTranspose2d: lambda layer: nn.ConvTranspose2d(
-        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.output_padding
-    ),
-    InstanceNorm2d: lambda layer: nn.InstanceNorm2d(layer.num_features),
-    ReflectionPad2d: lambda layer: nn.ReflectionPad2d(layer.padding),
-}
-
-
-def plain(layers: nn.Sequential) -> nn.Sequential:
-    """torch's own layers, with the same weights."""
-    made = nn.Sequential(*(PLAIN.get(type(layer), lambda layer: layer)(layer) for layer in layers))
-    made.load_state_dict(layers.state_dict())
-    return made
-
-
 @pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
 @pytest.mark.parametrize("recompute", [False, True])
-@pytest.mark.parametrize(("owner", "pictures"), [([0, 2, 2, 0, 2], 3), ([0, 0], 1), ([], 2)])
-def test_what_instances_have_in_common_is_decoded_as_if_each_had_it(layout, recompute, owner, pictures):
-    """In float64, with all gradients: against torch's own layers on the features of each side by side."""
+@pytest.mark.parametrize("counts", [[2, 0, 3], [2], [0, 0]])
+def test_what_masks_share_is_decoded_as_if_each_had_it(layout, recompute, counts):
+    """In float64, with all gradients: against h_GA = [own ; image ; sum] in full."""
     torch.manual_seed(0)
-    shared = decoder(24, 1, kind=InstanceDecoder).double()
-    original, owner = plain(shared).double(), torch.tensor(owner, dtype=torch.long)
-    execute(shared.to(memory_format=layout), Execution(recompute=recompute))
-    features = [torch.randn(rows, channels, 6, 5).double() for rows, channels in ((len(owner), 8), (pictures, 16))]
-    gradients = []
-    for network in (shared, original):
-        own, common = (each.clone().requires_grad_() for each in features)
-        if network is shared:
-            made = shared(own, common, owner if pictures > 1 else None)
-        else:
-            made = original(torch.cat([own, common[owner]], dim=1))
-        (made * torch.linspace(-1, 1, made.numel()).view_as(made)).sum().backward()
-        weights = [weight.grad for weight in network.parameters() if weight.ndim > 1]  # those of biases are rounding
-        gradients.append([made, own.grad, common.grad, *weights])
-    for one, other in zip(*gradients, strict=True):
+    plain, batch = SetGenerator(2, blocks=2).double(), random_batch(counts, dtype=torch.float64)
+    shared = deepcopy(plain).to(memory_format=layout)
+    accelerate(shared, recompute=recompute)
+    found = []
+    for network in (shared, plain):
+        made = network(batch)
+        (made.image.square().sum() + (made.masks + 1).sum()).backward()
+        weights = [p for p in network.parameters() if p.ndim > 1]  # those of biases are rounding
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in weights]
+        found.append([made.image, made.masks, *gradients])
+    for one, other in zip(*found, strict=True):
         agree(one, other, 1e-9)
 
 
@@ -154,8 +137,11 @@ def test_statistics_of_even_areas_are_exact():
     """Masks are constant over large areas: a plain running sum of them loses a hundred times the digits."""
     features = torch.full((1, 4, 200, 200), 0.1).contiguous(memory_format=LAST)
     features[..., :9, :9] = torch.rand(1, 4, 9, 9)
-    made = InstanceNorm2d(4)(features)
-    agree(made, nn.functional.instance_norm(features.double()), 2e-5)
+    norm = InstanceNorm2d(4)
+    for switched_on in (False, True):
+        if switched_on:
+            accelerate(norm)
+        agree(norm(features), nn.functional.instance_norm(features.double()), 2e-5)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
@@ -169,8 +155,10 @@ def test_what_precedes_a_convolution_is_not_kept(layout):
             part.to(memory_format=layout)(torch.randn(1, 16, 16, 16).contiguous(memory_format=layout))
         return sum(size for size, _ in sizes.values())
 
-    ours = decoder(16, 3)
-    assert kept(ours) < 0.6 * kept(plain(ours))
+    layers = decoder(16, 3)
+    plain = kept(layers)
+    accelerate(layers)
+    assert kept(layers) < 0.6 * plain
 
 
 @pytest.mark.parametrize("kind", [SetGenerator, SetDiscriminator])
@@ -181,7 +169,7 @@ def test_recomputing_changes_no_result_and_no_gradient(kind, dtype, tolerance):
     network, batch, found = kind(4).to(dtype), random_batch([3, 1], dtype=dtype), []
     network.eval()  # in training every forward of the discriminator makes a power step
     for recompute in (False, True):
-        execute(network, Execution(recompute=recompute))
+        accelerate(network, recompute=recompute)
         network.zero_grad(set_to_none=True)
         out = network(batch)
         out = out if isinstance(out, torch.Tensor) else torch.cat([out.image, out.masks], 1)
@@ -192,17 +180,19 @@ def test_recomputing_changes_no_result_and_no_gradient(kind, dtype, tolerance):
     agree(gradients_again, gradients, tolerance)
 
 
-def test_a_large_set_is_looked_at_in_lots():
+def test_a_large_set_is_looked_at_in_chunks():
     network = SetDiscriminator(4).eval()
-    batch = random_batch([SET_CHUNK * 3, 1], seed=1)
-    assert batch.present.sum() > SET_CHUNK * len(batch)
-    lots = []
+    batch = random_batch([CHUNK * 3, 1], seed=1)
+    assert batch.present.sum() > CHUNK * len(batch)
+    plain = network(batch)
+    accelerate(network)
+    chunks = []
     stack, again = network.mask_features, network.mask_features._again
-    stack._again = lambda layers, weights, features: lots.append(len(features)) or again(layers, weights, features)
+    stack._again = lambda layers, weights, features: chunks.append(len(features)) or again(layers, weights, features)
     scores = network(batch)
-    assert lots == [8, 5]
-    alone = torch.cat([network(batch[[row]]) for row in range(2)])
-    agree(scores, alone, 1e-5)
+    assert chunks == [8, 5]
+    agree(scores, plain, 1e-5)
+    agree(torch.cat([network(batch[[row]]) for row in range(2)]), plain, 1e-5)
 
 
 def test_bfloat16_stays_close_and_hands_out_float32():
@@ -210,11 +200,10 @@ def test_bfloat16_stays_close_and_hands_out_float32():
     with torch.no_grad():
         full = network(batch)
         for layout in (torch.contiguous_format, LAST):
-            execute(network.to(memory_format=layout), Execution(torch.bfloat16))
+            accelerate(network.to(memory_format=layout), precision=torch.bfloat16)
             half = network(batch)
             assert half.image.dtype == half.masks.dtype == torch.float32
             assert 0 < (half.image - full.image).abs().max() < 0.2
-            execute(network, Execution())
 
 
 def test_a_step_from_options():
@@ -249,56 +238,6 @@ def test_moments_follow_the_layout_of_their_weights():
         trained_on(model, pair)
     weights = [dict(model.named_parameters())["networks.G_A.image_encoder.1.weight"] for model in (kept, other)]
     agree(weights[1], weights[0], 2e-2)
-
-
-ALLOCATING = """
-import resource, torch
-from instagan.kernels.allocator import keep_memory
-kept = keep_memory(little={little})
-for _ in range(12):
-    blocks = [torch.ones({count}) for _ in range(5)]
-    del blocks
-print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
-@pytest.mark.parametrize("settings", [{}, {"MALLOC_ARENA_MAX": "4"}])
-@pytest.mark.parametrize(("little", "megabytes"), [(False, 64), (True, 28)])
-def test_freed_memory_is_kept_unless_the_user_configures_malloc(settings, little, megabytes):
-    code = ALLOCATING.format(little=little, count=2**18 * megabytes)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | settings, check=True
-    )
-    kept, faults = done.stdout.split()
-    assert (kept == "True") == (not settings)
-    if kept == "True":
-        assert int(faults) < 60 * megabytes * 2**20 / 4096 / 4  # each page would be asked for anew
-
-
-RETURNING = """
-import re, torch
-from instagan.kernels.allocator import keep_memory, return_free_pages
-def resident():
-    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
-def returned(blocks, freed):
-    blocks = [torch.ones(2**23) for _ in range(blocks)]  # 32 MiB each
-    del blocks[:freed]
-    before = resident()
-    return_free_pages()
-    return before - resident() > 100
-keep_memory()
-print(returned(40, 10))  # little
-print(returned(40, 39))  # the first time that it is much
-print(returned(40, 39), returned(40, 39))  # no more than the time before
-print(returned(50, 49))
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
-def test_free_pages_are_returned_when_they_are_many_and_become_more():
-    done = subprocess.run([sys.executable, "-c", RETURNING], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True", "False", "False", "True"]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from engine.method import load_state, refused_updates, state_of
 from engine.optimizer import RETRIES, GuardedAdam, step
 from engine.parallel import World
 from engine.rounds import updates
-from instagan.kernels.stack import Execution, execute
+from instagan.kernels import accelerate
 from models.translation_model import TranslationModel
 from tests.batches import random_pair, trained_on
 from tests.engine.test_parallel import assert_close, model_of
@@ -44,9 +44,9 @@ def test_half_precision_gives_float32s_losses_and_gradients(precision, apart, al
     """Of the first mini-batch. alike: cosine for G, which in bfloat16 is 0.975 with torch's own layers, too: G's
     gradients come through up to three networks. D's are above 0.99."""
     found = []
-    for execution in (Execution(), Execution(precision, recompute)):
+    for execution in ({}, {"precision": precision, "recompute": recompute}):
         model = small_model()
-        execute(model.networks, execution)
+        accelerate(model.networks, **execution)
         model.optimizer_G, model.optimizer_D = Recorder(model.optimizer_G), Recorder(model.optimizer_D)
         losses, _ = trained_on(model, PAIRS[0])
         found.append((losses, model.optimizer_G.steps[0], model.optimizer_D.steps[0]))
@@ -131,7 +131,7 @@ def ranks_scales(world: World) -> tuple[list[float], dict]:
     mine = [[PAIRS[0]], [PAIRS[1]] if world.is_main else [], [PAIRS[2]]]
     for number, update in enumerate(updates(world, mine, lambda: 0)):
         if number == 0 and world.is_main:
-            update.pairs = [replace(pair, a=pair.a.with_image(pair.a.image * 1e38)) for pair in update.pairs]
+            update.pairs = [replace(pair, a=pair.a.with_image(pair.a.image * float("inf"))) for pair in update.pairs]
         model.training_step(update)
         for pool in model.pools.values():
             pool.forget_not_finite()

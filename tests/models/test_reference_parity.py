@@ -23,8 +23,7 @@ from torch import Tensor
 from engine.method import load_networks
 from engine.update import Update
 from instagan.inference.published import from_published
-from instagan.kernels import convolution
-from instagan.kernels.stack import Execution, execute
+from instagan.kernels import accelerate, convolution
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures import calls
@@ -38,15 +37,17 @@ from tests.traces import FOLDERS, INSTA_GAN, traces_of
 TRACES = traces_of(INSTA_GAN)
 WAYS = [("A", "B"), ("B", "A")]
 PERTURBED_RUNS = 3
-HOW = {
-    "plain": (torch.contiguous_format, Execution(), 0),
-    "together": (torch.contiguous_format, Execution(), FEW_PIXELS),
-    "channels_last": (torch.channels_last, Execution(), FEW_PIXELS),
-    "recompute": (torch.channels_last, Execution(recompute=True), FEW_PIXELS),
-    "filtered": (torch.channels_last, Execution(), FEW_PIXELS),
-    "compiled": (torch.channels_last, Execution(compiled=True), FEW_PIXELS),
+HOW: dict[str, tuple[torch.memory_format, dict[str, bool] | None, int]] = {
+    "alone": (torch.contiguous_format, {}, 0),
+    "together": (torch.contiguous_format, {}, FEW_PIXELS),
+    "plain layers": (torch.contiguous_format, None, FEW_PIXELS),
+    "channels_last": (torch.channels_last, {}, FEW_PIXELS),
+    "recompute": (torch.channels_last, {"recompute": True}, FEW_PIXELS),
+    "filtered": (torch.channels_last, {}, FEW_PIXELS),
+    "compiled": (torch.channels_last, {"compiled": True}, FEW_PIXELS),
 }
-"""Memory layout, execution, and up to how many pixels batches share a call: all of them give the same numbers.
+"""Memory layout, switches of ``accelerate`` (None: kernels off), and up to how many pixels batches share a call: all of
+them give the same numbers.
 
 "filtered" saves multiplications in all residual blocks, as large networks do.
 """
@@ -78,7 +79,7 @@ class Trace:
     def batch(self, domain: str) -> InstanceBatch:
         return InstanceBatch.from_masks(self.tensor(f"input/{domain}"), self.tensor(f"input/{domain}_segs"))
 
-    def model(self, how: str = "plain", perturbation: int = 0) -> InstaGanModel:
+    def model(self, how: str = "alone", perturbation: int = 0) -> InstaGanModel:
         """Our model with the recorded initial weights, perturbed within rounding if ``perturbation`` is not 0.
 
         how: the switches that it runs with, see ``HOW``.
@@ -105,8 +106,9 @@ class Trace:
             with torch.no_grad():
                 for weight in model.parameters():
                     weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=random))
-        layout, execution, _ = HOW[how]
-        execute(model, execution)
+        layout, switches, _ = HOW[how]
+        if switches is not None:
+            accelerate(model, **switches)
         return model.to(memory_format=layout)
 
 
@@ -160,11 +162,11 @@ def how(request) -> str:
 
 
 def perturbed(path: Path) -> list[Training]:
-    """Runs of the plain model from weights that differ by rounding."""
-    return [training_of(path, "plain", seed) for seed in range(1, PERTURBED_RUNS + 1)]
+    """Runs of the model from weights that differ by rounding."""
+    return [training_of(path, "alone", seed) for seed in range(1, PERTURBED_RUNS + 1)]
 
 
-def close(ours: Tensor, golden: Tensor, how: str = "plain") -> None:
+def close(ours: Tensor, golden: Tensor, how: str = "alone") -> None:
     # 1e-5 is the rounding of a few dozen layers; a trace's own rounding is as large as ours. The compiler's instance
     # norm adds up pixel after pixel
     tolerance = 1e-4 if how == "compiled" else 1e-5

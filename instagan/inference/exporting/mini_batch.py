@@ -36,8 +36,9 @@ class OfSet(nn.Module):
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         of_image = self.generator.image_encoder(image)  # (1, C, h, w)
         of_mask = self.generator.mask_encoder(masks[:, None])  # (N, C, h, w)
-        of_all = torch.cat([of_image, of_mask.sum(0, keepdim=True)], dim=1)  # (1, 2 C, h, w)
-        return self.generator.image_decoder(of_all), self.generator.mask_decoder(of_mask, of_all)[:, 0]
+        h_GX = torch.cat([of_image, of_mask.sum(0, keepdim=True)], dim=1)  # (1, 2 C, h, w)
+        h_GA = torch.cat([of_mask, h_GX.expand(of_mask.shape[0], -1, -1, -1)], dim=1)  # (N, 3 C, h, w)
+        return self.generator.image_decoder(h_GX), self.generator.mask_decoder(h_GA)[:, 0]  # (1, 3, H, W), (N, H, W)
 
 
 class OfUnion(nn.Module):

@@ -21,7 +21,6 @@ from instagan.inference.exporting.per_direction import Made, export_each
 from instagan.inference.trained import Trained
 from instagan.io.optional import need
 from instagan.io.tensor_files import CARD
-from instagan.kernels.normalisation import InstanceNorm2d
 
 ENDING = ".onnx"
 OPSET = 18
@@ -68,7 +67,7 @@ def with_even_norms(function: nn.Module) -> nn.Module:
     function = copy.deepcopy(function)
     for module in list(function.modules()):
         for name, child in module.named_children():
-            if isinstance(child, InstanceNorm2d):
+            if isinstance(child, nn.InstanceNorm2d):
                 setattr(module, name, EvenNorm(child.eps))
     return function
 

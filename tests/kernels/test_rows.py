@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from instagan.kernels import accelerate
+from instagan.kernels.rows import add_of_owner, sum_by_owner
+from instagan.networks import owners
 from instagan.networks.blocks import ResidualBlock
 from instagan.networks.generators import SetGenerator
-from instagan.networks.owners import add_of_owner, sum_by_owner
 from tests.batches import random_batch
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -29,16 +31,24 @@ def test_sums_and_their_gradients_lie_as_the_features_do(layout):
         assert tensor.is_contiguous(memory_format=layout)
 
 
-def test_a_sum_is_taken_in_float32_and_has_the_type_of_its_picture():
+@pytest.mark.parametrize("add_up", [owners.sum_by_owner, sum_by_owner])
+def test_a_sum_is_taken_in_float32_and_has_the_type_of_its_picture(add_up):
     of_mask = torch.tensor([256.0, 1.0, 1.0]).to(torch.bfloat16)[:, None, None, None]
-    total = sum_by_owner(of_mask, torch.zeros(3, dtype=torch.long), of_mask[:1])
+    total = add_up(of_mask, torch.zeros(3, dtype=torch.long), of_mask[:1])
     assert total.dtype == torch.bfloat16 and total.item() == 258  # one by one in bfloat16: 256
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_no_instances_sum_to_zero(layout):
+def test_plain_sums_are_the_same(layout):
+    of_mask, like = drawn(4, layout), drawn(3, layout)
+    torch.testing.assert_close(owners.sum_by_owner(of_mask, OWNER, like), sum_by_owner(of_mask, OWNER, like))
+
+
+@pytest.mark.parametrize("add_up", [owners.sum_by_owner, sum_by_owner])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_instances_sum_to_zero(layout, add_up):
     nobody = torch.empty(0, 6, 4, 5).contiguous(memory_format=layout)
-    total = sum_by_owner(nobody, torch.empty(0, dtype=torch.long), drawn(3, layout))
+    total = add_up(nobody, torch.empty(0, dtype=torch.long), drawn(3, layout))
     assert total.shape == (3, 6, 4, 5) and not total.any()
 
 
@@ -60,6 +70,7 @@ def test_what_a_picture_adds_and_its_gradient_lie_as_the_features_do(layout, pic
 @pytest.mark.parametrize("counts", [[2], [2, 1]])
 def test_gradients_reach_every_block_of_a_channels_last_generator_as_its_features_lie(counts):
     network = SetGenerator(4).to(memory_format=torch.channels_last)
+    accelerate(network)
     lie_so = []
 
     def watch(block: torch.nn.Module, inputs: object, made: torch.Tensor) -> None:

@@ -1,0 +1,56 @@
+"""Freed memory stays with the process, and goes back when it becomes much."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+ALLOCATING = """
+import resource, torch
+from instagan.kernels.allocator import keep_memory
+kept = keep_memory(little={little})
+for _ in range(12):
+    blocks = [torch.ones({count}) for _ in range(5)]
+    del blocks
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+@pytest.mark.parametrize("settings", [{}, {"MALLOC_ARENA_MAX": "4"}])
+@pytest.mark.parametrize(("little", "megabytes"), [(False, 64), (True, 28)])
+def test_freed_memory_is_kept_unless_the_user_configures_malloc(settings, little, megabytes):
+    code = ALLOCATING.format(little=little, count=2**18 * megabytes)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | settings, check=True
+    )
+    kept, faults = done.stdout.split()
+    assert (kept == "True") == (not settings)
+    if kept == "True":
+        assert int(faults) < 60 * megabytes * 2**20 / 4096 / 4  # each page would be asked for anew
+
+
+RETURNING = """
+import re, torch
+from instagan.kernels.allocator import keep_memory, return_free_pages
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+def returned(blocks, freed):
+    blocks = [torch.ones(2**23) for _ in range(blocks)]  # 32 MiB each
+    del blocks[:freed]
+    before = resident()
+    return_free_pages()
+    return before - resident() > 100
+keep_memory()
+print(returned(40, 10))  # little
+print(returned(40, 39))  # the first time that it is much
+print(returned(40, 39), returned(40, 39))  # no more than the time before
+print(returned(50, 49))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_free_pages_are_returned_when_they_are_many_and_become_more():
+    done = subprocess.run([sys.executable, "-c", RETURNING], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "False", "False", "True"]
