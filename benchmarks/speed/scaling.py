@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.measuring import Spread, table
-from benchmarks.speed.variants import OURS, PUBLISHED, Variant, Workload, add_workload, workload_of
+from benchmarks.speed.variants import OURS, PUBLISHED, WITHOUT, Variant, Workload, add_workload, workload_of
 from instagan.errors import InputError
 from instagan.flag_types import whole
 from trackers import loss_log
@@ -44,6 +44,8 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The figures for --json, and a table of them."""
     if options.variant.name == PUBLISHED:
         raise InputError(f"--variant {PUBLISHED}: scaling runs train.py; pass {OURS}, with or without switches")
+    if WITHOUT.keys() & set(options.variant.switches):
+        raise InputError(f"--variant {options.variant.name}: train.py has no flag for it; use benchmark.py step")
     workload = workload_of(options, options.batch_size)
     worlds = sorted(set(options.world))
     threads = options.threads or max((os.cpu_count() or 1) // worlds[-1], 1)

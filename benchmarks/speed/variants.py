@@ -16,6 +16,7 @@ from engine.method import state_of
 from engine.update import Losses, Update
 from instagan.errors import InputError
 from instagan.flag_types import whole
+from instagan.kernels import KERNELS
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from options.build import build_model
 from options.parse import parse_training
@@ -31,6 +32,9 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "channels_last": ("--memory_format", "channels_last"),
 }
 """Part of a variant's name -> flags of train.py."""
+NO_ALLOCATOR = "no_allocator"
+WITHOUT: dict[str, frozenset[str]] = {f"no_{name}": frozenset({name}) for name in KERNELS} | {NO_ALLOCATOR: frozenset()}
+"""Part of a variant's name -> kernels that are left out; without the allocator's settings there are no fewer."""
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PER_SWITCH = ("compile", "checkpoint")
@@ -38,7 +42,7 @@ PER_SWITCH = ("compile", "checkpoint")
 
 @dataclass(frozen=True)
 class Variant:
-    """``published``, ``ours`` as it is by default, or with switches: ``ours-bf16-compile``."""
+    """``published``, ``ours`` as it is by default, or with switches: ``ours-bf16-compile``, ``ours-no_columns``."""
 
     name: str
 
@@ -48,7 +52,16 @@ class Variant:
 
     @property
     def flags(self) -> list[str]:
-        return [flag for switch in self.switches for flag in SWITCHES[switch]]
+        return [flag for switch in self.switches for flag in SWITCHES.get(switch, ())]
+
+    @property
+    def kernels(self) -> set[str]:
+        """The faster ways to run layers that it uses."""
+        return set(KERNELS).difference(*(WITHOUT.get(switch, ()) for switch in self.switches))
+
+    @property
+    def own_allocator(self) -> bool:
+        return self.name != PUBLISHED and NO_ALLOCATOR not in self.switches
 
     def with_switches(self, *switches: str) -> Variant:
         return Variant("-".join([self.name, *(switch for switch in switches if switch not in self.switches)]))
@@ -57,9 +70,10 @@ class Variant:
     def named(cls, name: str) -> Variant:
         """Type of a command line value."""
         system, *switches = name.split("-")
-        if (system == OURS and set(switches) <= set(SWITCHES)) or name == PUBLISHED:
+        if (system == OURS and set(switches) <= {*SWITCHES, *WITHOUT}) or name == PUBLISHED:
             return cls(name)
-        raise ArgumentTypeError(f"{name!r} is neither {PUBLISHED}, {OURS} nor {OURS}-<any of {', '.join(SWITCHES)}>")
+        known = ", ".join((*SWITCHES, *WITHOUT))
+        raise ArgumentTypeError(f"{name!r} is neither {PUBLISHED}, {OURS} nor {OURS}-<any of {known}>")
 
 
 @dataclass(frozen=True)
@@ -127,8 +141,8 @@ def build(variant: Variant, workload: Workload) -> System:
     """All variants start from the same weights. Raises ``InputError`` where train.py does not know a switch."""
     options = parse_training([*workload.flags(), *variant.flags]).values
     device = choose_device(options)
-    prepare(device, options, own_allocator=variant.name != PUBLISHED)
-    model = build_model(options, device)
+    prepare(device, options, own_allocator=variant.own_allocator)
+    model = build_model(options, device, kernels=variant.kernels)
     if variant.name == PUBLISHED:
         state: dict[str, dict[str, Tensor]] = state_of(model)["networks"]
         system = PublishedSystem(state, options, device)

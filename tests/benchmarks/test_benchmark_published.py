@@ -166,7 +166,7 @@ def test_the_schedule_is_the_published_one(monkeypatch):
 
 def test_nothing_of_the_projects_own_layers_is_in_it():
     for network in (PublishedGenerator(4), PublishedDiscriminator(4, 3)):
-        assert {type(module).__module__.split(".")[0] for module in network.modules()} <= {"torch", "scripts"}
+        assert {type(module).__module__.split(".")[0] for module in network.modules()} <= {"torch", "benchmarks"}
 
 
 def test_existence_is_found_from_pixels():

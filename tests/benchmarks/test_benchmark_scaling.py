@@ -49,6 +49,7 @@ def test_the_first_steps_do_not_count(tmp_path):
 
 def test_a_run_that_fails_is_one_sentence(capsys):
     assert "--variant published" in sentence(capsys, benchmark.main, "scaling", *TINY, "--variant", "published")
+    assert "no flag for it" in sentence(capsys, benchmark.main, "scaling", *TINY, "--variant", "ours-no_columns")
     broken = [sys.executable, "-c", "import sys; sys.exit('train.py: no such picture')"]
     with pytest.raises(InputError, match="ended with 1: train.py: no such picture"):
         scaling._run(broken, {})
