@@ -228,7 +228,7 @@ class SimultaneousTurns:
             graphs = self._graphs(place, objective, optimizers, id(place.way) in seen)
             seen.add(id(place.way))
             for losses in graphs:
-                means = {name: loss.sum() / place.rows for name, loss in losses.items()}
+                means = {name: _of_rows(name, loss).sum() / place.rows for name, loss in losses.items()}
                 optimizers[0].backward(torch.stack(list(means.values())).sum())
                 for name, mean in means.items():
                     reported[name] = reported[name] + mean.detach() if name in reported else mean.detach()
@@ -273,6 +273,12 @@ class SimultaneousTurns:
             del losses
         if together:
             yield together
+
+
+def _of_rows(name: str, loss: Tensor) -> Tensor:
+    if loss.ndim != 1:
+        raise ValueError(f"loss {name} must give one value for each row, (R,), not {tuple(loss.shape)}")
+    return loss
 
 
 def _generator(seed: int, step: int, row: int) -> torch.Generator:
