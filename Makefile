@@ -26,7 +26,7 @@ RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 endif
 
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+PIP := PIP_ROOT_USER_ACTION=ignore $(PY) -m pip install -qq --disable-pip-version-check $(PIP_FLAGS)
 
 .PHONY: demo test reliability fuzz lint venv clean
 
@@ -61,13 +61,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
-	$(PIP) -r requirements.txt
+	@echo "Installing requirements.txt into $(VENV): once, for some minutes"
+	@$(PIP) -r requirements.txt
 	@touch $@
 
 # Visdom is optional: a failure to build it is said and stops nothing.
 $(VENV)/dev.stamp: requirements.txt requirements-dev.txt requirements-visdom.txt | $(VENV)/bin/python
-	$(PIP) -r requirements-dev.txt
-	$(PIP) --no-build-isolation -r requirements-visdom.txt || echo "Visdom could not be installed; going on without it."
+	@echo "Installing requirements-dev.txt and requirements-visdom.txt into $(VENV): once, for some minutes"
+	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-build-isolation -r requirements-visdom.txt || echo "Visdom could not be installed; going on without it."
 	@touch $(VENV)/run.stamp $@
 
 clean:

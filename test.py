@@ -66,7 +66,7 @@ def test(resolved: Resolved) -> int:
     page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)
     if coco:
         print(one_line(coco.write(f"{options.name}: {options.phase}, checkpoint {tag}")))
-    print(one_line(f"{count} pictures translated in {seconds / count:.3f} s each; look at {page}"))
+    print(one_line(f"{count} images translated in {seconds / count:.3f} s each; look at {page}"))
     return 0
 
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"test.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("test.py: interrupted; the pictures written so far are there", file=sys.stderr)
+        print("test.py: interrupted; the images written so far are there", file=sys.stderr)
         return 130
 
 

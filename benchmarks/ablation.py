@@ -80,17 +80,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny networks and pictures, a few steps")
+    parser.add_argument("--quick", action="store_true", help="tiny networks and images, a few steps")
     parser.add_argument("--report", action="store_true", help="train nothing, write the document from the runs")
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[0, 1, 2], metavar="N", help="a run of each")
     parser.add_argument("--steps", type=whole(1), default=200, help="training steps of the one budget")
     parser.add_argument("--seconds", type=finite(above=True), default=100.0, help="processor time of the other")
     parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="which to train")
     parser.add_argument("--level", choices=LEVELS, default="hard", help="of the drawn shapes")
-    parser.add_argument("--size", type=whole(32), default=64, help="width and height of the pictures")
+    parser.add_argument("--size", type=whole(32), default=64, help="width and height of the images")
     parser.add_argument("--ngf", type=whole(1), default=12, help="width of InstaGAN's networks")
-    parser.add_argument("--train", type=whole(1), default=100, help="training pictures of each domain")
-    parser.add_argument("--val", type=whole(1), default=30, help="validation pictures of each domain")
+    parser.add_argument("--train", type=whole(1), default=100, help="training images of each domain")
+    parser.add_argument("--val", type=whole(1), default=30, help="validation images of each domain")
     parser.add_argument("--lr", type=finite(above=True), default=5e-4, help="learning rate, from beginning to end")
     parser.add_argument(
         "--runs", type=Path, default=Path("results/ablation"), metavar="DIR", help="where runs are kept"

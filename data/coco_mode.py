@@ -56,12 +56,12 @@ class CocoFile:
     def add_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("coco")
         group.add_argument("--annotations", metavar="FILE", help="json in COCO's format")
-        group.add_argument("--images", metavar="DIR", help="folder that the json's file names start from")
+        group.add_argument("--images", metavar="DIR", help="folder that the file names in the json are relative to")
         group.add_argument("--cat1", metavar="NAME[,NAME]", help="category or categories of domain A")
         group.add_argument("--cat2", metavar="NAME[,NAME]", help="category or categories of domain B")
         group.add_argument("--crowd_as_instances", action="store_true", help="take crowd regions as instances, too")
         if "--skip_bad" not in parser._option_string_actions:  # train.py has it for all modes
-            group.add_argument("--skip_bad", action="store_true", help="go on without bad annotations, and name them")
+            group.add_argument("--skip_bad", action="store_true", help="skip bad annotations, and name them")
 
     def check(self, options: Namespace) -> None:
         meanings = ("a json in COCO's format", "the folder of its pictures", "of domain A", "of domain B")

@@ -103,7 +103,7 @@ def naming(entry: Entry) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
-            f"{entry.picture} or one of its masks cannot be used ({reason}); mend or remove the file"
+            f"{entry.picture} or one of its masks cannot be used ({reason}); fix or remove the file"
         ) from error
 
 

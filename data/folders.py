@@ -96,7 +96,7 @@ def _files_of(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise InputError(f"{folder} cannot be listed ({error.strerror}); give yourself the right to read it") from None
+        raise InputError(f"{folder} cannot be listed ({error.strerror}); check its permissions") from None
 
 
 def stem_and_number(path: Path) -> tuple[str, int]:

@@ -137,13 +137,13 @@ class FiniteCheck:
             )
         elif self.on_nan == "stop":
             raise NotFiniteError(
-                f"{found}; the weights are, and are saved: look at these pictures, then go on with --continue_train, "
+                f"{found}; the weights are, and are saved: look at these images, then go on with --continue_train, "
                 "and with a lower --lr or --on_nan skip if it happens again"
             )
         elif self.found > self.limit:
             raise NotFiniteError(
                 f"{found}; these are more such steps than --on_nan_limit {self.limit} allows; the weights are finite, "
-                "and are saved: look at the pictures, then go on with --continue_train and a lower --lr"
+                "and are saved: look at the images, then go on with --continue_train and a lower --lr"
             )
         else:
             self._tell(f"{found}; skipped")

@@ -75,7 +75,7 @@ def _as_asked(run: RunFolder, options: Namespace, changed: Collection[str], fits
     if run.is_begun() and not options.overwrite:
         raise InputError(
             f"{run.path} holds a run already (checkpoints: {', '.join(run.tags())}); go on with --continue_train, "
-            "choose another --name, or let it go with --overwrite"
+            "choose another --name, or delete it with --overwrite"
         )
     return Opened(None)
 

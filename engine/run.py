@@ -113,8 +113,8 @@ class Unread:
                 self.known.add(sentence)
                 if len(self.known) > self.limit:
                     raise InputError(
-                        f"{sentence}; these are more than the {self.limit} pictures that --skip_bad_limit allows to "
-                        "leave out: mend them, then go on with --continue_train"
+                        f"{sentence}; these are more than the {self.limit} images that --skip_bad_limit allows to "
+                        "leave out: fix them, then go on with --continue_train"
                     )
                 if warn:
                     warn(f"{sentence}; left out, {len(self.known)} of at most {self.limit}")

@@ -178,7 +178,7 @@ class RunFolder:
         finally:
             remove(scratch)
 
-    def mend(self, options: Namespace) -> None:
+    def repair(self, options: Namespace) -> None:
         """Makes the folder again if it has vanished since the start. Raises ``InputError`` if another run is in it."""
         if not self.lock.is_held():
             self.create()

@@ -75,7 +75,9 @@ class RunLock:
         if not found or (owner and owner.is_same(me)):
             return ""
         who = f"process {owner.pid} on {owner.host}, started {owner.since}," if owner else "an earlier process"
-        return f"{self.path.parent}: {who} ended without a word (killed, or its machine was); its lock is taken over"
+        return (
+            f"{self.path.parent}: {who} exited without releasing the lock (killed or crashed); its lock is taken over"
+        )
 
     def is_held(self) -> bool:
         """Whether this process is the owner still."""

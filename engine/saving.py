@@ -98,7 +98,7 @@ class Saver:
             try:
                 if problem and _no_room(problem):
                     self.run.folder.make_room()
-                self.run.folder.mend(self.options)
+                self.run.folder.repair(self.options)
                 self.run.folder.save(list(tags), self.run.model, now)
             except InputError as error:
                 problem = error

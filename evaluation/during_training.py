@@ -52,7 +52,7 @@ class DuringTraining:
         """Reads the pictures and trains the classifiers. Raises ``InputError`` for figures that cannot be found."""
         if options.dataset_mode not in ("unaligned", "unaligned_seg"):
             raise InputError(
-                f"--eval_freq works with folders of pictures, not --dataset_mode {options.dataset_mode}; drop it"
+                f"--eval_freq works with folders of images, not --dataset_mode {options.dataset_mode}; drop it"
             )
         metrics = tuple(dict.fromkeys((*options.eval_metrics, options.best_metric)))
         sizes = {f"load_size_{side}": vars(options)[f"fine_size_{side}"] for side in "wh"}

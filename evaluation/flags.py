@@ -40,16 +40,16 @@ def parse(argv: Sequence[str] | None, description: str) -> tuple[Namespace, list
 def _add_what(add: Add) -> None:
     add("--run", type=Path, metavar="DIR", help="folder of a run, such as checkpoints/NAME")
     add("--epoch", default="latest", help="its checkpoint: an epoch's number, best, or latest (default)")
-    add("--results", type=Path, metavar="DIR", help="folder of translated pictures")
+    add("--results", type=Path, metavar="DIR", help="folder of translated images")
     add(
         "--pattern", nargs="+", metavar="KIND=PATTERN",
         help="how its files are called: real, fake, real_mask, fake_mask, real_masks, fake_masks; in patterns {name}, "
         "{source}, {target}, {number}, as in fake={name}_fake_{target}.png",
     )  # fmt: skip
     add("--dataroot", type=Path, metavar="DIR", help="the data set (default: the run's); tells instances apart")
-    add("--phase", default="val", help="its pictures that were, or are to be, translated (default: val)")
+    add("--phase", default="val", help="its images that were, or are to be, translated (default: val)")
     add("--direction", choices=tuple(FOLDERS), default="both", help="default: both, or those there are results of")
-    add("--num_test", type=whole(1), metavar="N", help="most pictures of each domain (default: all)")
+    add("--num_test", type=whole(1), metavar="N", help="most images of each domain (default: all)")
     add("--output_dir", type=Path, metavar="DIR", help="where the reports go (default: beside the results)")
 
 
@@ -69,10 +69,10 @@ def _add_how(add: Add) -> None:
         "--weights", nargs="+", default=[], metavar="KIND=FILE",
         help="; ".join(f"{kind}: {of}" for kind, of in WEIGHTS.items()),
     )  # fmt: skip
-    add("--train_phase", default="train", help="pictures that classifiers learn from (default: train)")
+    add("--train_phase", default="train", help="images that classifiers learn from (default: train)")
     add(
         "--train_pictures", type=whole(0), default=200, metavar="N",
-        help="most of them of each domain; 0, or without any: half of the validation pictures",
+        help="most of them of each domain; 0, or without any: half of the validation images",
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def _open(folder: Path, layouts: Sequence[Layout], wanted: Sequence[str]) -> tup
     told = " or ".join(layout.patterns["fake"] for layout in layouts)
     ways = " or ".join(f"{source} to {target}" for source, target in wanted)
     raise InputError(
-        f"--results {folder} holds no translated picture {told} of {ways}; pass another folder, or tell the names with "
+        f"--results {folder} holds no translated image {told} of {ways}; pass another folder, or tell the names with "
         "--pattern"
     )
 

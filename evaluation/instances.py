@@ -31,7 +31,7 @@ class Known:
     def masks(self, name: str, size: tuple[int, int], union: Mask | None, path: Path) -> dict[int, Mask]:
         """Those of one picture by their numbers, at the size (H, W) of its results, of which ``union`` is the mask."""
         if name not in self.entries:
-            raise InputError(f"{path}: {self.where} has no picture {name}; pass another --dataroot or --phase")
+            raise InputError(f"{path}: {self.where} has no image {name}; pass another --dataroot or --phase")
         entry = self.entries[name]
         own = entry.read_picture().size
         masks = [resize_inside(mask.read(own), size[::-1]) for mask in entry.masks]
@@ -50,7 +50,7 @@ def read_outcome(files: Files, name: str, known: Known | None) -> tuple[Outcome,
     assert fake_path
     if real_path is None:
         raise InputError(
-            f"{fake_path} has no {files.wanted('real', name)} beside it; put the picture it was made from there"
+            f"{fake_path} has no {files.wanted('real', name)} beside it; put the image it was made from there"
         )
     real, fake = (np.asarray(read_picture(path)) for path in (real_path, fake_path))
     if real.shape != fake.shape:
@@ -70,7 +70,7 @@ def read_outcome(files: Files, name: str, known: Known | None) -> tuple[Outcome,
         covered_before = np.any([np.zeros(real.shape[:2], bool), *before.values()], axis=0)
         if not told and not _has_none(files, name):
             raise InputError(
-                f"{real_path} has no mask, and without masks nobody knows what is background; pass the data set with "
+                f"{real_path} has no mask, and background metrics need masks; pass the data set with "
                 "--dataroot, or tell the names of masks with --pattern real_mask=..."
             )
     if after:  # the union that test.py writes adds up soft masks

@@ -116,14 +116,14 @@ def _read_pattern(word: str) -> tuple[str, str]:
     try:
         parsed = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
     except ValueError as error:
-        raise InputError(f"--pattern {word} cannot be read ({error}); mend its braces") from None
+        raise InputError(f"--pattern {word} cannot be read ({error}); fix its braces") from None
     known = ("name", "source", "target", "number")
     for _, field, spec, how in parsed:
         if field not in known or spec or how:
             raise InputError(f"--pattern {word}: there is no {{{field}}}; use {', '.join(known)}, in braces")
     fields = {field for _, field, *_ in parsed}
     if "name" not in fields:
-        raise InputError(f"--pattern {word} needs {{name}}, which tells the pictures apart")
+        raise InputError(f"--pattern {word} needs {{name}}, which tells the images apart")
     if ("number" in fields) != kind.endswith("masks"):
         raise InputError(f"--pattern {word}: {{number}} belongs into real_masks and fake_masks, and nowhere else")
     return kind, pattern

@@ -45,7 +45,7 @@ class Set:
             domain = domains_of(told, letter)[letter]
             if not any(entry.masks for entry in domain.entries):
                 raise InputError(
-                    f"{domain.title}: no picture has a mask, and without masks nobody knows what is background; put "
+                    f"{domain.title}: no image has a mask, and background metrics need masks; put "
                     f"NAME_0.png, NAME_1.png, ... into {domain.title}_seg"
                 )
             dataset = DomainDataset(domain.entries[:most], framing(told, False))

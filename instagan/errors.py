@@ -1,4 +1,4 @@
-"""The one exception for input that only the user can mend."""
+"""The one exception for input that only the user can fix."""
 
 import re
 

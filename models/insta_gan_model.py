@@ -119,7 +119,7 @@ class InstaGanModel(TwoWayModel):
             "--ins_max",
             type=whole(1),
             default=4 if training else None,
-            help="most instances of a picture that are translated" + ("" if training else " (default: all)"),
+            help="largest number of instances translated per image" + ("" if training else " (default: all)"),
         )
         group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
         add_weights(group, 1.0)

@@ -217,7 +217,7 @@ def _resolve(options: Namespace, typed: frozenset[str]) -> None:
     options.dataset_mode = _mode(options)
     for name in ("input_nc", "output_nc"):
         if getattr(options, name) != 3:
-            raise InputError(f"--{name} {getattr(options, name)}: pictures are read as RGB; use 3")
+            raise InputError(f"--{name} {getattr(options, name)}: images are read as RGB; use 3")
     _check_sizes(options)
     if options.epoch not in (LATEST, BEST) and not options.epoch.isdecimal():
         raise InputError(f"--epoch {options.epoch}: pass the number of an epoch, {LATEST} or {BEST}")
@@ -257,7 +257,7 @@ def _check_sizes(options: Namespace) -> None:
             raise InputError(f"--fine_size_{side} {fine} does not fit into --load_size_{side} {load}; make it smaller")
     if options.batch_size > 1 and not options.resize_or_crop.endswith("crop"):
         raise InputError(
-            f"--batch_size {options.batch_size} needs pictures of one size, which --resize_or_crop "
+            f"--batch_size {options.batch_size} needs images of one size, which --resize_or_crop "
             f"{options.resize_or_crop} does not give; use --batch_size 1 or a mode that ends in crop"
         )
 

@@ -83,9 +83,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--workers", type=whole(1), default=cores(), metavar="N", help="processes; the report is the same for any N")
     add("--list", type=whole(0), default=20, metavar="N", help="warnings named of each kind, 0: all; errors all are")
     add("--json", type=Path, metavar="FILE", help="write all findings there as well")
-    add("--preview", nargs="?", type=whole(1), const=8, metavar="N", help="draw N (8) random pictures of each domain")
+    add("--preview", nargs="?", type=whole(1), const=8, metavar="N", help="draw N (8) random images of each domain")
     add("--preview_dir", type=Path, metavar="DIR", help=f"where to (default: {PREVIEWS}/NAME)")
-    add("--seed", type=whole(0), default=0, help="of the pictures that the preview shows")
+    add("--seed", type=whole(0), default=0, help="of the images that the preview shows")
     args = parser.parse_args(argv)
     if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
         raise InputError(f"--json {args.json} cannot be written: it is a folder, or in none; pass a file")

@@ -59,7 +59,7 @@ def to_run(options: argparse.Namespace, flags: list[str]) -> str:
     if run.path.resolve() == folder.resolve():
         raise InputError(f"--name {options.name} is the folder of the published weights itself; choose another --name")
     if run.tags() and not options.overwrite:
-        raise InputError(f"{run.path} holds a run already; choose another --name, or let it go with --overwrite")
+        raise InputError(f"{run.path} holds a run already; choose another --name, or delete it with --overwrite")
     model = MODELS[values.model].from_options(values)
     restore_networks({"networks": networks}, model)
     run.create()

@@ -43,15 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 after one sentence on stderr when the folder is taken."""
     parser = argparse.ArgumentParser(description="Draw the embedded example: squares and triangles, with masks.")
     parser.add_argument("--save_root", type=Path, default=Path("datasets/shapes"), help="folder of the data set")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same pictures; 0 or more")
-    parser.add_argument("--train", type=int, default=200, help="training pictures per domain")
-    parser.add_argument("--val", type=int, default=40, help="validation pictures per domain")
-    parser.add_argument("--size", type=int, default=64, help="side of a picture in pixels, at least 32")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same images; 0 or more")
+    parser.add_argument("--train", type=int, default=200, help="training images per domain")
+    parser.add_argument("--val", type=int, default=40, help="validation images per domain")
+    parser.add_argument("--size", type=int, default=64, help="side of an image in pixels, at least 32")
     parser.add_argument(
         "--level", choices=LEVELS, default=PLAIN, help="plain, or hard: up to 8, overlapping, distracted"
     )
-    parser.add_argument("--instances", type=int, nargs="+", metavar="N", help="instances of the pictures, in turn")
-    parser.add_argument("--val_instances", type=int, nargs="+", metavar="N", help="of the validation pictures")
+    parser.add_argument("--instances", type=int, nargs="+", metavar="N", help="instances of the images, in turn")
+    parser.add_argument("--val_instances", type=int, nargs="+", metavar="N", help="of the validation images")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier set in save_root")
     args = parser.parse_args(argv)
     for flag, least in (("seed", 0), ("train", 0), ("val", 0), ("size", 32)):
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{args.save_root}: {args.train} training and {args.val} validation pictures per domain; truth: shapes.json")
+    print(f"{args.save_root}: {args.train} training and {args.val} validation images per domain; truth: shapes.json")
     return 0
 
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Three figures of a translation of the embedded example.")
     parser.add_argument("--results", type=Path, default=Path("results/shapes/val_latest"), help="what test.py wrote")
     parser.add_argument("--dataroot", type=Path, default=Path("datasets/shapes"), help="what make_shapes.py wrote")
-    parser.add_argument("--phase", default="val", help="which pictures of the data set were translated")
+    parser.add_argument("--phase", default="val", help="which images of the data set were translated")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--require", action="store_true", help="exit with 1 unless both directions are good")
     args = parser.parse_args(argv)

@@ -35,7 +35,7 @@ def image_size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"must be a side in pixels or WIDTHxHEIGHT, not {text!r}")
     width, height = int(sides[0]), int(sides[-1])
     if (width == 0) != (height == 0) or max(width, height) > 8192:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 8192 pixels, or 0 for pictures as they are, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be from 1 to 8192 pixels, or 0 for images as they are, not {text!r}")
     return width, height
 
 
@@ -48,12 +48,10 @@ def parser_for(description: str | None, size: str, categories_needed: bool = Tru
     add("--save_root", type=Path, required=True, metavar="DIR", help="folder of the data set to write")
     for flag, domain in (("--cat1", "A"), ("--cat2", "B")):
         add(flag, required=categories_needed, metavar="NAME[,NAME]", help=f"category or categories of domain {domain}")
-    add("--image_size", type=image_size, default=size, metavar="N", help="side, or WxH; 0 keeps the pictures' size")
-    add("--keep_aspect", action="store_true", help="write full pictures: resized, not cropped")
-    add(
-        "--min_area", type=whole(1), default=1, metavar="PIXELS", help="drop smaller instances (in the written picture)"
-    )
-    add("--max_instances", type=whole(1), metavar="N", help="keep a picture's N largest instances (default: all)")
+    add("--image_size", type=image_size, default=size, metavar="N", help="side, or WxH; 0 keeps the images' size")
+    add("--keep_aspect", action="store_true", help="write full images: resized, not cropped")
+    add("--min_area", type=whole(1), default=1, metavar="PIXELS", help="drop smaller instances (in the written image)")
+    add("--max_instances", type=whole(1), metavar="N", help="keep an image's N largest instances (default: all)")
     add("--workers", type=whole(1), default=cores(), metavar="N", help="processes")
     add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it")
     add("--overwrite", action="store_true", help="replace what was prepared in save_root with other settings")
@@ -61,7 +59,9 @@ def parser_for(description: str | None, size: str, categories_needed: bool = Tru
 
 
 def add_split(parser: argparse.ArgumentParser, val_share: float) -> None:
-    parser.add_argument("--val_share", type=fraction, default=val_share, help="share of the pictures that validate")
+    parser.add_argument(
+        "--val_share", type=fraction, default=val_share, help="share of the images that becomes the validation set"
+    )
     parser.add_argument("--seed", type=whole(0), default=0, help="of the split")
 
 

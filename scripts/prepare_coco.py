@@ -53,7 +53,7 @@ def plan_parts(args: argparse.Namespace) -> list[CocoPart]:
         parts = [CocoPart("train", args.annotations, args.images)]
     for part in parts:
         if not part.images.is_dir():
-            raise InputError(f"{part.images}: no such folder; it should hold the pictures of {part.annotations}")
+            raise InputError(f"{part.images}: no such folder; it should hold the images of {part.annotations}")
     return parts
 
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data_root", type=Path, metavar="DIR", help="folder of annotations/, train2017/, val2017/")
     parser.add_argument("--year", default="2017", help="of the file names in data_root")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="json in COCO's format, instead of data_root")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of its pictures")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")
     parser.add_argument("--crowd_as_instances", action="store_true", help="take crowd regions as instances, too")
     add_split(parser, val_share=0.0)
     return run(argv, parser, plan)

@@ -30,7 +30,7 @@ from scripts.preparation import add_split, bar, category_names, parser_for, run 
 
 def plan(args: argparse.Namespace) -> Plan | tuple[Plan, Callable[[Iterable[Task]], Iterable[Task]]]:
     if bool(args.detector) == bool(args.format):
-        raise InputError(f"pass --format ({', '.join(FORMATS)}) for annotated pictures, or else --detector")
+        raise InputError(f"pass --format ({', '.join(FORMATS)}) for annotated images, or else --detector")
     if (args.cat1 is None) != (args.cat2 is None):
         raise InputError("pass both --cat1 and --cat2, or neither")
     if args.detector:
@@ -43,7 +43,7 @@ def plan(args: argparse.Namespace) -> Plan | tuple[Plan, Callable[[Iterable[Task
     suffixes = args.image_suffix, args.mask_suffix
     reading = Reading(args.format, names, ignored, classes, args.via_attribute, *suffixes)
     if args.format == "label_maps" and args.images2 is None:
-        raise InputError("label maps tell no categories; pass the pictures of domain B as --images2 and --masks2")
+        raise InputError("label maps tell no categories; pass the images of domain B as --images2 and --masks2")
     masks1, masks2 = (masks or images for masks, images in ((args.masks1, args.images1), (args.masks2, args.images2)))
     if args.images2 is None:
         sides = [Side(args.images1, masks1, ("A", "B"))]
@@ -59,7 +59,7 @@ def plan_detection(args: argparse.Namespace) -> tuple[Plan, Callable[[Iterable[T
     from instagan.io.detector import detector_classes, load_detector
 
     if args.cat1 is None:
-        raise InputError("--detector needs --cat1 and --cat2, what to look for in the pictures")
+        raise InputError("--detector needs --cat1 and --cat2, what to look for in the images")
     classes = list(read_class_names(args.names)) if args.names else detector_classes()
     sides = [(args.images1, ("A",)), (args.images2, ("B",))] if args.images2 else [(args.images1, ("A", "B"))]
     source = {
@@ -87,23 +87,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
     parser = parser_for(__doc__, size="256", categories_needed=False)
     add = parser.add_argument
-    add("--images1", type=Path, required=True, metavar="DIR", help="pictures of domain A, or of both")
+    add("--images1", type=Path, required=True, metavar="DIR", help="images of domain A, or of both")
     add("--masks1", type=Path, metavar="PATH", help="their annotations: a folder, for VIA a file (default: images1)")
-    add("--images2", type=Path, metavar="DIR", help="pictures of domain B")
+    add("--images2", type=Path, metavar="DIR", help="images of domain B")
     add("--masks2", type=Path, metavar="PATH", help="their annotations (default: images2)")
     add("--format", choices=FORMATS, help="of the annotations")
     add(
         "--ignore", type=spans, nargs="*", default=[], metavar="VALUE",
         help="label maps: values that are nobody, single ones (255) or ranges (0-999)",
     )  # fmt: skip
-    add("--image_suffix", default="", metavar="TEXT", help="what names of pictures end in, such as _leftImg8bit")
+    add("--image_suffix", default="", metavar="TEXT", help="what names of images end in, such as _leftImg8bit")
     add("--mask_suffix", default="", metavar="TEXT", help="what their annotations have there, _gtFine_instanceIds, say")
     add("--names", type=Path, metavar="FILE", help="class names for YOLO or --weights: one a line, or YOLO's data.yaml")
     add("--via_attribute", metavar="NAME", help="VIA: the region attribute that holds the category")
     add("--detector", action="store_true", help="find instances with torchvision's Mask R-CNN")
     add("--weights", type=Path, metavar="FILE", help="detector: its state dict (default: torchvision's, downloaded)")
     add("--threshold", type=fraction, default=0.7, help="detector: least score")
-    add("--detector_batch", type=whole(1), default=4, metavar="N", help="detector: pictures at a time")
+    add("--detector_batch", type=whole(1), default=4, metavar="N", help="detector: images at a time")
     add("--detector_size", type=whole(32), default=800, metavar="N", help="detector: shorter side it looks at")
     add("--device", help="detector: cpu, cuda, cuda:1 (default: cuda if there is one)")
     add_split(parser, val_share=0.1)

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
     parser = parser_for(__doc__, size="300x450")
     parser.add_argument("--data_root", type=Path, required=True, metavar="DIR", help="folder of images/, annotations/")
-    parser.add_argument("--no_skip_horizontal", action="store_true", help="take pictures wider than high, too")
+    parser.add_argument("--no_skip_horizontal", action="store_true", help="take images wider than high, too")
     return run(argv, parser, plan)
 
 

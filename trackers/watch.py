@@ -130,5 +130,5 @@ def _continued(path: Path, start: Progress) -> tuple[loss_log.LossLog, list[dict
         return loss_log.LossLog(path), loss_log.read(path)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror}); give yourself the right, or pass another --checkpoints_dir"
+            f"{path} cannot be written ({error.strerror}); check its permissions, or pass another --checkpoints_dir"
         ) from None

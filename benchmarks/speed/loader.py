@@ -55,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--load_size", type=whole(1), default=220, help="width and height to resize to")
     parser.add_argument("--fine_size", type=whole(1), default=200, help="width and height of the crop")
     parser.add_argument("--workers", type=whole(0), nargs="+", default=[0], metavar="N", help="processes that read")
-    parser.add_argument("--pairs", type=whole(1), default=70, help="pairs in a turn; few pictures come repeatedly")
+    parser.add_argument("--pairs", type=whole(1), default=70, help="pairs in a turn; few images come repeatedly")
     parser.add_argument("--repeats", type=whole(1), default=5, help="turns that count")
 
 

@@ -38,7 +38,7 @@ Point = tuple[str, int, Peak | str]
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_workload(parser)
-    parser.add_argument("--batch_size", type=whole(1), default=1, metavar="B", help="pictures in a batch")
+    parser.add_argument("--batch_size", type=whole(1), default=1, metavar="B", help="images in a batch")
     add_variants(parser, (PUBLISHED, OURS, f"{OURS}-checkpoint"))
     parser.add_argument(
         "--growth", type=whole(1), nargs="*", default=[2, 20], metavar="N", help="numbers of instances; none: leave out"

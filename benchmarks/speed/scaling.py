@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_workload(parser)
     parser.set_defaults(small=True)
     parser.add_argument("--world", type=whole(1), nargs="+", default=[1, 2], metavar="N", help="numbers of processes")
-    parser.add_argument("--batch_size", type=whole(1), default=1, metavar="B", help="pictures in a process's batch")
+    parser.add_argument("--batch_size", type=whole(1), default=1, metavar="B", help="images in a process's batch")
     parser.add_argument(
         "--variant", type=Variant.named, default=Variant(OURS), metavar="V", help="ours, or with switches: ours-bf16"
     )

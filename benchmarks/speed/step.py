@@ -30,7 +30,7 @@ SHARES = ("of_conv_ceiling", "of_matmul_ceiling")
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_workload(parser)
     parser.add_argument(
-        "--batch_size", type=whole(1), nargs="+", metavar="B", help="pictures in a batch (default: 1; --small: 1 8)"
+        "--batch_size", type=whole(1), nargs="+", metavar="B", help="images in a batch (default: 1; --small: 1 8)"
     )
     add_variants(parser, (PUBLISHED, OURS))
     parser.add_argument("--repeats", type=whole(1), default=3, help="steps that count")

@@ -21,7 +21,7 @@ HEADER = ("variant", "batch", "seconds", "s/picture", "published/it")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_workload(parser)
-    parser.add_argument("--batch_size", type=whole(1), nargs="+", default=[1], metavar="B", help="pictures in a batch")
+    parser.add_argument("--batch_size", type=whole(1), nargs="+", default=[1], metavar="B", help="images in a batch")
     add_variants(parser, (PUBLISHED, OURS, f"{OURS}-bf16"))
     parser.add_argument("--repeats", type=whole(1), default=7, help="translations that count")
     parser.add_argument("--warm_ups", type=whole(0), default=1, help="translations before them, besides the first")

@@ -160,11 +160,11 @@ def build(variant: Variant, workload: Workload) -> System:
 def add_workload(parser: ArgumentParser) -> None:
     """Flags of what is measured; None stands for what ``--small`` decides on."""
     parser.add_argument("--small", action="store_true", help="the demo's sizes: 64 x 64, ngf and ndf 16")
-    parser.add_argument("--size", type=whole(32), help="width and height of the pictures (default: 200)")
+    parser.add_argument("--size", type=whole(32), help="width and height of the images (default: 200)")
     parser.add_argument("--ngf", type=whole(1), help="width of the generators (default: 64)")
     parser.add_argument("--ndf", type=whole(1), help="width of the discriminators (default: 64)")
     parser.add_argument(
-        "--instances", type=whole(1), nargs="+", default=[4], metavar="N", help="of a picture of A, and of B"
+        "--instances", type=whole(1), nargs="+", default=[4], metavar="N", help="of an image of A, and of B"
     )
     parser.add_argument("--ins_max", type=whole(1), default=4, help="as for train.py")
     parser.add_argument("--ins_per", type=whole(1), default=2, help="as for train.py")

@@ -106,7 +106,7 @@ def _list_folder(root: Path, folder: str) -> tuple[list[Path], list[Finding]]:
 
 def _absence(path: Path) -> str:
     if path.is_symlink():
-        return "is a link that leads nowhere; mend or replace it"
+        return "is a link that leads nowhere; fix or replace it"
     if path.exists():
         return "is a file; it should be a folder"
     if path.name.endswith("_seg"):

@@ -36,19 +36,25 @@ def add_options(parser: ArgumentParser) -> None:
     add("--model", required=True, type=Path, help="run folder, checkpoint, exported model or published weights")
     add("--epoch", default="latest", help="checkpoint of a run folder: an epoch's number, or latest")
     add("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
-    add("--precision", choices=tuple(PRECISIONS), default="fp32", help="what the networks compute in")
+    add("--precision", choices=tuple(PRECISIONS), default="fp32", help="precision of the networks")
     add = parser.add_argument_group("detector").add_argument
     add("--detector", action="store_true", help="offer to find the instances with torchvision's Mask R-CNN")
-    add("--category", type=split_names, metavar="NAME[,NAME]", help="what it shall find")
+    add("--category", type=split_names, metavar="NAME[,NAME]", help="categories to detect")
     add("--weights", type=Path, metavar="FILE", help="its state dict (default: torchvision's, downloaded)")
-    add("--names", type=Path, metavar="FILE", help="class names of --weights, one a line, __background__ first")
-    add("--threshold", type=share, default=0.7, help="least score")
-    add("--detector_size", type=whole(32), default=800, metavar="N", help="shorter side in pixels that it looks at")
+    add("--names", type=Path, metavar="FILE", help="class names of --weights, one per line, __background__ first")
+    add("--threshold", type=share, default=0.7, help="score threshold")
+    add(
+        "--detector_size",
+        type=whole(32),
+        default=800,
+        metavar="N",
+        help="shorter side in pixels to which images are resized for it",
+    )
     add = parser.add_argument_group("page").add_argument
     add("--host", default=LOOPBACK[0], help="address to serve at; 0.0.0.0 shows the page to the whole network")
     add("--port", type=whole(1), default=7860, help="port to serve at")
     add("--max_upload", type=whole(1), default=MEGABYTES, metavar="N", help="largest file in megabytes")
-    add("--max_megapixels", type=whole(1), default=MEGAPIXELS, metavar="N", help="largest picture in megapixels")
+    add("--max_megapixels", type=whole(1), default=MEGAPIXELS, metavar="N", help="largest image in megapixels")
     add("--title", default="InstaGAN", help="heading of the page")
 
 

@@ -65,7 +65,7 @@ def list_jobs(options: Namespace, needs_masks: bool) -> Jobs:
         found = Jobs([_single(options)] if options.image else _folder(options))
     jobs = found.jobs
     if not jobs:
-        raise InputError(f"--images {options.images} holds no picture; pass a folder of {', '.join(PICTURE_ENDINGS)}")
+        raise InputError(f"--images {options.images} holds no image; pass a folder of {', '.join(PICTURE_ENDINGS)}")
     outputs: dict[Path, Path] = {}
     for job in jobs:
         twin = outputs.setdefault(job.output, job.picture)
@@ -81,7 +81,7 @@ def list_jobs(options: Namespace, needs_masks: bool) -> Jobs:
 
 def _check_flags(options: Namespace, needs_masks: bool) -> None:
     if bool(options.image) == bool(options.images):
-        raise InputError("pass --image FILE for one picture or --images DIR for a folder of them")
+        raise InputError("pass --image FILE for one image or --images DIR for a folder of them")
     if options.image and not options.output:
         raise InputError("--output is missing: pass the file to write, such as --output y.png")
     if options.images and not options.output_dir:
@@ -128,7 +128,7 @@ def _checked_image(options: Namespace) -> Path:
 
 def _check_images(options: Namespace) -> None:
     if not options.images.is_dir():
-        raise InputError(f"--images {options.images}: no such folder; pass a folder of pictures")
+        raise InputError(f"--images {options.images}: no such folder; pass a folder of images")
 
 
 def _folder(options: Namespace) -> list[Job]:
@@ -155,7 +155,7 @@ def _folder(options: Namespace) -> list[Job]:
     ]
     if not any(job.inputs for job in jobs):
         example = f"{pictures[0].stem}_0.png" if pictures else "NAME_0.png"
-        raise InputError(f"--masks_dir {options.masks_dir} holds no mask of any picture, such as {example}")
+        raise InputError(f"--masks_dir {options.masks_dir} holds no mask of any image, such as {example}")
     return jobs
 
 

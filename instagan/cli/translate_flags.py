@@ -22,40 +22,48 @@ def add_options(parser: ArgumentParser) -> None:
     add("--to", choices=DOMAINS, default="b", help="domain to translate to")
     add("--epoch", default="latest", help="checkpoint of a run folder: an epoch's number, or latest")
     add("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
-    add("--precision", choices=tuple(PRECISIONS), default="fp32", help="what the networks compute in")
+    add("--precision", choices=tuple(PRECISIONS), default="fp32", help="precision of the networks")
     add("--ins_per", type=whole(1), metavar="N", help="instances translated at a time (default: as trained)")
-    add("--ins_max", type=whole(1), metavar="N", help="most instances of a picture, the largest (default: all)")
+    add("--ins_max", type=whole(1), metavar="N", help="most instances of an image, the largest (default: all)")
     add = parser.add_argument_group("pictures and masks").add_argument
-    add("--image", type=Path, metavar="FILE", help="one picture")
+    add("--image", type=Path, metavar="FILE", help="one image")
     add("--masks", type=Path, nargs="+", metavar="FILE", help="its masks, one for each instance")
-    add("--images", type=Path, metavar="DIR", help="a folder of pictures")
+    add("--images", type=Path, metavar="DIR", help="a folder of images")
     add(
         "--masks_dir", type=Path, metavar="DIR", help="their masks: NAME_0.png, NAME_1.png, ..., or label maps NAME.png"
     )
     add("--annotations", type=Path, metavar="FILE", help="json in COCO's format, with --category")
-    add("--category", type=split_names, metavar="NAME[,NAME]", help="what --annotations or --detector shall take")
+    add(
+        "--category", type=split_names, metavar="NAME[,NAME]", help="categories to use from --annotations or --detector"
+    )
     add("--crowd_as_instances", action="store_true", help="--annotations: take crowd regions as instances, too")
     add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it at the end")
     add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
     add = parser.add_argument_group("detector").add_argument
     add("--detector", action="store_true", help="find the instances with torchvision's Mask R-CNN")
     add("--weights", type=Path, metavar="FILE", help="its state dict (default: torchvision's, downloaded)")
-    add("--names", type=Path, metavar="FILE", help="class names of --weights, one a line, __background__ first")
-    add("--threshold", type=share, default=0.7, help="least score")
-    add("--detector_size", type=whole(32), default=800, metavar="N", help="shorter side in pixels that it looks at")
+    add("--names", type=Path, metavar="FILE", help="class names of --weights, one per line, __background__ first")
+    add("--threshold", type=share, default=0.7, help="score threshold")
+    add(
+        "--detector_size",
+        type=whole(32),
+        default=800,
+        metavar="N",
+        help="shorter side in pixels to which images are resized for it",
+    )
     add = parser.add_argument_group("results").add_argument
-    add("--output", type=Path, metavar="FILE", help="the translated picture or video")
+    add("--output", type=Path, metavar="FILE", help="the translated image or video")
     add("--output_masks", type=Path, metavar="DIR", help="folder for the translated masks of a video: FRAME_k.png")
-    add("--output_dir", type=Path, metavar="DIR", help="folder for the translated pictures")
+    add("--output_dir", type=Path, metavar="DIR", help="folder for the translated images")
     add(
         "--max_side", type=whole(SMALLEST_SIDE), metavar="N",
-        help="longer side at which the networks see a picture; of a larger one the instances are put back as large",
+        help="longer side at which the networks see an image; of a larger one the instances are put back as large",
     )  # fmt: skip
     add(
         "--crop_instances", action="store_true",
         help="the networks see crops around a few instances at a time, of at most --max_side (default: as trained)",
     )  # fmt: skip
-    add("--paste_background", action="store_true", help="keep every pixel that belongs to nobody as it was")
+    add("--paste_background", action="store_true", help="keep every pixel outside of all instances as it was")
     add("--feather", type=whole(0), metavar="N", help=f"its edge fades over so many pixels (default: {FEATHER})")
     add(
         "--temporal_blend", type=fraction, metavar="ALPHA",

@@ -70,5 +70,5 @@ class Architecture:
             reason = str(error).strip().splitlines()[-1].strip()
             raise InputError(f"{where} does not fit a generator of {self.method} ({reason}); it is damaged") from None
         if not all(bool(parameter.isfinite().all()) for parameter in generator.parameters()):
-            raise InputError(f"{where} holds weights that are not numbers; load an earlier checkpoint of its run")
+            raise InputError(f"{where} holds NaN or infinite weights; load an earlier checkpoint of its run")
         return generator.eval().requires_grad_(False)

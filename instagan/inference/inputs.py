@@ -96,10 +96,10 @@ def _pixels(picture: Picture) -> np.ndarray:
     elif isinstance(picture, np.ndarray):
         values, layout = picture, "array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
     else:
-        raise InputError(f"a picture cannot be a {type(picture).__name__}; pass a path, PIL image, array or tensor")
+        raise InputError(f"an image cannot be a {type(picture).__name__}; pass a path, PIL image, array or tensor")
     values = values[..., None] if values.ndim == 2 else values
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.size == 0:
-        raise InputError(f"a picture as {layout}, not {tuple(picture.shape)}")
+        raise InputError(f"an image as {layout}, not {tuple(picture.shape)}")
     return np.broadcast_to(_levels(values[..., :3]), (*values.shape[:2], 3))
 
 
@@ -119,15 +119,15 @@ def _levels(planes: np.ndarray) -> np.ndarray:
         low, high = int(planes.min()), int(planes.max())
         if low < 0 or high > 65535:
             raise InputError(
-                f"whole numbers in a picture must be from 0 to 255 (uint8) or 65535, not {low} to {high}; scale them"
+                f"whole numbers in an image must be from 0 to 255 (uint8) or 65535, not {low} to {high}; scale them"
             )
         deep = planes.dtype == np.uint16 or high > 255
         return (planes / 257 if deep else planes).round().astype(np.uint8)
     if planes.dtype.kind != "f":
-        raise InputError(f"a picture cannot be of type {planes.dtype}; pass uint8, uint16 or floats in [0, 1]")
+        raise InputError(f"an image cannot be of type {planes.dtype}; pass uint8, uint16 or floats in [0, 1]")
     darkest, brightest = float(planes.min()), float(planes.max())
     if not (darkest >= 0 and brightest <= 1):
-        raise InputError(f"floats in a picture must be in [0, 1], not from {darkest:g} to {brightest:g}; scale them")
+        raise InputError(f"floats in an image must be in [0, 1], not from {darkest:g} to {brightest:g}; scale them")
     return planes.astype(np.float32)
 
 
@@ -145,8 +145,8 @@ def _masks(masks: Masks, size: tuple[int, ...]) -> np.ndarray:
         inside, name = _mask(mask, number)
         if inside.shape != size:
             raise InputError(
-                f"{name} is {inside.shape[1]}x{inside.shape[0]} pixels and its picture {size[1]}x{size[0]}; "
-                "pass masks of the picture's size, turned as it is"
+                f"{name} is {inside.shape[1]}x{inside.shape[0]} pixels and its image {size[1]}x{size[0]}; "
+                "pass masks of the image's size, turned as it is"
             )
         found[number] = inside
     return found
@@ -179,7 +179,7 @@ def _mask(mask: Any, number: int) -> tuple[np.ndarray, str]:
 def _path(given: str | os.PathLike[str]) -> Path:
     path = Path(given)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; pass the path of a picture")
+        raise InputError(f"{path}: no such file; pass the path of an image")
     return path
 
 
@@ -188,4 +188,4 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
         image.load()
         return ImageOps.exif_transpose(image)
     except Exception as error:  # decoding a damaged file can raise anything
-        raise InputError(f"{name} cannot be read ({error}); mend its file") from None
+        raise InputError(f"{name} cannot be read ({error}); fix the file") from None

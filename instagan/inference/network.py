@@ -85,7 +85,7 @@ class Network:
             f"max_side={side} (--max_side {side}) would fit" if side else "no smaller one would fit: free some of it"
         )
         return InputError(
-            f"a picture of {size[1]}x{size[0]} pixels, {at_once} instance{'' if at_once == 1 else 's'} at a time, does "
+            f"an image of {size[1]}x{size[0]} pixels, {at_once} instance{'' if at_once == 1 else 's'} at a time, does "
             f"not fit into the memory of {self.device}; {advice}"
         )
 

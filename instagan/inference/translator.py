@@ -281,7 +281,7 @@ def _rows(images: list[Any], masks: Sequence[Any] | None, labels: Sequence[Any] 
     for name, given in (("masks", masks), ("labels", labels)):
         if given is not None and len(given) != len(images):
             raise InputError(
-                f"there are {len(images)} pictures and {name} of {len(given)}; pass a list of {name} for each"
+                f"there are {len(images)} images and {name} of {len(given)}; pass a list of {name} for each"
             )
     nothing = [None] * len(images)
     return list(zip(images, nothing if masks is None else masks, nothing if labels is None else labels, strict=True))

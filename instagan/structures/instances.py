@@ -214,8 +214,8 @@ def _sent(index: Tensor, device: torch.device) -> Tensor:
 @dataclass(frozen=True, eq=False)
 class UnpairedBatch:
     """B pictures of each domain, unrelated to those of the others: ``pair["A"]`` is the ``InstanceBatch`` of domain A,
-    ``pair.paths["A"]`` the files its rows were read from. skipped: sentences on pictures that belong here and could not
-    be read, so that others stand in for them. Raises ``ValueError`` where the counts differ, ``KeyError`` for a letter
+    ``pair.paths["A"]`` the files its rows were read from. skipped: sentences on images that could not be read, so
+    that the next ones are used instead. Raises ``ValueError`` where the counts differ, ``KeyError`` for a letter
     that is no domain of it."""
 
     a: InstanceBatch

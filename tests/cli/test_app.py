@@ -162,12 +162,12 @@ def test_what_cannot_be_translated_is_a_sentence_without_paths(desk, tmp_path):
     Image.new("L", (101, 100)).save(tmp_path / "in" / "large.png")
     files = {name: tmp_path / "in" / name for name in ("page.jpg", "small.png", "large.png")}
     cases = [
-        ({"picture": None}, "no picture yet"),
+        ({"picture": None}, "no image yet"),
         ({"picture": files["page.jpg"]}, "page.jpg cannot be read as a picture"),
         ({"picture": files["large.png"]}, "large.png is too large with 101 x 100 pixels: at most 0.01 megapixels"),
         ({"masks": []}, "upload a file for each instance"),
         ({"masks": [files["page.jpg"]]}, "page.jpg cannot be read"),
-        ({"masks": [files["small.png"]]}, "small.png is 9x9 pixels and the picture 50x40"),
+        ({"masks": [files["small.png"]]}, "small.png is 9x9 pixels and the image 50x40"),
         ({"masks": [files["small.png"]] * 101}, "101 masks are too many"),
         ({"origin": DRAWN}, "Nothing is drawn"),
         ({"to": "c"}, "does not translate to c"),

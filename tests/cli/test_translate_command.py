@@ -201,7 +201,7 @@ def test_wrong_flags_are_one_sentence_and_nothing_is_written(model, data, tmp_pa
         (("--image", data / "no.png", "--masks", mask, *out), "no.png: no such file"),
         (("--images", data / "no", *folder(data, tmp_path / "o")[2:]), "no: no such folder"),
         (("--images", tmp_path / "none", *folder(data, tmp_path / "o")[2:]), "holds no"),
-        (("--images", data / "testB", *folder(data, tmp_path / "o")[2:]), "holds no mask of any picture, such as b0_0"),
+        (("--images", data / "testB", *folder(data, tmp_path / "o")[2:]), "holds no mask of any image, such as b0_0"),
         ((*folder(data, data / "testA"),), "would be written over the input"),
         ((*image, *out, "--masks", mask, "--ins_per", "0"), "'0' is not a whole number"),
         ((*image, *out, "--masks", mask, "--masc", "x"), "unrecognized arguments: --masc"),
@@ -223,7 +223,7 @@ def test_bad_pictures_leave_nothing_half_written(model, data, tmp_path, capsys):
     assert main(command(model, *folder(data, tmp_path / "other"), "--skip_bad")) == 0
     told = capsys.readouterr()
     assert "1 picture, 2 instances" in told.out and "left out as bad: 2 pictures" in told.out
-    assert "a1.png" in told.err and "a2_1.png is 3x3 pixels and its picture 40x36" in told.err
+    assert "a1.png" in told.err and "a2_1.png is 3x3 pixels and its image 40x36" in told.err
     assert files(tmp_path / "other") == files(tmp_path / "out")
     error = sentence(capsys, main, *command(model, *one(data, 0, 1), "--output", tmp_path / "y.png"))
     assert "a2_1.png is 3x3" in error and not (tmp_path / "y.png").exists()

@@ -60,7 +60,7 @@ def test_what_a_killed_process_left_is_taken_over_and_told(lock, other, left):
         leave(lock, pid=process.pid, birth="x")
     else:
         lock.path.write_text('{"host": "her')
-    assert "ended without a word" in lock.take()
+    assert "exited without releasing the lock" in lock.take()
     assert lock.is_held() and Owner.this().is_same(Owner(**json.loads(lock.path.read_text())))
     lock.release()
     assert not lock.path.exists() and lock.take() == ""

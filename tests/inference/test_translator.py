@@ -162,7 +162,7 @@ def test_orientation_turns_picture_and_masks(t, tmp_path):
     assert expected.picture.size == (24, 40)
     same(t(tmp_path / "x.png", [tmp_path / "m.png"]), expected)
     same(t(Image.open(tmp_path / "x.png"), [Image.open(tmp_path / "m.png")]), expected)
-    with pytest.raises(InputError, match="40x24 pixels and its picture 24x40"):
+    with pytest.raises(InputError, match="40x24 pixels and its image 24x40"):
         t(tmp_path / "x.png", masks)
 
 
@@ -239,7 +239,7 @@ def test_a_batch_of_unequal_pictures_is_what_each_of_them_gives(t):
     pictures, masks = [picture for picture, _ in items], [masks for _, masks in items]
     for out, other in zip(t(pictures, masks), together, strict=True):
         same(out, other, levels=1)
-    with pytest.raises(InputError, match="6 pictures and masks of 5"):
+    with pytest.raises(InputError, match="6 images and masks of 5"):
         t(pictures, masks[1:])
     assert t([]) == []
     assert [out.picture.size for out in t.batch([noise(9, 9), (noise(8, 8), None, [])])] == [(9, 9), (8, 8)]
@@ -329,18 +329,18 @@ def test_bad_input_is_one_sentence_that_names_it(t, run, tmp_path):
         ((tmp_path / "page.jpg",), "page.jpg cannot be read as a picture"),
         ((tmp_path / "no.jpg",), "no.jpg: no such file"),
         ((good, [tmp_path / "page.jpg"]), "page.jpg cannot be read as a picture"),
-        ((good, squares(12, 16, 1)), "mask 0 is 12x16 pixels and its picture 16x12"),
+        ((good, squares(12, 16, 1)), "mask 0 is 12x16 pixels and its image 16x12"),
         ((good, squares(16, 12, 2), [1]), "1 labels for 2 masks"),
-        ((good * 1.0,), "floats in a picture must be in"),
-        ((good / -255,), "floats in a picture must be in"),
-        ((good.astype(int) - 300,), "whole numbers in a picture"),
-        ((np.full((4, 4), np.nan),), "floats in a picture"),
+        ((good * 1.0,), "floats in an image must be in"),
+        ((good / -255,), "floats in an image must be in"),
+        ((good.astype(int) - 300,), "whole numbers in an image"),
+        ((np.full((4, 4), np.nan),), "floats in an image"),
         ((np.zeros((4, 4, 2), np.uint8),), r"array must be .* not \(4, 4, 2\)"),
         ((np.zeros((0, 4, 3), np.uint8),), "array must be"),
         ((torch.zeros(2, 4, 4),), "tensor must be"),
         ((torch.zeros(1, 3, 4, 4),), "tensor must be"),
         ((np.array([["a"]]),), "cannot be of type"),
-        ((3,), "a picture cannot be a int"),
+        ((3,), "an image cannot be a int"),
         ((good, [3]), "mask 0 cannot be a int"),
         ((good, [np.full((12, 16), np.inf)]), "mask 0 holds values that are not numbers"),
         ((good, [np.zeros((12, 16, 3))]), "mask 0 must be numbers"),

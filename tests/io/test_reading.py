@@ -170,7 +170,7 @@ def test_a_fake_missing_or_odd_file_names_itself(tmp_path, read):
 
 
 def test_flipped_bytes_give_a_picture_or_the_file_name(tmp_path):
-    """Never another error, wherever the damage is: a worker's traceback tells nobody which file to mend."""
+    """Never another error, wherever the damage is: a worker's traceback tells nobody which file to fix."""
     random = np.random.default_rng(1)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -197,7 +197,7 @@ WRONG = {
     "--max_steps 0": "--max_steps: '0'",
     "--n_layers_D 7": "--n_layers_D: '7'",
     "--max_dataset_size 0": "--max_dataset_size: '0'",
-    "--max_dataset_size 0.5": "leaves no picture",
+    "--max_dataset_size 0.5": "leaves no image",
     "--num_threads -1": "--num_threads: '-1'",
     "--display_port 70000": "--display_port: '70000'",
     "--serial_batches=yes": "--serial_batches",
@@ -205,8 +205,8 @@ WRONG = {
     "--fine_size 30": "--fine_size_w 30 must be a multiple of 4",
     "--fine_size 4": "8 or more",
     "--fine_size 20": "--fine_size_w 20 is too small for --n_layers_D 3: use 24",
-    "--batch_size 2 --resize_or_crop none": "needs pictures of one size",
-    "--input_nc 1": "--input_nc 1: pictures are read as RGB",
+    "--batch_size 2 --resize_or_crop none": "needs images of one size",
+    "--input_nc 1": "--input_nc 1: images are read as RGB",
     "--gpu_ids 98,99": "use --gpu_ids -1 for the CPU",
     "--gpu_ids two": "pass the numbers of GPUs",
     "--gpu_ids 0,": "pass the numbers of GPUs",
@@ -266,7 +266,7 @@ WRONG_IN_TESTING = {
     "--phase ../data/val": "--phase ../data/val must be",
     "--phase val --fine_size 4": "8 or more",
     "--phase val --device toaster": "--device toaster",
-    "--phase val --resize_or_crop none --batch_size 2": "needs pictures of one size",
+    "--phase val --resize_or_crop none --batch_size 2": "needs images of one size",
 }
 
 

@@ -160,7 +160,7 @@ def test_other_names_are_told_by_patterns(shapes, results, tmp_path):
     found = report_of(tmp_path / "out", *flags)
     way = found["directions"]["AtoB"]
     assert way["pictures"] == 6 and values(found, "AtoB")["change"] > 0.1
-    assert any("no FID" in note for note in way["notes"])  # nobody knows what real pictures of B look like
+    assert any("no FID" in note for note in way["notes"])  # there are no real images of B to compare with
     assert way["verdict"]["code"] == "unknown"
 
 
@@ -242,7 +242,7 @@ def test_wrong_input_is_one_sentence(run, shapes, results, tmp_path, capsys):
         (("--run", checkpoints / "run", "--pattern", "x"), "--pattern belongs to --results"),
         (("--results", tmp_path / "nothing"), "no such folder"),
         (("--results", tmp_path / "empty"), "is empty"),
-        (("--results", tmp_path / "fresh"), "holds no translated picture"),
+        (("--results", tmp_path / "fresh"), "holds no translated image"),
         ((*good, "--direction", "AtoB", "--pattern", "real={name}.png"), "needs fake=PATTERN"),
         ((*good, "--pattern", "real=x.png", "fake={name}.png"), "needs {name}"),
         ((*good, "--pattern", "real={nome}.png"), "there is no {nome}"),
@@ -253,8 +253,8 @@ def test_wrong_input_is_one_sentence(run, shapes, results, tmp_path, capsys):
         (("--results", broken["no_real"]), "has no squares_001_real_A.png beside it"),
         (("--results", broken["mask_size"]), "squares_000_real_A_mask.png is 32x32"),
         (("--results", broken["no_masks"]), "has no mask"),
-        (("--results", broken["no_name"], "--dataroot", shapes), "has no picture stranger"),
-        ((*good, "--dataroot", root), "has no picture squares_000"),
+        (("--results", broken["no_name"], "--dataroot", shapes), "has no image stranger"),
+        ((*good, "--dataroot", root), "has no image squares_000"),
         ((*good, "--weights", "inception"), "write KIND=FILE"),
         ((*good, "--weights", "inception=/nowhere"), "there is no such file"),
         ((*good, "--weights", f"inception={tmp_path / 'weights.pth'}"), "does not fit torch-fidelity's Inception"),

@@ -49,15 +49,15 @@ def changed(content, *places, to):
 
 
 def test_a_sentence_is_one_line_whatever_a_file_is_called():
-    told = str(InputError("a\nb\x1b[2J\u202egnp.\udcff.png cannot be read; mend it"))
-    assert told == r"a\nb\x1b[2J\u202egnp.\udcff.png cannot be read; mend it"
-    assert str(InputError("InputError: x.png is bad; mend it")) == "InputError: x.png is bad; mend it"
+    told = str(InputError("a\nb\x1b[2J\u202egnp.\udcff.png cannot be read; fix it"))
+    assert told == r"a\nb\x1b[2J\u202egnp.\udcff.png cannot be read; fix it"
+    assert str(InputError("InputError: x.png is bad; fix it")) == "InputError: x.png is bad; fix it"
     assert len(str(InputError("x" * 10**6))) < LONGEST + 10
 
 
 def test_a_sentence_from_a_worker_is_the_sentence():
     told = "Caught InputError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File x\n"
-    assert str(InputError(told + "instagan.errors.InputError: a.png is bad; mend it\n")) == "a.png is bad; mend it"
+    assert str(InputError(told + "instagan.errors.InputError: a.png is bad; fix it\n")) == "a.png is bad; fix it"
 
 
 @pytest.mark.parametrize(

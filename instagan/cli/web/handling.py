@@ -86,7 +86,7 @@ class Desk:
     def translate(self, order: Order) -> Shown:
         """Raises ``InputError`` with what to do instead; paths of this machine are not told."""
         if order.picture is None:
-            raise InputError("There is no picture yet; upload one first")
+            raise InputError("There is no image yet; upload one first")
         translator = self.translators.get(order.to)
         if translator is None:
             raise InputError(f"The model does not translate to {order.to}; pick another direction")
@@ -136,7 +136,7 @@ class Desk:
         if order.origin == FOUND and self.find is not None:
             found = [np.asarray(mask, bool) for mask in self.find(picture)]
             if not found:
-                raise InputError("The detector found nothing in this picture; draw or upload masks")
+                raise InputError("The detector found nothing in this image; draw or upload masks")
             return found[:MOST_MASKS]
         if order.origin == DRAWN:
             drawn = painted(order.strokes, picture.size, order.fill)
@@ -157,8 +157,8 @@ class Desk:
             raise InputError(str(error).replace(str(file), file.name)) from None
         if inside.shape != picture.size[::-1]:
             raise InputError(
-                f"{file.name} is {inside.shape[1]}x{inside.shape[0]} pixels and the picture {picture.width}x"
-                f"{picture.height}; upload masks of the picture's size"
+                f"{file.name} is {inside.shape[1]}x{inside.shape[0]} pixels and the image {picture.width}x"
+                f"{picture.height}; upload masks of the image's size"
             )
         return inside
 
