@@ -25,6 +25,7 @@ from data.decoded import Decoded, Read, decode
 from data.entries import Entry, file_fingerprint
 from data.placement import Framing
 from instagan.errors import InputError
+from instagan.io.reading import ALL_LEVELS
 
 PATIENCE = 1.0
 """Seconds to wait for another worker before a sample stays uncached."""
@@ -154,7 +155,8 @@ class DiskCache:
 
     def _name(self, entry: Entry, framing: Framing) -> str:
         masks = [(mask.number, mask.label, mask.source_id) for mask in entry.masks]
-        what = (os.path.abspath(entry.picture), entry.size, masks, framing.resizing)
+        levels = () if entry.levels == ALL_LEVELS else (entry.levels,)
+        what = (os.path.abspath(entry.picture), entry.size, masks, framing.resizing, *levels)
         return hashlib.sha256(repr(what).encode(errors="surrogatepass")).hexdigest()[:32]
 
     @staticmethod

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from data.entries import Domain, Entry
+from data.entries import Domain, Entry, add_input_range
 from data.placement import Size
 from data.preparing.categories import split_names
 from data.preparing.coco import CocoPart, plan_coco
 from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.tasks import Plan, Task
 from instagan.errors import InputError
+from instagan.flag_types import levels_of
 from instagan.io.optional import need
 from instagan.io.problems import Problem, cost
+from instagan.io.reading import ALL_LEVELS
 
 NAMED = 5
 """Absent pictures and bad annotations that are named."""
@@ -51,7 +53,7 @@ class CocoFile:
     """Domain A shows the categories ``--cat1``, B shows ``--cat2``; a picture that shows both is in both."""
 
     needed = ("annotations", "images", "cat1", "cat2")
-    inherited: tuple[str, ...] = (*needed, "skip_bad", "crowd_as_instances")
+    inherited: tuple[str, ...] = (*needed, "skip_bad", "crowd_as_instances", "input_range")
 
     def add_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("coco")
@@ -60,6 +62,7 @@ class CocoFile:
         group.add_argument("--cat1", metavar="NAME[,NAME]", help="category or categories of domain A")
         group.add_argument("--cat2", metavar="NAME[,NAME]", help="category or categories of domain B")
         group.add_argument("--crowd_as_instances", action="store_true", help="take crowd regions as instances, too")
+        add_input_range(group.add_argument)
         if "--skip_bad" not in parser._option_string_actions:  # train.py has it for all modes
             group.add_argument("--skip_bad", action="store_true", help="skip bad annotations, and name them")
 
@@ -78,7 +81,8 @@ class CocoFile:
             raise InputError(f"--images {part.images}: no such folder; pass that of the pictures of {part.annotations}")
         crowd, skip_bad = options.crowd_as_instances, options.skip_bad
         plan = plan_coco([part], names, needed=letters, crowd_as_instances=crowd, skip_bad=skip_bad)
-        domains = {letter: _domain(plan, letter) for letter in letters}
+        levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
+        domains = {letter: _domain(plan, letter).with_levels(levels) for letter in letters}
         for note in (*plan.notes, *_left_out(plan.problems, part)):
             domains[letters[-1]] = domains[letters[-1]].with_note(note)
         return domains

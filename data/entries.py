@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,8 @@ from PIL import Image
 from data.placement import Size
 from data.preparing.tasks import Category
 from instagan.errors import InputError, one_line
-from instagan.io.reading import read_inside, read_picture
+from instagan.flag_types import levels
+from instagan.io.reading import ALL_LEVELS, Levels, read_inside, read_picture
 
 
 class Mask(Protocol):
@@ -76,6 +77,7 @@ class Entry:
     size       width and height at which it was annotated, where that is known; then the picture must agree
     name       what result files are called after it (default: the stem of its file)
     source_id  id of the picture in what it was made from, where that is known
+    levels     what is black and white in a picture of more than 8 bits a channel
     """
 
     picture: Path
@@ -83,6 +85,7 @@ class Entry:
     size: Size | None = None
     name: str = ""
     source_id: int | str | None = None
+    levels: Levels = ALL_LEVELS
 
     @property
     def stem(self) -> str:
@@ -93,7 +96,7 @@ class Entry:
         return tuple(mask.number for mask in self.masks)
 
     def read_picture(self) -> Image.Image:
-        return read_picture(self.picture, self.size)
+        return read_picture(self.picture, self.size, self.levels)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,10 @@ class Domain:
     categories: Mapping[str, tuple[Category, ...]] = field(default_factory=dict)
     note: str = ""
 
+    def with_levels(self, levels: Levels) -> Domain:
+        """What is black and what is white in pictures of more than 8 bits a channel."""
+        return replace(self, entries=[replace(entry, levels=levels) for entry in self.entries])
+
     def first(self, count: int) -> Domain:
         return replace(self, entries=self.entries[:count])
 
@@ -123,6 +130,14 @@ class Domain:
         line = f"{self.title}: {len(self.entries)} pictures, {masks} instance masks"
         line += f"; {bare} of the pictures have no mask and are not translated" if bare and masks else ""
         return one_line(line + (f"; {self.note}" if self.note else ""))
+
+
+def add_input_range(add: Callable[..., object]) -> None:
+    """A flag that all sources have; add: of the parser, or of a group of it."""
+    add(
+        "--input_range", type=levels, metavar="BLACK-WHITE",
+        help="images of more than 8 bits: the levels that are black and white, 0-4095 for 12 bits (default: 0-65535)",
+    )  # fmt: skip
 
 
 class DataSource(Protocol):

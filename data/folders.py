@@ -11,16 +11,17 @@ from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from pathlib import Path
 
-from data.entries import Domain, Entry, MaskFile
+from data.entries import Domain, Entry, MaskFile, add_input_range
 from data.prepared import Prepared
 from instagan.errors import InputError
-from instagan.io.reading import PICTURE_ENDINGS
+from instagan.flag_types import levels_of
+from instagan.io.reading import ALL_LEVELS, PICTURE_ENDINGS
 
 
 class Folders:
     """The published layout as a way to find pictures; masks are looked for if ``with_masks``."""
 
-    inherited: tuple[str, ...] = ()
+    inherited: tuple[str, ...] = ("input_range",)
 
     def __init__(self, with_masks: bool) -> None:
         self.with_masks = with_masks
@@ -28,6 +29,7 @@ class Folders:
     def add_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("folders")
         group.add_argument("--dataroot", metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
+        add_input_range(group.add_argument)
 
     def check(self, options: Namespace) -> None:
         if options.dataroot is None:
@@ -37,7 +39,9 @@ class Folders:
         root, phase = Path(options.dataroot), options.phase
         entries = {letter: list_domain(root, phase, letter, self.with_masks) for letter in letters}
         categories = Prepared.read(root).categories
-        return {letter: Domain(f"{phase}{letter}", found, categories) for letter, found in entries.items()}
+        domains = {letter: Domain(f"{phase}{letter}", found, categories) for letter, found in entries.items()}
+        levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
+        return {letter: domain.with_levels(levels) for letter, domain in domains.items()}
 
 
 def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[Entry]:

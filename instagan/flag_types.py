@@ -67,6 +67,20 @@ def fraction(text: str) -> float:
     return value
 
 
+def levels(text: str) -> str:
+    """A range of levels, as ``0-4095``, which stays text so that it can be saved; ``levels_of`` gives its ends."""
+    (black, white), *more = spans(text)
+    if more or black >= white:
+        raise ArgumentTypeError(f"{text!r} is not a range of levels, from black to white (0-4095)")
+    return f"{black}-{white}"
+
+
+def levels_of(text: str | None, default: tuple[int, int]) -> tuple[int, int]:
+    """Black and white of what ``levels`` has checked."""
+    black, _, white = (text or "").partition("-")
+    return (int(black), int(white)) if text else default
+
+
 def spans(text: str) -> list[tuple[int, int]]:
     """``255`` -> (255, 255), ``0-999`` -> (0, 999); several are separated by commas."""
     found = []

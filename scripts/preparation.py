@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from data.entries import add_input_range
 from data.preparing.building import Report, build, clear
 from data.preparing.categories import split_names
 from data.preparing.geometry import Target
@@ -19,8 +20,9 @@ from data.preparing.parallel import cores
 from data.preparing.tasks import Plan, Task
 from data.preparing.writing import Writer
 from instagan.errors import InputError, one_line
-from instagan.flag_types import fraction, whole
+from instagan.flag_types import fraction, levels_of, whole
 from instagan.io.problems import cost
+from instagan.io.reading import ALL_LEVELS
 
 Item = TypeVar("Item")
 
@@ -52,6 +54,7 @@ def parser_for(description: str | None, size: str, categories_needed: bool = Tru
     add("--keep_aspect", action="store_true", help="write full images: resized, not cropped")
     add("--min_area", type=whole(1), default=1, metavar="PIXELS", help="drop smaller instances (in the written image)")
     add("--max_instances", type=whole(1), metavar="N", help="keep an image's N largest instances (default: all)")
+    add_input_range(add)
     add("--workers", type=whole(1), default=cores(), metavar="N", help="processes")
     add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it")
     add("--overwrite", action="store_true", help="replace what was prepared in save_root with other settings")
@@ -92,10 +95,13 @@ def run(
             if args.overwrite:
                 clear(args.save_root)
             target = Target(*args.image_size, keep_aspect=args.keep_aspect)
-            writer = Writer(args.save_root, target, args.min_area, args.max_instances)
+            levels = levels_of(args.input_range, ALL_LEVELS)
+            writer = Writer(args.save_root, target, args.min_area, args.max_instances, levels)
             settings: dict[str, Any] = {
                 name: getattr(args, name) for name in ("image_size", "keep_aspect", "min_area", "max_instances")
             }
+            if args.input_range:
+                settings["input_range"] = args.input_range
             workers = 1 if isinstance(planned, tuple) else args.workers
             report = build(plan, writer, settings, workers, args.skip_bad, bar("writing"), prepare)
         except InputError as error:

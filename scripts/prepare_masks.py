@@ -23,7 +23,8 @@ from data.preparing.digests import digest  # noqa: E402
 from data.preparing.own_masks import FORMATS, Reading, Side, plan_own  # noqa: E402
 from data.preparing.tasks import Plan, Task  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.flag_types import fraction, spans, whole  # noqa: E402
+from instagan.flag_types import fraction, levels_of, spans, whole  # noqa: E402
+from instagan.io.reading import ALL_LEVELS  # noqa: E402
 from instagan.io.text_files import read_class_names  # noqa: E402
 from scripts.preparation import add_split, bar, category_names, parser_for, run  # noqa: E402
 
@@ -80,7 +81,8 @@ def plan_detection(args: argparse.Namespace) -> tuple[Plan, Callable[[Iterable[T
             f"--weights has {count} classes and there are {len(classes)} names for them; pass --names FILE, "
             "one name a line, beginning with __background__"
         )
-    return made, partial(detected, detect=detect, batch=args.detector_batch)
+    levels = levels_of(args.input_range, ALL_LEVELS)
+    return made, partial(detected, detect=detect, batch=args.detector_batch, levels=levels)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -281,6 +281,13 @@ def sixteen_bit_picture(root):
 
 
 @fault
+def twelve_bits_in_sixteen(root):
+    picture(root, "dark", GOOD, domain="trainB")
+    Image.fromarray(noise()[..., 0].astype(np.uint16) * 16).save(root / "trainB/dark.png")
+    return {("sixteen_bit", "trainB/dark.png"), ("few_levels", "trainB")}
+
+
+@fault
 def sixteen_bit_mask(root):
     picture(root, "deepmask", Image.fromarray(GOOD.astype(np.uint16) * 257))
     return {("sixteen_bit", "trainA_seg/deepmask_0.png")}

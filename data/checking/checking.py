@@ -17,6 +17,9 @@ from data.folders import list_domain
 from data.preparing.dataset_json import FILE_NAME
 from data.preparing.parallel import in_order
 from instagan.errors import InputError
+from instagan.io.reading import ALL_LEVELS
+
+FULL = ALL_LEVELS[1]
 
 Progress = Callable[[Iterable[list[Finding]], int], Iterable[list[Finding]]]
 """Wraps what comes out, given how much that will be."""
@@ -95,6 +98,7 @@ def check(
     read = in_order(partial(check_files, root=root, limits=limits), tasks, workers)
     for found in progress(read, len(tasks)):
         findings.extend(found)
+    findings.extend(_few_levels(listings, findings))
     findings.extend(_refused(root, listings, with_masks, findings))
     return Report(root, tuple(chosen), tuple(listings), tuple(sorted(set(findings))))
 
@@ -143,6 +147,18 @@ def _compare(phase: str, pair: list[Listing], with_masks: bool, imbalance: float
     if with_masks and not any(task.masks for listing in pair for task in listing.tasks):
         message = f"holds no mask of any picture, nor does {phase}B_seg; --dataset_mode unaligned trains without"
         yield Finding(f"{phase}A_seg", "no_masks", message)
+
+
+def _few_levels(listings: list[Listing], findings: list[Finding]) -> Iterable[Finding]:
+    """Folders of pictures of more than 8 bits that use little of what 16 bits can hold."""
+    for listing in listings:
+        brightest = max((f.brightest for f in findings if f.file.startswith(f"{listing.folder}/")), default=0)
+        if 0 < brightest < FULL // 2:
+            told = f"the brightest level of its pictures of more than 8 bits is {brightest} of {FULL}"
+            left = f"only {round(brightest / 257) + 1} of 256 levels are left of them"
+            white = 2 ** brightest.bit_length() - 1
+            message = f"{told}, so that {left}; pass --input_range 0-{white} wherever they are read"
+            yield Finding(listing.folder, "few_levels", message)
 
 
 def _refused(root: Path, listings: list[Listing], with_masks: bool, findings: list[Finding]) -> Iterable[Finding]:

@@ -76,8 +76,8 @@ class _File:
         self.path, self.name = path, path.relative_to(root).as_posix()
         self.findings: list[Finding] = []
 
-    def add(self, code: str, message: str) -> None:
-        self.findings.append(Finding(self.name, code, message))
+    def add(self, code: str, message: str, brightest: int = 0) -> None:
+        self.findings.append(Finding(self.name, code, message, brightest))
 
     def read(self, reader: Callable[[Path], Shown]) -> Shown | None:
         """What the loader makes of the file; None, and a finding, where it refuses. Warnings become findings."""
@@ -118,7 +118,8 @@ class _File:
         deep = image.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in image.tile)
         if image.mode[0] in "IF" or deep:
             made = "black and white at half of its brightest pixel" if is_mask else "8 bits a channel"
-            self.add("sixteen_bit", f"has more than 8 bits a channel; it is turned into {made}")
+            brightest = 0 if is_mask or image.mode[0] != "I" else int(np.asarray(image).max())
+            self.add("sixteen_bit", f"has more than 8 bits a channel; it is turned into {made}", brightest)
 
 
 def _refusal(path: Path, error: Exception) -> tuple[str, str]:

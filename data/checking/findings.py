@@ -35,6 +35,7 @@ WARNINGS = (
     "not_binary",
     "faint_mask",
     "sixteen_bit",
+    "few_levels",
     "cmyk",
     "animated",
     "transparency",
@@ -54,11 +55,15 @@ SEVERITIES = dict.fromkeys(ERRORS, ERROR) | dict.fromkeys(WARNINGS, WARNING)
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One thing that is wrong. file: relative to the data set's root, parts separated by /. message: one sentence."""
+    """One thing that is wrong. file: relative to the data set's root, parts separated by /. message: one sentence.
+
+    brightest: highest level of a picture of more than 8 bits a channel.
+    """
 
     file: str
     code: str
     message: str
+    brightest: int = 0
 
     @property
     def severity(self) -> str:

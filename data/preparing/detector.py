@@ -22,7 +22,7 @@ from instagan.errors import InputError
 from instagan.io.categories import check_names
 from instagan.io.detector import INSIDE, Detect
 from instagan.io.pixels import to_tensor
-from instagan.io.reading import read_picture
+from instagan.io.reading import ALL_LEVELS, Levels, read_picture
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def plan_detector(
     return plan
 
 
-def detected(tasks: Iterable[Task], detect: Detect, batch: int) -> Iterator[Task]:
+def detected(tasks: Iterable[Task], detect: Detect, batch: int, levels: Levels = ALL_LEVELS) -> Iterator[Task]:
     """The tasks with what was detected in their pictures, in order, ``batch`` pictures at a time.
 
     A picture that cannot be read is passed on as it is: whoever writes it says so.
@@ -85,7 +85,7 @@ def detected(tasks: Iterable[Task], detect: Detect, batch: int) -> Iterator[Task
     waiting: list[tuple[list[Task], Tensor | None]] = []
     for picture, group in groupby(tasks, key=lambda task: task.picture):
         try:
-            image = (to_tensor(read_picture(picture)) + 1) / 2  # (3, H, W) in [0, 1]
+            image = (to_tensor(read_picture(picture, levels=levels)) + 1) / 2  # (3, H, W) in [0, 1]
         except InputError:
             image = None
         waiting.append((list(group), image))

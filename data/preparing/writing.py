@@ -15,7 +15,7 @@ from data.preparing.dataset_json import Entry
 from data.preparing.geometry import Target
 from data.preparing.tasks import Found, Task
 from instagan.errors import InputError
-from instagan.io.reading import read_picture
+from instagan.io.reading import ALL_LEVELS, Levels, read_picture
 
 SCRATCH = ".preparing"
 """Folder of unfinished files inside the data set; removed at the end."""
@@ -33,12 +33,14 @@ class Writer:
 
     min_area         instances with fewer pixels than this in the written picture are dropped
     max_instances    only the largest so many are kept
+    levels           what is black and white in pictures of more than 8 bits a channel
     """
 
     root: Path
     target: Target
     min_area: int = 1
     max_instances: int | None = None
+    levels: Levels = ALL_LEVELS
 
     def __call__(self, task: Task) -> Outcome:
         """Never raises for a bad file: says what is wrong with it."""
@@ -56,7 +58,7 @@ class Writer:
             return Outcome(task.key, task.source, problem=problem, instances=task.annotation.count)
 
     def _prepare(self, task: Task) -> Entry:
-        picture = read_picture(task.picture, task.annotation.size)
+        picture = read_picture(task.picture, task.annotation.size, self.levels)
         placement = self.target.place(picture.size, str(task.picture))
         left, top, right, bottom = placement.crop
         entry: Entry = {

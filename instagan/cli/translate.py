@@ -23,11 +23,12 @@ from instagan.cli.progress import progress
 from instagan.cli.translate_flags import add_options, check
 from instagan.cli.video import translate_video
 from instagan.errors import InputError, one_line
+from instagan.flag_types import levels_of
 from instagan.inference.inputs import prepare
 from instagan.inference.translator import Translator
 from instagan.io.pasting import Seam
 from instagan.io.problems import Problem, cost, counted
-from instagan.io.reading import read_picture
+from instagan.io.reading import ALL_LEVELS, read_picture
 from instagan.io.writing import make_folder, picture_writer, write_together
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 
@@ -73,7 +74,7 @@ def run(options: Namespace) -> int:
 
 def _translate(translator: Translator, job: Job, options: Namespace, tally: Tally) -> None:
     """One picture, from its files to the files of its translation."""
-    picture = read_picture(job.picture, job.size)
+    picture = read_picture(job.picture, job.size, levels_of(options.input_range, ALL_LEVELS))
     manner = translator.manner(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
         source = prepare(picture, list(job.find(picture)))

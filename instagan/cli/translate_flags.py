@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from instagan.errors import InputError
-from instagan.flag_types import fraction, share, whole
+from instagan.flag_types import fraction, levels, share, whole
 from instagan.inference.network import PRECISIONS
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.translator import DOMAINS
@@ -37,6 +37,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--category", type=split_names, metavar="NAME[,NAME]", help="categories to use from --annotations or --detector"
     )
     add("--crowd_as_instances", action="store_true", help="--annotations: take crowd regions as instances, too")
+    add("--input_range", type=levels, metavar="BLACK-WHITE", help="images of more than 8 bits: as in training")
     add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it at the end")
     add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
     add = parser.add_argument_group("detector").add_argument

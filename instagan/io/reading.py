@@ -18,19 +18,24 @@ LOSSY = (".jpg", ".jpeg")
 Size = tuple[int, int]
 """Width and height in pixels, in this order, as PIL has it."""
 
+Levels = tuple[int, int]
+"""What is black and what is white in a picture of more than 8 bits a channel."""
+
+ALL_LEVELS = (0, 65535)
+
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
 _EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 """Where PIL looks for an orientation; most pictures have none of them, which is quickly seen."""
 
 
-def read_picture(path: Path, size: Size | None = None) -> Image.Image:
-    """RGB, turned as its EXIF orientation says; 16-bit grey is scaled to 8 bits; transparency is dropped.
+def read_picture(path: Path, size: Size | None = None, levels: Levels = ALL_LEVELS) -> Image.Image:
+    """RGB, turned as its EXIF orientation says; 16-bit grey is scaled to 8 bits by ``levels``; transparency is dropped.
 
     size: width and height at which it was annotated, where that is known: then the image is as stored where only that
     has this size, and raises ``InputError`` where neither has.
     """
-    picture = as_rgb(open_upright(path))
+    picture = as_rgb(open_upright(path), levels)
     if size is None or picture.size == size:
         return picture
     if picture.size == size[::-1]:
@@ -38,7 +43,7 @@ def read_picture(path: Path, size: Size | None = None) -> Image.Image:
             if stored.size == size:
                 stored.load()
                 stored.info.pop("exif", None)  # nobody shall turn it later
-                return as_rgb(stored)
+                return as_rgb(stored, levels)
     raise InputError(
         f"{path} is {picture.width}x{picture.height} pixels but was annotated at {size[0]}x{size[1]}; "
         "put back the picture that was annotated, or remove it from the annotations"
@@ -55,10 +60,12 @@ def upright_size(path: Path) -> Size:
         raise InputError(f"{path} cannot be read as a picture ({error}); fix or remove the file") from None
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """A picture of any mode as RGB of 8 bits."""
+def as_rgb(image: Image.Image, levels: Levels = ALL_LEVELS) -> Image.Image:
+    """A picture of any mode as RGB of 8 bits; of more bits, what is outside of ``levels`` is black or white."""
     if image.mode.startswith("I"):  # 16 or 32 bit grey; PIL would clip it
-        image = Image.fromarray((np.asarray(image).astype(np.float32).clip(0, 65535) / 257).round().astype(np.uint8))
+        black, white = levels
+        grey = (np.asarray(image).astype(np.float32) - black) / ((white - black) / 255)
+        image = Image.fromarray(grey.clip(0, 255).round().astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
