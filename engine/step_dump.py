@@ -24,7 +24,7 @@ from instagan.errors import InputError
 from instagan.io.options_file import OPTIONS
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
-FORMAT = 1
+FORMAT = 2
 STEP, CHECKPOINT = "step.pth", "checkpoint.pth"
 MOST = 3
 """Dumps of a run; the oldest make room for new ones."""
@@ -92,15 +92,14 @@ def read(folder: Path) -> StepDump:
 
 
 def _plain(pair: UnpairedBatch) -> dict[str, Any]:
-    sides = {"a": pair.a, "b": pair.b}
-    names = ("image", "masks", "present", "labels")
-    tensors = {side: {name: getattr(batch, name).cpu() for name in names} for side, batch in sides.items()}
-    return {**tensors, "a_paths": list(pair.a_paths), "b_paths": list(pair.b_paths)}
+    tensors = {letter: batch.to("cpu").fields() for letter, batch in pair.domains.items()}
+    return {"domains": tensors, "paths": {letter: list(paths) for letter, paths in pair.paths.items()}}
 
 
 def _pair(plain: dict[str, Any]) -> UnpairedBatch:
-    a, b = (InstanceBatch(**plain[side]) for side in "ab")
-    return UnpairedBatch(a, b, tuple(plain["a_paths"]), tuple(plain["b_paths"]))
+    a, b = (InstanceBatch.from_fields(plain["domains"][letter]) for letter in "AB")
+    a_paths, b_paths = (tuple(plain["paths"][letter]) for letter in "AB")
+    return UnpairedBatch(a, b, a_paths, b_paths)
 
 
 def _second_name(source: Path, path: Path) -> None:
@@ -112,4 +111,4 @@ def _second_name(source: Path, path: Path) -> None:
 
 def paths(pairs: Sequence[Sequence[UnpairedBatch]]) -> list[str]:
     """The pictures of all ranks' batches."""
-    return [path for of_rank in pairs for pair in of_rank for path in (*pair.a_paths, *pair.b_paths)]
+    return [path for of_rank in pairs for pair in of_rank for of_domain in pair.paths.values() for path in of_domain]

@@ -8,6 +8,9 @@ import torch
 
 from instagan.structures.instances import InstanceBatch
 
+RENAMED = {"masks": "given_masks"}
+"""Fields that checkpoints of earlier versions call otherwise."""
+
 
 class ImagePool:
     """Keeps up to ``size`` earlier fakes and shows the discriminator a mix of old and new (Shrivastava et al. 2017).
@@ -45,14 +48,14 @@ class ImagePool:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next query depends on, as tensors and plain containers; only rows that are finite."""
         kept = [row for row in self.rows if _is_finite(row)]
-        rows = [{name: getattr(row, name) for name in ("image", "masks", "present", "labels")} for row in kept]
-        return {"rows": rows, "generator": self.generator.get_state()}
+        return {"rows": [row.fields() for row in kept], "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
         """Restores what ``state_dict`` returned; rows beyond this pool's size are forgotten."""
-        self.rows = [InstanceBatch(**row).to(device) for row in state["rows"]][: self.size]
+        rows = [{RENAMED.get(name, name): tensor for name, tensor in row.items()} for row in state["rows"]]
+        self.rows = [InstanceBatch.from_fields(row).to(device) for row in rows[: self.size]]
         self.generator.set_state(state["generator"].cpu())
 
 
 def _is_finite(row: InstanceBatch) -> bool:
-    return bool(row.image.isfinite().all() & row.masks.isfinite().all())
+    return all(bool(tensor.isfinite().all()) for tensor in row.fields().values())

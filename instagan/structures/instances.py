@@ -1,15 +1,20 @@
 """The nouns that cross every border: a batch of pictures with their instances, and an unpaired batch of two domains.
 
-Letters: B pictures in a batch, N instance slots, M chosen slots, R chosen rows, H x W picture.
+Letters: B pictures in a batch, N instance slots, M chosen slots, R chosen rows, C channels, H x W picture, K keypoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from instagan.structures.boxes import area, boxes_of_masks, rasterise
+from instagan.structures.fields import Field, described
 
 OUTSIDE, INSIDE = -1.0, 1.0
 """Value of a mask's pixel outside and inside of the instance: the range of tanh, so that networks can produce it."""
@@ -17,67 +22,107 @@ OUTSIDE, INSIDE = -1.0, 1.0
 
 @dataclass(frozen=True, eq=False)
 class InstanceBatch:
-    """Pictures and the set of instance masks of each.
+    """Pictures and the set of instances of each.
 
-    image   (B, 3, H, W) float in [-1, 1]
-    masks   (B, N, H, W) float, -1 outside and +1 inside
-    present (B, N) bool on the CPU: which slots hold an instance; an absent slot is -1 everywhere
-    labels  (B, N) long: category index, 0 where the data has one category
+    image      (B, C, H, W) float in [-1, 1]; C is 3 unless a data set says otherwise
+    masks      (B, N, H, W) float, -1 outside and +1 inside; an absent slot is -1 everywhere
+    present    (B, N) bool on the CPU: which slots hold an instance
+    labels     (B, N) long: category index, 0 where the data has one category
+    boxes      (B, N, 4) float: left, top, right, bottom in pixels (see ``structures.boxes``); an absent slot is 0
+    keypoints  (B, N, K, 3) float: x, y in pixels, and visibility, 0 where the point is unknown; or None
+    targets    (B, N) long: the category index that each instance is to become; or None
+
+    ``given_masks`` and ``given_boxes`` are those that the data gave, at least one of them. The other is None, and
+    ``masks`` or ``boxes`` derives it when it is first asked for: rectangles from boxes, tight boxes from masks.
 
     ``present`` is the only truth about existence. It decides which work there is to do, so it stays on the CPU whatever
     the device of the others: the host then never waits for the device to plan the next step. Slot order has no meaning
     to a network. N may be 0: a plain picture. Every operation returns a new batch. Raises ``ValueError`` when shapes,
     types or devices do not fit together; values are not looked at.
+
+    A new field is one more line here: every operation, the image pool, transport and files follow.
     """
 
-    image: Tensor
-    masks: Tensor
-    present: Tensor
-    labels: Tensor
+    image: Tensor = field(metadata=described("BCHW", "float"))
+    given_masks: Tensor | None = field(metadata=described("BNHW", "float", absent=OUTSIDE))
+    present: Tensor = field(metadata=described("BN", "bool", on_cpu=True))
+    labels: Tensor = field(metadata=described("BN", "long"))
+    given_boxes: Tensor | None = field(default=None, metadata=described("BN4", "float"))
+    keypoints: Tensor | None = field(default=None, metadata=described("BNK3", "float"))
+    targets: Tensor | None = field(default=None, metadata=described("BN", "long"))
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 4 or self.image.shape[1] != 3 or not self.image.is_floating_point():
-            raise ValueError(f"image must be float (B, 3, H, W), not {self.image.dtype} {tuple(self.image.shape)}")
-        if self.masks.ndim != 4 or not self.masks.is_floating_point():
-            raise ValueError(f"masks must be float (B, N, H, W), not {self.masks.dtype} {tuple(self.masks.shape)}")
-        rows, _, height, width = self.image.shape
-        if (self.masks.shape[0], *self.masks.shape[2:]) != (rows, height, width):
-            raise ValueError(f"masks {tuple(self.masks.shape)} do not fit the image {tuple(self.image.shape)}")
-        for name, tensor, dtype in (("present", self.present, torch.bool), ("labels", self.labels, torch.long)):
-            if tensor.shape != self.masks.shape[:2] or tensor.dtype != dtype:
-                raise ValueError(
-                    f"{name} must be {dtype} {tuple(self.masks.shape[:2])}, not {tensor.dtype} {tuple(tensor.shape)}"
-                )
-        if not self.image.device == self.masks.device == self.labels.device:
-            raise ValueError("image, masks and labels must be on one device")
-        if self.present.device.type != "cpu":
-            raise ValueError(f"present must be on the CPU, not on {self.present.device}")
+        sizes: dict[str, int] = {}
+        for name, tensor in self.fields().items():
+            FIELDS[name].check(name.removeprefix("given_"), tensor, sizes)
+            if FIELDS[name].on_cpu and tensor.device.type != "cpu":
+                raise ValueError(f"{name} must be on the CPU, not on {tensor.device}")
+            if not FIELDS[name].on_cpu and tensor.device != self.image.device:
+                raise ValueError(f"{name} must be on the device of the image, {self.image.device}, not {tensor.device}")
+        if self.given_masks is None and self.given_boxes is None:
+            raise ValueError("masks or boxes must be given")
+
+    def fields(self) -> dict[str, Tensor]:
+        """The tensors that it carries, by the names that the constructor takes; ``FIELDS`` tells what they are."""
+        return {name: tensor for name in FIELDS if (tensor := getattr(self, name)) is not None}
+
+    @classmethod
+    def from_fields(cls, tensors: Mapping[str, Tensor]) -> InstanceBatch:
+        """The batch that carries these tensors and no others: the opposite of ``fields``."""
+        return cls(**{name: tensors.get(name) for name in FIELDS})  # type: ignore[arg-type]
+
+    @property
+    def masks(self) -> Tensor:
+        """(B, N, H, W): those that the data gave, else rectangles."""
+        return self._rectangles if self.given_masks is None else self.given_masks
+
+    @property
+    def boxes(self) -> Tensor:
+        """(B, N, 4): those that the data gave, else around what is inside of the masks; 0 where nothing is."""
+        return self._tight_boxes if self.given_boxes is None else self.given_boxes
+
+    @cached_property
+    def _rectangles(self) -> Tensor:
+        inside = rasterise(self.boxes, *self.image.shape[2:])  # (B, N, H, W)
+        return torch.where(inside, INSIDE, OUTSIDE).to(self.image.dtype)
+
+    @cached_property
+    def _tight_boxes(self) -> Tensor:
+        return boxes_of_masks(self.masks > 0)  # (B, N, 4)
+
+    def rasterised(self) -> InstanceBatch:
+        """The same instances as masks alone, rectangles where the data gave boxes: for a method that works on masks,
+        which then neither draws them twice nor keeps boxes up to date."""
+        return replace(self, given_masks=self.masks, given_boxes=None)
 
     @classmethod
     def from_masks(cls, image: Tensor, masks: Tensor, labels: Tensor | None = None) -> InstanceBatch:
-        """Pictures (B, 3, H, W) and masks (B, N, H, W) whose empty slots show no pixel inside; derives ``present``."""
+        """Pictures (B, C, H, W) and masks (B, N, H, W) whose empty slots show no pixel inside; derives ``present``."""
         present = (masks > 0).flatten(2).any(2)  # (B, N)
         labels = torch.zeros_like(present, dtype=torch.long) if labels is None else labels
         return cls(image, torch.where(present[:, :, None, None], masks, OUTSIDE), present.cpu(), labels)
 
     @classmethod
     def from_images(cls, image: Tensor) -> InstanceBatch:
-        """Pictures (B, 3, H, W) without instances: N = 0."""
+        """Pictures (B, C, H, W) without instances: N = 0."""
         rows, _, height, width = image.shape
         labels = image.new_zeros((rows, 0), dtype=torch.long)
         return cls(image, image.new_zeros((rows, 0, height, width)), torch.zeros((rows, 0), dtype=torch.bool), labels)
 
     @classmethod
     def cat(cls, batches: Sequence[InstanceBatch]) -> InstanceBatch:
-        """All rows of the batches, one after the other; slots are padded with absent ones to the largest N."""
+        """All rows of the batches, one after the other; slots are padded with absent ones to the largest N.
+
+        Fields that only some of them carry: see ``alike``.
+        """
         slots = max(batch.slot_count for batch in batches)
-        padded = [batch.slots(0, slots) for batch in batches]
-        return cls(*(torch.cat(tensors) for tensors in zip(*(batch._tensors() for batch in padded), strict=True)))
+        padded = [batch.slots(0, slots).fields() for batch in alike(batches)]
+        return cls.from_fields({name: torch.cat([tensors[name] for tensors in padded]) for name in padded[0]})
 
     @property
     def slot_count(self) -> int:
         """N, the number of instance slots of every row, present or not."""
-        return self.masks.shape[1]
+        return self.present.shape[1]
 
     def __len__(self) -> int:
         return self.image.shape[0]
@@ -85,41 +130,46 @@ class InstanceBatch:
     def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> InstanceBatch:
         """Chosen rows: a slice, a list of indices, or an index tensor on the CPU. R rows, all slots."""
         if isinstance(rows, slice):
-            return InstanceBatch(*(tensor[rows] for tensor in self._tensors()))
+            return self._each(lambda _, tensor: tensor[rows])
         index = torch.as_tensor(rows)
         there = _sent(index, self.image.device)
-        return InstanceBatch(self.image[there], self.masks[there], self.present[index], self.labels[there])
+        return self._each(lambda about, tensor: tensor[index if about.on_cpu else there])
 
     def slots(self, start: int, stop: int) -> InstanceBatch:
         """Slots start ... stop - 1 of every row: always stop - start of them, absent beyond N."""
         missing = stop - max(start, self.slot_count)
-        kept = [tensor[:, start:stop] for tensor in (self.masks, self.present, self.labels)]
-        if missing > 0:
-            fills = (OUTSIDE, False, 0)
-            kept = [
-                torch.cat([tensor, tensor.new_full((len(self), missing, *tensor.shape[2:]), fill)], dim=1)
-                for tensor, fill in zip(kept, fills, strict=True)
-            ]
-        return InstanceBatch(self.image, *kept)
+
+        def cut(about: Field, tensor: Tensor) -> Tensor:
+            if not about.has_slots:
+                return tensor
+            kept = tensor[:, start:stop]
+            if missing <= 0:
+                return kept
+            return torch.cat([kept, kept.new_full((len(self), missing, *kept.shape[2:]), about.absent)], dim=1)
+
+        return self._each(cut)
 
     def instances(self) -> tuple[Tensor, Tensor]:
-        """The P present instances of the whole batch: row and slot of each, (P,) long, on the device of the masks."""
+        """The P present instances of the whole batch: row and slot of each, (P,) long, on the device of the image."""
         owner, slot = self.present.nonzero(as_tuple=True)
-        return _sent(owner, self.masks.device), _sent(slot, self.masks.device)
+        return _sent(owner, self.image.device), _sent(slot, self.image.device)
 
     def select(self, order: Tensor) -> InstanceBatch:
         """Slots in a new order, row by row. order (B, M) long, each entry a slot of its row.
 
         Waits for the device if the order is on one; ``largest`` and ``first`` never do.
         """
-        masks, labels = self._gather(_sent(order, self.masks.device))
-        return InstanceBatch(self.image, masks, self.present.gather(1, order.cpu()), labels)
+        return self._gather(_sent(order, self.image.device), self.present.gather(1, order.cpu()))
 
     def order_by_area(self) -> Tensor:
-        """Slots of every row from the largest instance to the smallest, absent ones last. Returns (B, N) long."""
+        """Slots of every row from the largest instance to the smallest, absent ones last. Returns (B, N) long.
+
+        An instance is as large as its mask, or where the data gave boxes alone, as its box.
+        """
+        size = area(self.boxes) if self.given_masks is None else (self.given_masks + 1).sum((2, 3))  # (B, N)
         # a present instance always precedes an absent slot
-        area = (self.masks + 1).sum((2, 3)) + _sent(self.present, self.masks.device)  # (B, N)
-        return area.argsort(dim=1, descending=True, stable=True)
+        size = size + _sent(self.present, self.image.device)  # (B, N)
+        return size.argsort(dim=1, descending=True, stable=True)
 
     def order_of_slots(self) -> Tensor:
         """Slots of every row in their own order, absent ones last. Returns (B, N) long, on the CPU."""
@@ -135,33 +185,42 @@ class InstanceBatch:
 
     def _present_first(self, order: Tensor, count: int | None) -> InstanceBatch:
         """Slots in an order (B, N) that has absent ones last; what is present then, the host knows without it."""
-        masks, labels = self._gather(_sent(order[:, :count], self.masks.device))
-        taken = torch.arange(masks.shape[1])  # (M,)
-        return InstanceBatch(self.image, masks, taken < self.present.sum(1, keepdim=True), labels)
+        order = _sent(order[:, :count], self.image.device)  # (B, M)
+        return self._gather(order, torch.arange(order.shape[1]) < self.present.sum(1, keepdim=True))
 
-    def _gather(self, order: Tensor) -> tuple[Tensor, Tensor]:
+    def _gather(self, order: Tensor, present: Tensor) -> InstanceBatch:
+        """Slots in an order (B, M) that is on the device; present (B, M): which of them hold an instance."""
         rows = torch.arange(len(self), device=order.device)[:, None]  # (B, 1)
-        return self.masks[rows, order], self.labels[rows, order]
+
+        def gathered(about: Field, tensor: Tensor) -> Tensor:
+            if not about.has_slots:
+                return tensor
+            return present if tensor is self.present else tensor[rows, order]
+
+        return self._each(gathered)
 
     def with_slots_of(self, other: InstanceBatch) -> InstanceBatch:
-        """The slots of this batch followed by those of another batch with the same rows; the image is this one's."""
-        masks, present, labels = (
-            torch.cat([mine, theirs], dim=1)
-            for mine, theirs in zip(self._tensors()[1:], other._tensors()[1:], strict=True)
-        )
-        return InstanceBatch(self.image, masks, present, labels)
+        """The slots of this batch followed by those of another batch with the same rows; the image is this one's.
+
+        Fields that only one of them carries: see ``alike``.
+        """
+        mine, theirs = (batch.fields() for batch in alike([self, other]))
+        slots = {name: torch.cat([mine[name], theirs[name]], dim=1) for name in mine if FIELDS[name].has_slots}
+        return InstanceBatch.from_fields(mine | slots)
 
     def paste(self, rows: Tensor, other: InstanceBatch) -> InstanceBatch:
         """Replaces the rows (R,) of this batch by those of ``other``, R rows with the same N. Differentiable.
 
-        rows: on the CPU.
+        rows: on the CPU. Fields that only one of them carries: see ``alike``.
         """
         there = _sent(rows, self.image.device)
-        return InstanceBatch(
-            self.image.index_copy(0, there, other.image),
-            self.masks.index_copy(0, there, other.masks),
-            self.present.index_copy(0, rows, other.present),
-            self.labels.index_copy(0, there, other.labels),
+        whole, pasted = alike([self, other])
+        theirs = pasted.fields()
+        return InstanceBatch.from_fields(
+            {
+                name: tensor.index_copy(0, rows if FIELDS[name].on_cpu else there, theirs[name])
+                for name, tensor in whole.fields().items()
+            }
         )
 
     def union(self) -> Tensor:
@@ -172,38 +231,55 @@ class InstanceBatch:
         inside = ((self.masks + 1) / 2).sum(1, keepdim=True).clamp(0, 1)  # (B, 1, H, W)
         return inside * 2 - 1
 
-    def boxes(self) -> Tensor:
-        """Bounding boxes (B, N, 4) as left, top, right, bottom in pixels, right and bottom exclusive; 0 when empty."""
-        inside = self.masks > 0  # (B, N, H, W)
-        edges = []
-        for along in (inside.any(2), inside.any(3)):  # columns (B, N, W), then lines (B, N, H)
-            length = along.shape[2]
-            position = torch.arange(length, device=along.device)
-            low = torch.where(along, position, length).amin(2)  # (B, N)
-            high = torch.where(along, position + 1, 0).amax(2)  # (B, N)
-            edges.append((torch.minimum(low, high), high))
-        (left, right), (top, bottom) = edges
-        return torch.stack([left, top, right, bottom], dim=2)
-
     def with_image(self, image: Tensor) -> InstanceBatch:
-        """The same instances on another picture (B, 3, H, W)."""
+        """The same instances on another picture (B, C, H, W)."""
         return replace(self, image=image)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> InstanceBatch:
         """Everything but ``present``, which stays on the CPU."""
-        image, masks, labels = (
-            tensor.to(device, non_blocking=non_blocking) for tensor in (self.image, self.masks, self.labels)
+        return self._each(
+            lambda about, tensor: tensor if about.on_cpu else tensor.to(device, non_blocking=non_blocking)
         )
-        return InstanceBatch(image, masks, self.present, labels)
 
     def pin_memory(self) -> InstanceBatch:
-        return InstanceBatch(*(tensor.pin_memory() for tensor in self._tensors()))
+        return self._each(lambda _, tensor: tensor.pin_memory())
 
     def detach(self) -> InstanceBatch:
-        return InstanceBatch(*(tensor.detach() for tensor in self._tensors()))
+        return self._each(lambda _, tensor: tensor.detach())
 
-    def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.image, self.masks, self.present, self.labels
+    def _each(self, change: Callable[[Field, Tensor], Tensor]) -> InstanceBatch:
+        """The batch of the changed tensors."""
+        return InstanceBatch.from_fields(
+            {name: change(FIELDS[name], tensor) for name, tensor in self.fields().items()}
+        )
+
+
+FIELDS: dict[str, Field] = {one.name: one.metadata["field"] for one in dataclasses.fields(InstanceBatch)}
+"""By name, what holds for each tensor of an ``InstanceBatch``, in the order in which the constructor takes them."""
+
+
+def alike(batches: Sequence[InstanceBatch]) -> list[InstanceBatch]:
+    """The same batches, all carrying the fields that any of them carries.
+
+    Masks and boxes that are missing are derived from each other. Of another field, a batch that holds no instance gets
+    absent slots; ``ValueError`` where it holds one, for nobody knows the value.
+    """
+    examples = {name: tensor for batch in batches for name, tensor in batch.fields().items()}
+    return [_carrying(examples, batch) for batch in batches]
+
+
+def _carrying(examples: Mapping[str, Tensor], batch: InstanceBatch) -> InstanceBatch:
+    missing = [name for name in examples if getattr(batch, name) is None]
+    made: dict[str, Tensor] = {}
+    for name in missing:
+        if name in ("given_masks", "given_boxes"):
+            made[name] = getattr(batch, name.removeprefix("given_"))
+        elif batch.present.any():
+            raise ValueError(f"one batch has {name} and another has none; both must have them, or neither")
+        else:
+            of_slot = examples[name].shape[2:]
+            made[name] = examples[name].new_full((len(batch), batch.slot_count, *of_slot), FIELDS[name].absent)
+    return replace(batch, **made) if made else batch
 
 
 def _sent(index: Tensor, device: torch.device) -> Tensor:

@@ -141,7 +141,7 @@ def test_random_pictures_hold_the_instances_asked_for():
     share = (pair.a.masks > 0).float().mean((2, 3))
     assert share.min() > 0.02 and share.max() < 0.3 and share.std() > 0.01
     assert pair.a.image.abs().max() <= 1 and torch.equal(pair.a.masks, workload.pair().a.masks)
-    boxes = pair.a.boxes()
+    boxes = pair.a.boxes
     assert (boxes[..., :2] >= 0).all() and (boxes[..., 2:] <= 64).all()
 
 

@@ -5,7 +5,7 @@ import torch
 
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch
-from tests.batches import assert_same, random_batch
+from tests.batches import assert_same, every_field, random_batch
 
 
 def numbered(*values: float) -> InstanceBatch:
@@ -69,6 +69,25 @@ def test_state_makes_the_next_draws_equal(filled):
     twin.load_state_dict(pool.state_dict())
     for i in range(100, 140):
         assert_same(pool.query(numbered(float(i))), twin.query(numbered(float(i))))
+
+
+def test_rows_keep_all_that_they_carry():
+    pool, batch = ImagePool(3), every_field([2, 0, 1])
+    assert_same(pool.query(batch), batch)
+    twin = ImagePool(3)
+    twin.load_state_dict(pool.state_dict())
+    assert_same(InstanceBatch.cat(twin.rows), batch)
+
+
+def test_states_of_earlier_versions_are_read():
+    """They call masks by their plain name."""
+    pool, batch = ImagePool(3), random_batch([2, 0, 1])
+    pool.query(batch)
+    state = pool.state_dict()
+    state["rows"] = [{name.removeprefix("given_"): tensor for name, tensor in row.items()} for row in state["rows"]]
+    twin = ImagePool(3)
+    twin.load_state_dict(state)
+    assert_same(InstanceBatch.cat(twin.rows), batch)
 
 
 def test_a_smaller_pool_forgets_what_does_not_fit():
