@@ -125,13 +125,13 @@ class CutModel(TranslationModel):
         flag = parser.add_argument_group("cut").add_argument
         flag("--netG", choices=tuple(BLOCKS), default="resnet_9blocks", help="generator")
         flag("--CUT_mode", choices=tuple(MODES), default="CUT", help="FastCUT: quicker, one PatchNCE loss of weight 10")
-        flag("--lambda_GAN", type=finite(), default=1.0, help="weight of the GAN loss")
+        flag("--lambda_GAN", type=finite(), default=Objective.lambda_gan, help="weight of the GAN loss")
         flag("--lambda_NCE", type=finite(), help="weight of the PatchNCE loss (default: CUT 1, FastCUT 10)")
         flag("--nce_idt", type=yes_or_no, help="PatchNCE of B and G(B), too (default: CUT true, FastCUT false)")
         flag("--flip_equivariance", type=yes_or_no, help="G sees half mirrored (default: CUT false, FastCUT true)")
         flag("--nce_layers", type=whole_numbers, default="0,4,8,12,16", help="layers of G's encoder that are compared")
-        flag("--nce_T", type=finite(above=True), default=0.07, help="temperature of the PatchNCE loss")
-        flag("--num_patches", type=whole(1), default=256, help="most patches of an image that are compared per layer")
+        flag("--nce_T", type=finite(above=True), default=Objective.temperature, help="temperature of the PatchNCE loss")
+        flag("--num_patches", type=whole(1), default=Objective.patches, help="most patches of an image compared per layer")
         flag("--netF_nc", type=whole(1), default=256, help="channels of the projection heads")
 
     @classmethod

@@ -9,6 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from instagan.kernels import KERNELS, accelerate, restore
 from instagan.kernels.stack import Stack
+from instagan.networks.anti_aliased import AntiAliasedGenerator, AntiAliasedPatchDiscriminator
 from instagan.networks.blocks import decoder, encoder, initialise
 from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
 from instagan.networks.generators import ResnetGenerator, SetGenerator
@@ -16,7 +17,10 @@ from instagan.networks.taps import features_at
 from tests.batches import random_batch
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
-KINDS = [SetGenerator, ResnetGenerator, SetDiscriminator, PatchDiscriminator]
+KINDS = [
+    SetGenerator, ResnetGenerator, AntiAliasedGenerator, SetDiscriminator, PatchDiscriminator,
+    AntiAliasedPatchDiscriminator,
+]  # fmt: skip
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 LONG = [7, 2]
 """Instances of two images, more than a discriminator looks at at a time."""
@@ -132,7 +136,7 @@ def plain_sequence(width: int) -> nn.Sequential:
 @pytest.mark.parametrize(
     "switches", [{}, {"recompute": True}, {"compiled": True}, {"precision": torch.bfloat16}], ids=str
 )
-@pytest.mark.parametrize("kind", [SetGenerator, SetDiscriminator, plain_sequence])
+@pytest.mark.parametrize("kind", [SetGenerator, AntiAliasedGenerator, SetDiscriminator, plain_sequence])
 def test_hooks_on_every_convolution_are_called_once_with_what_plain_layers_give(kind, switches, layout):
     network = network_of(kind, layout)
     batch = random_batch(LONG) if kind is not plain_sequence else random_batch([0, 0]).image

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.update import Update
+from instagan.kernels import accelerate
 from instagan.losses.patch_nce import at_positions, patch_nce
 from instagan.networks.anti_aliased import AntiAliasedGenerator, AntiAliasedPatchDiscriminator
 from instagan.networks.projection import ProjectionHeads
@@ -20,9 +21,18 @@ from models.cut_model import CutModel, Objective
 from tests.traces import CUT, Trace, sampled, statistics, traces_of
 
 TRACES = traces_of(*CUT)
+HOW = {
+    "plain layers": (torch.float32, torch.contiguous_format, False),
+    "plain layers, channels_last": (torch.float32, torch.channels_last, False),
+    "kernels": (torch.float32, torch.contiguous_format, True),
+    "kernels, channels_last": (torch.float32, torch.channels_last, True),
+    "float64": (torch.float64, torch.contiguous_format, False),
+}
+"""Type, memory layout, and whether the kernels are on."""
 LOSSES = {"D": "D", "G": "G_GAN", "NCE": "NCE", "NCE_Y": "NCE_Y"}
+"""Our names of losses -> published ones."""
 DECODER = 21
-"""Our names of losses -> published ones. Number of the generator's first layer that is not in its encoder."""
+"""Number of the generator's first layer that is not in its encoder."""
 
 
 @cache
@@ -158,7 +168,7 @@ class Recorded:
         return positions.expand(len(generators), -1)
 
 
-@pytest.mark.parametrize("how", ["float32", "channels_last", "float64"])
+@pytest.mark.parametrize("how", HOW)
 def test_every_step_of_training(trace, monkeypatch, how):
     """Losses, gradients and weights of every step, then the networks as they are at the end.
 
@@ -166,10 +176,12 @@ def test_every_step_of_training(trace, monkeypatch, how):
     chance, and where a ReLU turns on that, what comes later differs by more than rounding.
     """
     exact = how == "float64"
-    layout = torch.channels_last if how == "channels_last" else torch.contiguous_format
-    model = model_of(trace).to(torch.float64 if exact else torch.float32, memory_format=layout)
+    dtype, layout, kernels = HOW[how]
+    model = model_of(trace).to(dtype, memory_format=layout)
+    if kernels:
+        accelerate(model.networks)
     gradients = gradients_before_steps(model, trace)
-    a, b = (pictures(trace, domain, torch.float64 if exact else torch.float32) for domain in "AB")
+    a, b = (pictures(trace, domain, dtype) for domain in "AB")
     for step in range(1, trace.meta["steps"] + 1 if exact else 2):
         recorded = Recorded(trace, step)
         for name in ("draw_mirrored", "draw_positions"):
