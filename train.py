@@ -8,15 +8,14 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from engine.device import gpu_list
 from engine.endings import ENDINGS, ending
 from engine.finite import NotFiniteError
-from engine.launch import by_torchrun, joined, place_here
+from engine.launch import by_torchrun, joined
 from engine.optimizer import set_learning_rates
 from engine.recovery import finite_check
 from engine.run import ReadyRun
 from engine.saving import Saver
-from engine.several_gpus import announcement, start_ranks
+from engine.several_gpus import gpus_to_start, start_ranks
 from engine.stop_request import StopRequest
 from evaluation.during_training import DuringTraining
 from instagan.errors import InputError
@@ -24,9 +23,6 @@ from instagan.metrics.figures import METRICS
 from options.build import learning_rate, make_ready
 from options.parse import parse_training
 from trackers.watch import Watch
-
-TITLES = {name: metric.title for name, metric in METRICS.items()}
-"""Of validation metrics, for the web page."""
 
 
 def train(run: ReadyRun) -> int:
@@ -38,7 +34,8 @@ def train(run: ReadyRun) -> int:
         with world.raising_together():
             if world.is_main:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
-                watch = stack.enter_context(Watch.from_options(options, *run.about, titles=TITLES))
+                titles = {name: metric.title for name, metric in METRICS.items()}  # of validation metrics, for the page
+                watch = stack.enter_context(Watch.from_options(options, *run.about, titles=titles))
         saver = Saver.of(run, watch.message if watch else None)
         check = finite_check(run, saver, watch.message if watch else None)
         try:
@@ -78,27 +75,14 @@ def train(run: ReadyRun) -> int:
     return stop.exit_code
 
 
-def several_gpus(argv: Sequence[str] | None) -> list[int]:
-    """The GPUs of ``--gpu_ids``, typed or saved with the run, where they are several: said in one sentence."""
-    options = parse_training(argv).values
-    gpus = gpu_list(options) or []
-    if len(gpus) < 2:
-        return []
-    print(announcement(gpus, options.batch_size), flush=True)
-    return gpus
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     try:
-        if place_here() is None and (gpus := several_gpus(argv)):
+        if gpus := gpus_to_start(parse_training(argv).values, print):
             return start_ranks(__file__, sys.argv[1:] if argv is None else argv, len(gpus))
         with joined() as world, make_ready(argv, world, DuringTraining.of) as run:
             return train(run)
     except ENDINGS as error:
-        code, sentence = ending(error)
-        if sentence:
-            print(f"train.py: {sentence}", file=sys.stderr)
-        return code
+        return ending("train.py", error, sys.stderr.write)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.finite import NotFiniteError
 from engine.launch import rank
 from engine.parallel import LostRankError
@@ -10,10 +12,14 @@ from instagan.errors import InputError
 ENDINGS = (InputError, NotFiniteError, LostRankError, KeyboardInterrupt)
 
 
-def ending(error: BaseException) -> tuple[int, str]:
-    """Exit code and sentence for one of ``ENDINGS``; no sentence where rank 0 says it for all."""
+def ending(program: str, error: BaseException, tell: Callable[[str], object]) -> int:
+    """Exit code of a program for one of ``ENDINGS``. tell: is given its sentence, unless rank 0 says it for all."""
     if isinstance(error, LostRankError):
-        return 1, f"rank {rank()} ends, because another rank has ended ({error})"
+        tell(f"{program}: rank {rank()} ends, because another rank has ended ({error})\n")
+        return 1
     if isinstance(error, KeyboardInterrupt):  # a second signal, or one before the first step
-        return 130, "interrupted at once; what was saved before is there"
-    return 2 if isinstance(error, InputError) else 1, "" if rank() else str(error)
+        tell(f"{program}: interrupted at once; what was saved before is there\n")
+        return 130
+    if not rank():
+        tell(f"{program}: {error}\n")
+    return 2 if isinstance(error, InputError) else 1

@@ -9,23 +9,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from types import FrameType
 
+from engine.device import gpu_list
+from engine.launch import place_here
 from engine.stop_request import SIGNALS
 
 GRACE = 60.0
 """Seconds that the other processes have to end by themselves after one has failed; they notice at their next step."""
 
 
-def announcement(gpus: Sequence[int], batch_size: int) -> str:
-    """One sentence: what is started, and how large the batch of all processes together is."""
+def gpus_to_start(options: Namespace, tell: Callable[[str], None]) -> list[int]:
+    """The GPUs of ``--gpu_ids`` where they are several and this process is not yet one rank of several; else none.
+
+    tell: is told in one sentence what will be started, and how large the batch of all processes together is.
+    """
+    gpus = gpu_list(options) or []
     count = len(gpus)
-    return (
+    if count < 2 or place_here() is not None:
+        return []
+    tell(
         f"--gpu_ids {','.join(map(str, gpus))}: starting {count} processes, one for each GPU, as torchrun "
-        f"--nproc_per_node {count} does; each takes --batch_size {batch_size}, "
-        f"together {count * batch_size} image pairs"
+        f"--nproc_per_node {count} does; each takes --batch_size {options.batch_size}, "
+        f"together {count * options.batch_size} image pairs"
     )
+    return gpus
 
 
 def start_ranks(program: str, argv: Sequence[str], count: int) -> int:

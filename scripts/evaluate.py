@@ -54,9 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(evaluate(*parse(argv, __doc__ or "")))
         return 0
     except ENDINGS as error:
-        code, sentence = ending(error)
-        print(f"evaluate.py: {sentence}", file=sys.stderr)
-        return code
+        return ending("evaluate.py", error, sys.stderr.write)
 
 
 if __name__ == "__main__":

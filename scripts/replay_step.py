@@ -167,10 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with joined() as world:
             same, lines = told(*replay(known.folder, flags, world))
     except ENDINGS as error:
-        code, sentence = ending(error)
-        if sentence:
-            print(f"replay_step.py: {sentence}", file=sys.stderr)
-        return code
+        return ending("replay_step.py", error, sys.stderr.write)
     if world.is_main:
         print(*lines, sep="\n")
     return 0 if same else 1
