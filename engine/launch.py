@@ -110,7 +110,7 @@ def _part(world: World) -> None:
     They would live on if torch.distributed.nn, which torch imports in passing, were first imported by a connected
     process: the process group would be a default value of its functions, and never be let go.
     """
-    world.everyone(torch.zeros(1, dtype=torch.long))  # a rank that left earlier would break what others still exchange
+    world.add(torch.zeros(1))  # a rank that left earlier would break what others still exchange
     distributed.destroy_process_group()
 
 
