@@ -14,7 +14,7 @@ from instagan.io.tensor_files import read_tensors
 from instagan.networks.discriminators import PatchDiscriminator, SetDiscriminator
 from instagan.networks.generators import ResnetGenerator, SetGenerator
 from tests.batches import random_batch
-from tests.models.test_reference_parity import TRACES, WAYS, Trace, close
+from tests.models.test_reference_parity import TRACES, WAYS, Trace, assert_golden
 from tests.programs import draw_set, sentence, test_program, translate
 from tests.using import state, tiny_run, write_published
 
@@ -75,14 +75,14 @@ def test_golden_weights_in_published_files_give_the_golden_pictures(path, zipped
     folder = golden(trace, tmp_path, zipped, prefix)
     for source, target in WAYS:
         t = Translator.load(folder / f"latest_net_G_{source}.pth", to=target.lower(), device="cpu")
-        real = trace.batch(source)
+        image, masks = (trace.tensor(f"input/{source}{kind}")[0] for kind in ("", "_segs"))
         out = t(
-            (real.image[0] + 1) / 2, real.masks[0],
+            (image + 1) / 2, masks,
             ins_per=trace.meta["ins_per"], ins_max=trace.meta["ins_max"], tensors=True,
         )  # fmt: skip
         union = ((out.soft_masks + 1) / 2).sum(0).clamp(0, 1) * 2 - 1
-        assert (out.image - trace.tensor(f"test/fake_{target}_img")[0]).abs().max() <= 1e-5
-        close(union, trace.tensor(f"test/fake_{target}_seg")[0, 0])  # a sum of masks, and of their rounding
+        assert_golden(out.image[None], path, f"test/fake_{target}_img")
+        assert_golden(union[None, None], path, f"test/fake_{target}_seg")
 
 
 @pytest.mark.parametrize(("zipped", "prefix"), FORMS)

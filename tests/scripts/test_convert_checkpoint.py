@@ -10,7 +10,7 @@ from instagan.io.tensor_files import read_tensors
 from scripts.convert_checkpoint import main
 from tests.batches import random_batch
 from tests.inference.test_published import FORMS, golden
-from tests.models.test_reference_parity import TRACES, WAYS, Trace, close
+from tests.models.test_reference_parity import TRACES, WAYS, Trace, assert_golden
 from tests.programs import draw_set, sentence, train, train_program, translate
 from tests.using import state, tiny_run, write_published
 
@@ -61,8 +61,8 @@ def test_golden_weights_become_a_run_that_gives_the_golden_scores(path, zipped, 
             parameter.zero_()
     load_networks(model, {"networks": networks})
     for source, target in WAYS:
-        judged = trace.batch(target).largest(trace.meta["ins_max"])
-        close(model.networks[f"D_{source}"](judged), trace.tensor(f"forward/D_{source}(real_{target})"))
+        judged = trace.batch(target, model).largest(trace.meta["ins_max"])
+        assert_golden(model.networks[f"D_{source}"](judged), path, f"forward/D_{source}(real_{target})")
     assert RunFolder(tmp_path, "run").read_options()["lr"] == 0.1
 
 
