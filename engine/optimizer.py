@@ -79,6 +79,11 @@ def step(optimizers: Sequence[torch.optim.Optimizer]) -> None:
     moving = [one for one in optimizers if _gradients(one)]
     scaler = getattr(optimizers[0], "scaler", None)
     if scaler is not None and moving:  # the first one's scales the objective
+        if len(moving) > 1:  # it judges every optimizer by itself: one overflow is to be seen by all
+            gradients = [gradient for optimizer in moving for gradient in _gradients(optimizer)]
+            largest = torch.nn.utils.get_total_norm(gradients, torch.inf)
+            for optimizer in moving:
+                _gradients(optimizer)[0].masked_fill_(~largest.isfinite(), torch.inf)
         for optimizer in moving:
             scaler.unscale_(optimizer)
         for optimizer in moving:

@@ -131,7 +131,7 @@ class CutModel(TranslationModel):
         flag("--flip_equivariance", type=yes_or_no, help="G sees half mirrored (default: CUT false, FastCUT true)")
         flag("--nce_layers", type=whole_numbers, default="0,4,8,12,16", help="layers of G's encoder that are compared")
         flag("--nce_T", type=finite(above=True), default=Objective.temperature, help="temperature of the PatchNCE loss")
-        flag("--num_patches", type=whole(1), default=Objective.patches, help="most patches of an image compared per layer")
+        flag("--num_patches", type=whole(1), default=Objective.patches, help="most patches compared per image, layer")
         flag("--netF_nc", type=whole(1), default=256, help="channels of the projection heads")
 
     @classmethod

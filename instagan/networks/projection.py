@@ -23,5 +23,5 @@ class ProjectionHeads(nn.ModuleList):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """One (B, S, C) for each tapped layer -> as many (B, S, width)."""
-        projected = [head(feature) for head, feature in zip(self, features, strict=True)]
+        projected = [head(feature).to(feature) for head, feature in zip(self, features, strict=True)]
         return [one / (one.norm(dim=-1, keepdim=True) + LENGTH_EPS) for one in projected]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from torch import Tensor, nn
 
@@ -18,12 +19,14 @@ def features_at(layers: nn.Sequential, x: Tensor, taps: Sequence[int]) -> list[T
     places = [range(len(layers))[tap] for tap in taps]
     found: dict[int, Tensor] = {}
     features = x
-    for place, layer in enumerate(list(layers)[: max(places, default=-1) + 1]):
-        if getattr(layer, "inplace", False) and place - 1 in found:
-            features = features.clone()  # nn.ReLU(inplace=True) would change what the layer before it gave
-        features = layer(features)
-        if place in places:
-            found[place] = features
+    precision = getattr(layers, "autocast", None)  # accelerated layers have one
+    with precision(x.device.type) if precision else nullcontext():
+        for place, layer in enumerate(list(layers)[: max(places, default=-1) + 1]):
+            if getattr(layer, "inplace", False) and place - 1 in found:
+                features = features.clone()  # nn.ReLU(inplace=True) would change what the layer before it gave
+            features = layer(features)
+            if place in places:
+                found[place] = features
     if isinstance(layers, NormalisedEncoder):
         first = layers.first_norm
         found = {place: layers.without_noise(of, x) if place >= first else of for place, of in found.items()}

@@ -14,6 +14,9 @@ from engine.optimizer import RETRIES, GuardedAdam, step
 from engine.parallel import World
 from engine.rounds import updates
 from instagan.kernels import accelerate
+from instagan.networks.anti_aliased import AntiAliasedGenerator
+from instagan.networks.projection import ProjectionHeads
+from instagan.networks.taps import features_at
 from models.translation_model import TranslationModel
 from tests.batches import random_pair, trained_on
 from tests.engine.test_parallel import assert_close, model_of
@@ -21,7 +24,7 @@ from tests.models.test_insta_gan_model import Recorder, small_model
 from tests.ranks import on_ranks
 
 PAIRS = [random_pair([2, 1], [1, 3], seed=seed) for seed in range(3)]
-METHODS = ("insta_gan", "cycle_gan")
+METHODS = ("insta_gan", "cycle_gan", "cut")
 
 
 def scaled(model: TranslationModel, scale: float = 2.0**16, interval: int = 2000) -> TranslationModel:
@@ -61,6 +64,24 @@ def test_half_precision_gives_float32s_losses_and_gradients(precision, apart, al
     assert cosine(exact_G, half_G) > alike
 
 
+def test_features_at_chosen_layers_and_their_projections_run_in_half_precision_and_come_out_in_float32():
+    torch.manual_seed(0)
+    generator, x = AntiAliasedGenerator(4), random_pair([0, 0], [0, 0])["A"]
+    heads = ProjectionHeads(generator.channels((0, 8, 12)), 16)
+    exact = generator.features(x, (0, 8, 12))
+    projected = heads([features.flatten(2).mT for features in exact])
+    for network in (generator, heads):
+        accelerate(network, precision=torch.bfloat16)
+    raw = features_at(generator.encoder, x.image, (8, 12))
+    assert raw[0].dtype == torch.bfloat16  # a convolution's
+    for one, half in zip(exact, generator.features(x, (0, 8, 12)), strict=True):
+        assert half.dtype == torch.float32 and cosine(one.flatten(), half.flatten()) > 0.999
+    for one, half in zip(projected, heads([features.flatten(2).mT for features in exact]), strict=True):
+        assert half.dtype == torch.float32 and cosine(one.flatten(), half.flatten()) > 0.999
+        torch.testing.assert_close(half.norm(dim=-1), torch.ones(half.shape[:-1]), rtol=0, atol=1e-5)
+    assert not torch.equal(one, half)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_loss_scale_shows_in_no_result(method):
     plain, with_scale = model_of(method, 50, double=False), scaled(model_of(method, 50, double=False))
@@ -69,7 +90,7 @@ def test_a_loss_scale_shows_in_no_result(method):
     states = [state_of(model) for model in (plain, with_scale)]
     scalers = [state.pop("scalers") for state in states]
     assert_close(states[1], states[0], 1e-6)
-    assert scalers[0] == {} and scalers[1].keys() == {"G", "D"}
+    assert scalers[0] == {} and scalers[1].keys() == with_scale.optimizers().keys()
 
 
 def test_an_overflow_skips_the_step_and_halves_the_scale():
@@ -83,6 +104,23 @@ def test_an_overflow_skips_the_step_and_halves_the_scale():
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
     assert all(state["step"] == 0 for state in optimizer.state.values())
     assert [count.item() for count in refused_updates(model).values()] == [0, 0]  # the scale explains it
+
+
+@pytest.mark.parametrize("overflowing", [0, 1])
+def test_optimizers_of_one_objective_skip_an_overflow_together(overflowing):
+    model = scaled(small_model(), scale=2.0**100)
+    both = [model.optimizer_G, model.optimizer_D]
+    weights = [optimizer.param_groups[0]["params"][0] for optimizer in both]
+    before = [weight.clone() for weight in weights]
+    factors = [1.0, 1.0]
+    factors[overflowing] = 1e30
+    both[0].backward(sum((factor * weight).sum() for factor, weight in zip(factors, weights, strict=True)))
+    step(both)
+    assert all(torch.equal(*pair) for pair in zip(weights, before, strict=True))
+    assert scales(model) == [2.0**99, 2.0**100]  # the first one's scaled the objective
+    both[0].backward(1e-3 * sum(weight.sum() for weight in weights))
+    step(both)
+    assert not any(torch.equal(*pair) for pair in zip(weights, before, strict=True))
 
 
 def test_without_an_overflow_the_scale_grows():
