@@ -20,6 +20,7 @@ from data.preparing.tasks import Category, Draft, Found, Plan
 from instagan.errors import InputError
 from instagan.io.categories import check_names
 from instagan.io.problems import Problem
+from instagan.io.text_files import read_text
 
 LABELS = (
     "background", "hat", "hair", "sunglass", "upper-clothes", "skirt", "pants", "dress", "belt", "left-shoe",
@@ -113,10 +114,11 @@ def _persons(folder: Path) -> dict[str, list[Path]]:
 def _listed(path: Path) -> list[str]:
     """The numbers of the pictures in a list of file names, each once."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).split("\n")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); take it from a fresh copy of the data set") from None
-    return list(dict.fromkeys(Path(line.strip()).stem for line in lines if line.strip()))
+    names = (line.strip().replace("\\", "/") for line in lines if line.strip())
+    return list(dict.fromkeys(Path(name).stem for name in names))
 
 
 def _read(path: Path) -> np.ndarray:

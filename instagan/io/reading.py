@@ -41,9 +41,7 @@ def read_picture(path: Path, size: Size | None = None, levels: Levels = ALL_LEVE
     if picture.size == size[::-1]:
         with Image.open(path) as stored:
             if stored.size == size:
-                stored.load()
-                stored.info.pop("exif", None)  # nobody shall turn it later
-                return as_rgb(stored, levels)
+                return Image.fromarray(np.asarray(as_rgb(stored, levels)))  # pixels alone: nobody shall turn it later
     raise InputError(
         f"{path} is {picture.width}x{picture.height} pixels but was annotated at {size[0]}x{size[1]}; "
         "put back the picture that was annotated, or remove it from the annotations"

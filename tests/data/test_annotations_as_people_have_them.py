@@ -18,11 +18,15 @@ from PIL import Image
 pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements-dev.txt)")
 
 from data import DATASETS
+from instagan.cli import translate
 from instagan.cli.jobs import list_jobs
+from instagan.cli.main import main
 from instagan.errors import InputError
+from instagan.inference.inputs import prepare
 from instagan.io.reading import read_picture
 from scripts import prepare_coco
 from tests.preparing import check_set, draw_noise, load, masks_of, square
+from tests.using import tiny_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # pycocotools under numpy 2
 
@@ -393,6 +397,27 @@ def test_a_picture_lies_as_its_json_counts(tmp_path, capsys, sizes):
     assert np.array_equal(np.asarray(read_picture(images / "001.png", SIZE)), stored)
     written = Image.open(tmp_path / "set" / "trainA" / "001.png")
     assert np.array_equal(np.asarray(written), stored) and not written.getexif()
+
+
+@pytest.mark.parametrize("way", ["folder", "single"])
+def test_translating_a_turned_photo_puts_every_pixel_of_a_mask_in_its_place(tmp_path, monkeypatch, way):
+    """The program itself, on a JPEG with an orientation: what its networks are given, and what it writes."""
+    images = write(tmp_path, each("file_name", lambda name: name.replace("png", "jpg"), "images"))
+    for path in sorted(images.glob("*.png")):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.open(path).save(path.with_suffix(".jpg"), exif=exif)
+    seen = []
+    monkeypatch.setattr(translate, "prepare", lambda *given: seen.append(prepare(*given)) or seen[-1])
+    run, _ = tiny_run(tmp_path / "runs")
+    where = {"folder": ("--images", images, "--output_dir", tmp_path / "out"),
+             "single": ("--image", images / "001.jpg", "--output", tmp_path / "out" / "001.png")}[way]  # fmt: skip
+    words = ("--model", run.path, "--device", "cpu", "--annotations", tmp_path / "annotations.json", *where)
+    assert main([str(word) for word in ("translate", *words, "--category", "sheep")]) == 0
+    assert len(seen) == {"folder": 2, "single": 1}[way]
+    for name, source in zip(("1", "2"), seen, strict=False):
+        assert [np.array_equal(mask, expected(name, k)) for k, mask in enumerate(source.inside)] == [True, True]
+    assert Image.open(tmp_path / "out" / "001.png").size == SIZE
 
 
 def test_a_picture_of_another_size_is_refused_by_all(tmp_path, capsys):

@@ -32,7 +32,7 @@ def write_mhp(root: Path, mode: str = "L") -> Path:
                 truth[4 * person : 4 * person + 3, 8 + 5 * slot : 12 + 5 * slot] = label
             name = f"{number}_{len(people):02d}_{person:02d}.png"
             Image.fromarray(truth).convert(mode).save(root / "annotations" / name)
-    (root / "train_list.txt").write_text("0001.jpg\n1.jpg\n\n0003.jpg\n")
+    (root / "train_list.txt").write_bytes(b"\xef\xbb\xbf0001.jpg\r\n1.jpg\r\n\r\nimages\\0003.jpg\r\n")
     (root / "test_list.txt").write_text("0002.jpg\r\n0001.jpg\r\n")
     return root
 
