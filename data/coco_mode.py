@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.entries import Domain, Entry, add_input_range
+from data.entries import Box, Domain, Entry, add_input_range
 from data.placement import Size
 from data.preparing.categories import split_names
 from data.preparing.coco import CocoPart, plan_coco
@@ -21,6 +21,7 @@ from instagan.flag_types import levels_of
 from instagan.io.optional import need
 from instagan.io.problems import Problem, cost
 from instagan.io.reading import ALL_LEVELS
+from instagan.io.segmentations import Rectangle
 
 NAMED = 5
 """Absent pictures and bad annotations that are named."""
@@ -40,6 +41,11 @@ class CocoMask:
     @property
     def source_id(self) -> int | str:
         return self.annotation.instances[0][0]
+
+    @property
+    def box(self) -> Box | None:
+        segmentation = self.annotation.instances[0][2]
+        return segmentation.corners if isinstance(segmentation, Rectangle) else None
 
     def read(self, size: Size) -> np.ndarray:
         (found,) = self.annotation.find(size)

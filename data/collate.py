@@ -1,4 +1,4 @@
-"""Samples -> batches; the only place that derives which instances are present from pixels, after the crop."""
+"""Samples -> batches; the only place that derives which instances are present, from pixels or boxes after the crop."""
 
 from __future__ import annotations
 
@@ -8,20 +8,40 @@ import torch
 from torch import Tensor
 
 from data.unaligned_instance_dataset import Sample
-from instagan.structures.instances import OUTSIDE, InstanceBatch, UnpairedBatch
+from instagan.structures.boxes import area
+from instagan.structures.instances import FIELDS, InstanceBatch, UnpairedBatch
 
 
 def collate_domain(samples: Sequence[Sample]) -> tuple[InstanceBatch, tuple[str, ...]]:
-    """Samples of one size -> a batch with as many slots as the fullest sample has masks, and their paths.
+    """Samples of one size -> a batch with as many slots as the fullest sample has instances, and their paths.
 
-    Slot k holds mask k of its sample; a mask that shows nothing (cropped away) is absent.
+    Slot k holds instance k of its sample; one of which nothing is left (cropped away) is absent. Where some samples
+    have masks alone and others boxes alone, all get both.
     """
+    paths = tuple(sample.path for sample in samples)
+    tensors = [_tensors(sample) for sample in samples]
+    if any(of_one.keys() != tensors[0].keys() for of_one in tensors):
+        return InstanceBatch.cat([collate_domain([sample])[0] for sample in samples]), paths
     slots = max(len(sample.labels) for sample in samples)
-    image = _rows([sample.image for sample in samples])  # (B, 3, H, W)
-    masks = _rows([_filled(sample.masks, slots, OUTSIDE) for sample in samples])  # (B, N, H, W)
-    labels = _rows([_filled(sample.labels, slots, 0) for sample in samples])  # (B, N)
-    present = masks.amax((2, 3)) > 0  # (B, N); those of -1 and 1 that show nothing are as absent ones must be
-    return InstanceBatch(image, masks, present, labels), tuple(sample.path for sample in samples)
+    rows = {name: _rows([_filled(of_one[name], slots, name) for of_one in tensors]) for name in tensors[0]}
+    if "given_boxes" in rows:
+        rows["present"] = area(rows["given_boxes"]) > 0  # (B, N)
+    else:
+        # masks of -1 and 1 that show nothing are as absent ones must be
+        rows["present"] = rows["given_masks"].amax((2, 3)) > 0  # (B, N)
+    return InstanceBatch.from_fields(rows), paths
+
+
+def _tensors(sample: Sample) -> dict[str, Tensor]:
+    """What a sample carries, by the names of a batch's fields."""
+    told = {
+        "image": sample.image,
+        "given_masks": sample.masks,
+        "labels": sample.labels,
+        "given_boxes": sample.boxes,
+        "keypoints": sample.keypoints,
+    }
+    return {name: tensor for name, tensor in told.items() if tensor is not None}
 
 
 def _rows(tensors: Sequence[Tensor]) -> Tensor:
@@ -29,10 +49,12 @@ def _rows(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0][None] if len(tensors) == 1 else torch.stack(tuple(tensors))
 
 
-def _filled(tensor: Tensor, count: int, value: float) -> Tensor:
-    """(n, ...) -> (count, ...) with ``value`` in what is new."""
-    missing = count - len(tensor)
-    return torch.cat((tensor, tensor.new_full((missing, *tensor.shape[1:]), value))) if missing else tensor
+def _filled(tensor: Tensor, count: int, name: str) -> Tensor:
+    """(n, ...) -> (count, ...): absent slots behind those that are there. The image stays as it is."""
+    if not FIELDS[name].has_slots or len(tensor) == count:
+        return tensor
+    missing = tensor.new_full((count - len(tensor), *tensor.shape[1:]), FIELDS[name].absent)
+    return torch.cat((tensor, missing))
 
 
 def collate_pairs(pairs: Sequence[tuple[Sample, Sample]]) -> UnpairedBatch:

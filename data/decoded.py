@@ -26,6 +26,7 @@ HEADER = struct.Struct("<5I")
 @dataclass(frozen=True, eq=False)
 class Decoded:
     """A picture and its masks, at the size of their files or resized already; placing gives the same from both.
+    Instances that have a box and no mask are not among them.
 
     size      width and height of the files
     picture   (H, W, 3) uint8
@@ -69,7 +70,8 @@ Read = Callable[[Entry, Framing], Decoded]
 def decode(entry: Entry, framing: Framing) -> Decoded:
     """From the files, at their size. Raises ``InputError`` naming the file; for a mask, while the masks are taken."""
     picture = entry.read_picture()
-    return Decoded(picture.size, np.array(picture), (mask.read(picture.size) for mask in entry.masks))
+    masks = (mask.read(picture.size) for mask in entry.masks if mask.box is None)
+    return Decoded(picture.size, np.array(picture), masks)
 
 
 def read_both(read: Read, a: Entry, b: Entry, framing: Framing, threads: int) -> tuple[Decoded, Decoded]:

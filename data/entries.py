@@ -18,6 +18,8 @@ from instagan.errors import InputError, one_line
 from instagan.flag_types import levels
 from instagan.io.reading import ALL_LEVELS, Levels, read_inside, read_picture
 
+Box = tuple[float, float, float, float]
+
 
 class Mask(Protocol):
     """Where one instance's mask comes from. Travels to other processes, so it is small and holds no open file.
@@ -25,6 +27,7 @@ class Mask(Protocol):
     number     of its mask file, or the place among the instances of its picture
     label      category index within its domain's categories
     source_id  id of the annotation that it was made from, where that is known
+    box        left, top, right, bottom in pixels of the file, where the data gives a box and no mask
     """
 
     @property
@@ -33,9 +36,12 @@ class Mask(Protocol):
     def label(self) -> int: ...
     @property
     def source_id(self) -> int | str | None: ...
+    @property
+    def box(self) -> Box | None: ...
 
     def read(self, size: Size) -> np.ndarray:
-        """Which pixels are inside, (H, W) bool. Raises ``InputError`` naming it if it is bad or not of ``size``."""
+        """Which pixels are inside, (H, W) bool; where there is a box alone, its rectangle. Raises ``InputError`` naming
+        it if it is bad or not of ``size``."""
 
     def fingerprint(self) -> str:
         """Changes when what is read changes: what a cache compares. Raises ``OSError`` for a file that is gone."""
@@ -55,6 +61,7 @@ class MaskFile:
     number: int
     label: int = 0
     source_id: int | str | None = None
+    box = None
 
     def read(self, size: Size) -> np.ndarray:
         inside = read_inside(self.path)

@@ -1,4 +1,4 @@
-"""ONE drawn resize + crop + flip, applied to a picture and all its masks."""
+"""ONE drawn resize + crop + flip, applied to a picture and all its masks, boxes and keypoints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from functools import lru_cache
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional
 
 from instagan.errors import InputError
+from instagan.structures.boxes import clip, flip, scale, share_kept, shift
 
 MODES = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none")
 Size = tuple[int, int]
@@ -27,6 +29,8 @@ class Framing:
     random    draw crop and flip (training); otherwise the crop is central and nothing is flipped
     flip      whether half of the random placements are mirrored
     smallest  shortest side in pixels that the networks can work with
+    least_share  an instance is left out if the crop leaves less than this share of its box's area, in [0, 1]; whatever
+              it is, an instance of which nothing is left is left out
     """
 
     mode: str
@@ -36,6 +40,7 @@ class Framing:
     flip: bool
     multiple: int = 4
     smallest: int = 8
+    least_share: float = 0.0
 
     @property
     def resizing(self) -> tuple[str, Size, int]:
@@ -118,6 +123,31 @@ class Placement:
             return mask[:, ::-1] if self.flip else mask
         columns = nearest(width, self.resize[0])[left:right]
         return mask.take(nearest(height, self.resize[1])[top:bottom], 0).take(columns[:: -1 if self.flip else 1], 1)
+
+
+    def boxes(self, boxes: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        """Boxes (..., 4) in pixels of a picture of ``size``, as it is in its file -> (..., 4) in pixels of the placed
+        one, 0 where nothing is left, and the share (...) of each box's area that the crop has left, in [0, 1]."""
+        left, top, right, bottom = self.crop
+        crop = right - left, bottom - top
+        moved = shift(scale(boxes, self.resize[0] / size[0], self.resize[1] / size[1]), -left, -top)
+        clipped, share = clip(moved, *crop), share_kept(moved, *crop)
+        return (torch.where(share[..., None] > 0, flip(clipped, crop[0]), 0) if self.flip else clipped), share
+
+    def keypoints(self, keypoints: Tensor, size: Size) -> Tensor:
+        """Keypoints (..., 3), x, y and visibility, in pixels of a picture of ``size``, as it is in its file -> (..., 3)
+        in pixels of the placed one; 0, 0, 0 for a point that is unknown (visibility 0) or outside of the crop.
+
+        They keep their places. Where a mirrored left hand is to become a right hand, who knows their names exchanges
+        them: ``flip`` tells when.
+        """
+        left, top, right, bottom = self.crop
+        x = keypoints[..., 0] * (self.resize[0] / size[0]) - left  # (...)
+        y = keypoints[..., 1] * (self.resize[1] / size[1]) - top  # (...)
+        x = right - left - x if self.flip else x
+        known = (keypoints[..., 2] > 0) & (x >= 0) & (x < right - left) & (y >= 0) & (y < bottom - top)  # (...)
+        placed = torch.stack([x, y, keypoints[..., 2]], dim=-1)
+        return torch.where(known[..., None], placed, 0)
 
 
 def resize_pixels(picture: np.ndarray, size: Size) -> np.ndarray:

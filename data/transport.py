@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data.collate import collate_pairs
 from data.unaligned_instance_dataset import Sample
 from instagan.io.pixels import from_levels, mask_to_tensor, to_levels
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
-Sent = tuple[np.ndarray, np.ndarray, tuple[int, ...], np.ndarray, np.ndarray]
-"""Image in 8 bits, masks in 1 bit and their shape, present, labels."""
+Packed = dict[str, Any]
+"""A batch by the names of its fields: the image in 8 bits, masks as shape and 1 bit a pixel, all else as it is."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Parcel:
 
     def __reduce__(self) -> tuple[Callable[..., UnpairedBatch], tuple[Any, ...]]:
         batch = self.batch
-        return _opened, (_sent(batch.a), _sent(batch.b), batch.a_paths, batch.b_paths, batch.skipped)
+        return _opened, (*map(_packed, batch.domains.values()), *batch.paths.values(), batch.skipped)
 
 
 def collate_parcel(pairs: Sequence[tuple[Sample, Sample]]) -> Parcel:
@@ -39,20 +40,30 @@ def collate_parcel(pairs: Sequence[tuple[Sample, Sample]]) -> Parcel:
     return Parcel(collate_pairs(pairs))
 
 
-def _sent(batch: InstanceBatch) -> Sent:
-    masks = np.packbits(batch.masks.numpy() > 0)
-    return to_levels(batch.image), masks, tuple(batch.masks.shape), batch.present.numpy(), batch.labels.numpy()
+def _packed(batch: InstanceBatch) -> Packed:
+    return {name: PACKING.get(name, Tensor.numpy)(tensor) for name, tensor in batch.fields().items()}
 
 
 def _opened(
-    a: Sent, b: Sent, a_paths: tuple[str, ...], b_paths: tuple[str, ...], skipped: tuple[str, ...]
+    a: Packed, b: Packed, a_paths: tuple[str, ...], b_paths: tuple[str, ...], skipped: tuple[str, ...]
 ) -> UnpairedBatch:
-    return UnpairedBatch(_received(*a), _received(*b), a_paths, b_paths, skipped)
+    return UnpairedBatch(_unpacked(a), _unpacked(b), a_paths, b_paths, skipped)
 
 
-def _received(
-    image: np.ndarray, masks: np.ndarray, shape: tuple[int, ...], present: np.ndarray, labels: np.ndarray
-) -> InstanceBatch:
-    inside = np.unpackbits(masks, count=int(np.prod(shape))).reshape(shape).view(bool)  # (B, N, H, W)
-    flags, indices = (torch.from_numpy(array) for array in (present, labels))
-    return InstanceBatch(from_levels(image), mask_to_tensor(inside), flags, indices)
+def _unpacked(packed: Packed) -> InstanceBatch:
+    return InstanceBatch.from_fields(
+        {name: UNPACKING.get(name, torch.from_numpy)(content) for name, content in packed.items()}
+    )
+
+
+def _to_bits(masks: Tensor) -> tuple[tuple[int, ...], np.ndarray]:
+    return tuple(masks.shape), np.packbits(masks.numpy() > 0)
+
+
+def _from_bits(sent: tuple[tuple[int, ...], np.ndarray]) -> Tensor:
+    shape, bits = sent
+    return mask_to_tensor(np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).view(bool))  # (B, N, H, W)
+
+
+PACKING: dict[str, Callable[[Tensor], Any]] = {"image": to_levels, "given_masks": _to_bits}
+UNPACKING: dict[str, Callable[[Any], Tensor]] = {"image": from_levels, "given_masks": _from_bits}

@@ -12,9 +12,10 @@ from torch.utils.data import Dataset
 
 from data.decoded import Decoded, Read, decode, naming, read_both, read_whole
 from data.entries import Entry
-from data.placement import Framing
+from data.placement import Framing, Placement, resize_inside
 from instagan.errors import InputError
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
+from instagan.structures.boxes import boxes_of_masks, rasterise
 
 TRIES = 100
 """Pictures that may stand in, one after the other, for one that cannot be read."""
@@ -25,13 +26,20 @@ Key = tuple[int, int]
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One picture: image (3, H, W) in [-1, 1], masks (n, H, W) in {-1, 1}, category labels (n,), where it came from.
-    skipped: sentences on pictures that it stands in for, which could not be read."""
+
+    masks    None where the data gives boxes alone
+    boxes    (n, 4) in pixels of the image, where the data gives one, or ``Framing.least_share`` asks for them; of an
+             instance that is left out, 0
+    skipped  sentences on pictures that it stands in for, which could not be read
+    """
 
     image: Tensor
-    masks: Tensor
+    masks: Tensor | None
     labels: Tensor
     path: str
     skipped: tuple[str, ...] = ()
+    boxes: Tensor | None = None
+    keypoints: Tensor | None = None
 
 
 def read_sample(entry: Entry, framing: Framing, random: np.random.Generator) -> Sample:
@@ -40,17 +48,48 @@ def read_sample(entry: Entry, framing: Framing, random: np.random.Generator) -> 
 
 
 def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Generator, shuffled: bool) -> Sample:
-    """Draws one placement and applies it to the picture and to all its masks, which come in the entry's order or, with
-    ``shuffled``, in one that is drawn, too. Raises ``InputError`` naming the file."""
+    """Draws one placement and applies it to the picture and to all its instances, which come in the entry's order or,
+    with ``shuffled``, in one that is drawn, too. Raises ``InputError`` naming the file."""
     placement = framing.draw(decoded.size, random, str(entry.picture))
     image = pixels_to_tensor(placement.pixels(decoded.picture))  # (3, H, W)
     count = len(entry.masks)
     order = random.permutation(count) if shuffled else np.arange(count)
+    labels = torch.tensor([entry.masks[number].label for number in order], dtype=torch.long)  # (n,)
+    if any(mask.box or framing.least_share > 0 for mask in entry.masks):
+        masks, boxes = _with_boxes(entry, decoded, placement, order, framing.least_share)
+        return Sample(image, masks, labels, str(entry.picture), boxes=boxes)
     inside = np.empty((count, *image.shape[1:]), bool)  # (n, H, W)
     for slot, mask in zip(order.argsort(), decoded.masks, strict=True):
         inside[slot] = placement.inside(mask)
-    labels = torch.tensor([entry.masks[number].label for number in order], dtype=torch.long)  # (n,)
     return Sample(image, mask_to_tensor(inside), labels, str(entry.picture))
+
+
+def _with_boxes(
+    entry: Entry, decoded: Decoded, placement: Placement, order: np.ndarray, least_share: float
+) -> tuple[Tensor | None, Tensor]:
+    """The masks (n, H, W) of a picture some of whose instances have boxes alone, None if all of them do, and the boxes
+    (n, 4) of all. Rectangles stand for masks that are missing; an instance that is left out has neither."""
+    left, top, right, bottom = placement.crop
+    drawn = iter(decoded.masks)
+    rows: list[tuple[Tensor, Tensor, Tensor | None]] = []  # box, share that is left, mask
+    for mask in entry.masks:
+        if mask.box:
+            rows.append((*placement.boxes(torch.tensor(mask.box), decoded.size), None))
+        else:
+            whole = torch.from_numpy(resize_inside(next(drawn), placement.resize))  # the same from any cache
+            inside = torch.from_numpy(placement.inside(whole.numpy()).copy())  # (H, W)
+            box, share = placement.boxes(boxes_of_masks(whole), placement.resize)
+            rows.append((box, share * inside.any(), inside))
+    kept = torch.tensor([bool(share > 0) and bool(share >= least_share) for _, share, _ in rows])  # (n,)
+    boxes = torch.where(kept[:, None], torch.stack([box for box, _, _ in rows]), 0)  # (n, 4)
+    boxes, in_order = boxes[order], [rows[number][2] for number in order]
+    if all(inside is None for inside in in_order):
+        return None, boxes
+    shown = rasterise(boxes, bottom - top, right - left)  # (n, H, W)
+    for slot, inside in enumerate(in_order):
+        if inside is not None:
+            shown[slot] = inside & kept[order[slot]]
+    return mask_to_tensor(shown.numpy()), boxes
 
 
 class DomainDataset(Dataset[Sample]):

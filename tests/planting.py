@@ -411,13 +411,16 @@ def long_name(root):
 
 
 @fault
-def lost_since_it_was_prepared(root):
+def lost_since_it_was_prepared_from_boxes(root):
     instance = {"id": 1, "category": 0, "box": [0, 0, 1, 1], "area": 1}
     told = {"trainA/a0.png": {"instances": [instance] * 3}, "trainA/lost.png": {"instances": [instance]}}
+    masks = len(list((root / "trainB_seg").glob("b0_*.png")))
+    told["trainB/b0.png"] = {"instances": [instance | {"from_box": True}] * masks}
     categories = {domain: [{"name": domain, "source_id": None}] for domain in "AB"}
     content = {"format": 1, "categories": categories, "pictures": told, "left_out": {}}
     (root / "dataset.json").write_text(json.dumps(content))
-    return {("not_as_prepared", "trainA/a0.png"), ("not_as_prepared", "trainA/lost.png")}
+    lost = {("not_as_prepared", "trainA/a0.png"), ("not_as_prepared", "trainA/lost.png")}
+    return lost | {("rectangles", "trainB_seg")}
 
 
 @fault

@@ -48,6 +48,7 @@ WARNINGS = (
     "odd_name",
     "long_name",
     "not_as_prepared",
+    "rectangles",
 )
 SEVERITIES = dict.fromkeys(ERRORS, ERROR) | dict.fromkeys(WARNINGS, WARNING)
 """Code of a finding -> whether training on the data set stops there."""

@@ -30,6 +30,17 @@ def check_prepared(root: Path, listings: list[Listing], with_masks: bool) -> Ite
                 yield Finding(name, "not_as_prepared", f"is told of in {FILE_NAME}, but it is not there")
         for name, task in tasks.items() if with_masks else ():
             yield from _check_masks(name, [stem_and_number(path)[1] for path in task.masks], pictures.get(name))
+        if with_masks:
+            yield from _count_rectangles(listing.folder, [pictures.get(name) for name in tasks])
+
+
+def _count_rectangles(folder: str, told: list[Any]) -> Iterator[Finding]:
+    lists = [of_picture.get("instances") for of_picture in told if isinstance(of_picture, dict)]
+    instances = [instance for listed in lists if isinstance(listed, list) for instance in listed]
+    count = sum(isinstance(instance, dict) and instance.get("from_box") is True for instance in instances)
+    if count:
+        message = f"has {count} rectangles among its {len(instances)} masks: the source gives boxes alone for them"
+        yield Finding(f"{folder}_seg", "rectangles", message)
 
 
 def _check_masks(name: str, numbers: list[int], told: Any) -> Iterator[Finding]:

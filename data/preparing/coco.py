@@ -79,7 +79,7 @@ def plan_coco(
                 for domain, of_domain in names.items()
             }
         plan.problems.extend(found.records.problems)
-        plan.notes.extend(found.records.notes())
+        plan.notes.extend([*found.records.notes(), *found.notes_on_boxes()])
         pictures = sorted([*found.pictures, *found.absent], key=lambda picture: (picture.name, str(picture.id)))
         _add(plan, part.phase, [_draft(picture, names, part) for picture in pictures], val_share, seed)
         read.append(found)

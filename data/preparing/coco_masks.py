@@ -9,7 +9,7 @@ from typing import Any
 from data.placement import Size
 from data.preparing.tasks import Found
 from instagan.errors import InputError
-from instagan.io.segmentations import decode
+from instagan.io.segmentations import Rectangle, decode
 from instagan.io.values import Id
 
 
@@ -28,6 +28,6 @@ class CocoAnnotation:
     def find(self, size: Size) -> Iterator[Found]:
         for number, category, segmentation in self.instances:
             try:
-                yield Found(number, category, decode(segmentation, size))
+                yield Found(number, category, decode(segmentation, size), from_box=isinstance(segmentation, Rectangle))
             except ValueError as error:
                 raise InputError(f"{self.file}, annotation {number}: {error}; fix or remove it") from None

@@ -16,7 +16,8 @@
 
 Instance k of ``instances`` is mask file NAME_k.png: its ``id`` in the source, its category as an index into the list of
 the picture's domain in ``categories``, and in the written picture its box (left, top, right, bottom; right and bottom
-are the first pixels outside) and its area in pixels. Instances from a detector have a ``score`` as well. Sizes are
+are the first pixels outside) and its area in pixels. Instances from a detector have a ``score`` as well, those of which
+the source gives a box and no mask ``"from_box": true``: their masks are rectangles. Sizes are
 width, height. ``source_id`` is null where the source has none. ``source`` and ``skipped`` name files as it does,
 ``crop`` counts in the resized picture. ``left_out`` are pictures of which no instance was left; ``dropped`` inside an
 ENTRY counts, by reason, instances of that picture which have no mask file.

@@ -22,6 +22,8 @@ class Found:
     category: int
     inside: np.ndarray
     score: float | None = None
+    from_box: bool = False
+    """Whether the source gives a box and no mask, so that a rectangle stands for it."""
 
 
 class Annotation(Protocol):

@@ -137,4 +137,6 @@ def _describe(found: Found, inside: np.ndarray) -> Entry:
     }
     if found.score is not None:
         entry["score"] = round(found.score, 4)
+    if found.from_box:
+        entry["from_box"] = True
     return entry

@@ -16,9 +16,9 @@ from instagan.errors import InputError
 from instagan.io.categories import check_names, clean
 from instagan.io.problems import Problem
 from instagan.io.reading import Size
-from instagan.io.segmentations import tidy
+from instagan.io.segmentations import shape_of, tidy
 from instagan.io.text_files import read_json
-from instagan.io.values import Id, flag, identity, number, side
+from instagan.io.values import Id, flag, identity, side
 
 ADVICE = "pass a json with the lists images, annotations and categories, as COCO has it"
 
@@ -28,18 +28,14 @@ USED, CROWD, STRAY, BAD = "instances", "crowd regions (iscrowd 1)", "of pictures
 BROKEN = (KeyError, TypeError, AttributeError, ValueError)
 """What reading a record that is none raises."""
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels; the last two are the first outside."""
-
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """An annotation: its id, the name of its category, its segmentation (see ``tidy``), its box if it tells one."""
+    """An annotation: its id, the name of its category, its segmentation (see ``tidy``), or the rectangle of its box."""
 
     id: Id
     category: str
     segmentation: Any
-    box: Box | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +102,7 @@ def read_records(file: Path, wanted: Mapping[str, list[str]], crowd_as_instances
     owners: dict[Id, Id] = {}
     for where, name, record in _annotations(content["annotations"], names, wanted, records):
         try:
-            instance = Instance(_id(record, "id"), name, record.get("segmentation"), _box(record.get("bbox")))
+            instance = Instance(_id(record, "id"), name, shape_of(record.get("segmentation"), record.get("bbox")))
             picture, crowd = _id(record, "image_id"), _is_crowd(record)
         except BROKEN as error:
             records.fates[name][BAD] += 1
@@ -224,15 +220,6 @@ def _is_crowd(record: Any) -> bool:
         return flag(record.get("iscrowd"))
     except ValueError as error:
         raise ValueError(f"has a wrong iscrowd: {error}") from None
-
-
-def _box(told: Any) -> Box | None:
-    """COCO's bbox (left, top, width, height) as corners; None for what is no box."""
-    try:
-        left, top, width, height = map(number, told)
-    except (TypeError, ValueError):
-        return None
-    return left, top, left + width, top + height
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from instagan.io.coco import BAD, CROWD, STRAY, USED, Instance, Picture, Records
 from instagan.io.locating import leads_out, locate, place_of
 from instagan.io.problems import refuse
 from instagan.io.reading import Size, upright_size
-from instagan.io.segmentations import check, size_of_runs
+from instagan.io.segmentations import Rectangle, check, size_of_runs
 
 NAMED = 5
 """Absent pictures that are named."""
@@ -35,7 +35,14 @@ class CocoPictures:
         names = [picture.name for picture in self.absent]
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         absent = f"{len(names)} listed pictures are absent: {', '.join(names[:NAMED])}{more}"
-        return [*([absent] if names else []), *self.records.notes()]
+        return [*([absent] if names else []), *self.records.notes(), *self.notes_on_boxes()]
+
+    def notes_on_boxes(self) -> list[str]:
+        """A sentence on the instances that have a box and no segmentation; none if there are none."""
+        instances = [instance for picture in self.pictures for instance in picture.instances]
+        count = sum(isinstance(instance.segmentation, Rectangle) for instance in instances)
+        of_all = f"{count} of {len(instances)} instances in {self.records.file.name}"
+        return [f"{of_all} have a box and no segmentation: their masks are rectangles"] if count else []
 
 
 def read_pictures(

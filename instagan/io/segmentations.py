@@ -1,4 +1,4 @@
-"""One COCO segmentation -> mask, strictly: what pycocotools would read as something else is refused.
+"""One COCO segmentation, or box -> mask, strictly: what pycocotools would read as something else is refused.
 
 pycocotools takes four numbers for a box, and runs that do not add up for a mask of another size.
 """
@@ -9,12 +9,15 @@ import math
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from instagan.io.optional import need
 from instagan.io.values import identity, number
+from instagan.structures.boxes import area, clip, rasterise
 
 Size = tuple[int, int]
 """Width and height in pixels, in this order, as PIL has it."""
@@ -24,6 +27,39 @@ TURNS = 100
 
 BITS = 60
 """Of one run in COCO's text form, at most: no picture has as many pixels."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """What stands for the segmentation of an instance that has a box alone. In pixels, right and bottom exclusive."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        return self.left, self.top, self.right, self.bottom
+
+
+def shape_of(segmentation: Any, bbox: Any) -> Any:
+    """What an annotation tells of its shape: its segmentation or, where that is missing or an empty list, its box.
+
+    bbox: left, top, width, height as COCO has them, or anything else, which is no box.
+    """
+    empty = isinstance(segmentation, (list, tuple)) and not any(map(_is_something, segmentation))
+    if segmentation is not None and not empty:
+        return segmentation
+    try:
+        left, top, width, height = map(number, bbox)
+    except (TypeError, ValueError):
+        return segmentation
+    return Rectangle(left, top, left + width, top + height)
+
+
+def _is_something(polygon: Any) -> bool:
+    return not hasattr(polygon, "__len__") or len(polygon) > 0
 
 
 def tidy(segmentation: Any) -> Any:
@@ -51,10 +87,12 @@ def _as_polygons(found: list[Any]) -> list[Any]:
 
 
 def decode(segmentation: Any, size: Size) -> np.ndarray:
-    """Polygons, or runs in either form -> (H, W) bool. Raises ``ValueError`` saying what is wrong."""
+    """Polygons, runs in either form, or a rectangle -> (H, W) bool. Raises ``ValueError`` saying what is wrong."""
     codec = need("pycocotools.mask", "pycocotools", "reading COCO masks")
     width, height = size
     counts = check(segmentation, size)
+    if isinstance(segmentation, Rectangle):
+        return rasterise(torch.tensor(segmentation.corners), height, width).numpy()
     if counts is None:
         runs = codec.merge(codec.frPyObjects([list(polygon) for polygon in segmentation], height, width))
         return codec.decode(runs).astype(bool)
@@ -64,13 +102,17 @@ def decode(segmentation: Any, size: Size) -> np.ndarray:
 
 
 def check(segmentation: Any, size: Size) -> list[int] | None:
-    """The lengths of its runs, None for polygons. Raises ``ValueError`` saying what is wrong; decodes nothing."""
+    """The lengths of its runs, None for others. Raises ``ValueError`` saying what is wrong; decodes nothing."""
     width, height = size
+    if isinstance(segmentation, Rectangle):
+        if not area(clip(torch.tensor(segmentation.corners), width, height)) > 0:
+            raise ValueError(f"has no segmentation, and its box {_told(segmentation)} holds nothing of the picture")
+        return None
     if isinstance(segmentation, (list, tuple)):
         _check_polygons(segmentation, size)
         return None
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
-        raise ValueError("has no segmentation (only a box?)")
+        raise ValueError("has no segmentation and no box")
     if not _is_size(segmentation.get("size"), height, width):
         raise ValueError(f"its runs (RLE) are for size {segmentation.get('size')}, the picture is {[height, width]}")
     counts = segmentation["counts"]
@@ -83,6 +125,12 @@ def check(segmentation: Any, size: Size) -> list[int] | None:
     if sum(counts) != height * width:
         raise ValueError(f"its runs (RLE counts) add up to {sum(counts)}, the picture has {height * width} pixels")
     return counts
+
+
+def _told(rectangle: Rectangle) -> str:
+    """As COCO writes it."""
+    left, top, right, bottom = rectangle.corners
+    return "[" + ", ".join(f"{value:g}" for value in (left, top, right - left, bottom - top)) + "]"
 
 
 def size_of_runs(segmentation: Any) -> Size | None:
@@ -103,7 +151,7 @@ def _is_size(told: Any, height: int, width: int) -> bool:
 def _check_polygons(polygons: Sequence[Any], size: Size) -> None:
     farthest, length = 10 * max(size), 0.0
     if not polygons:
-        raise ValueError("has no segmentation (only a box?)")
+        raise ValueError("has no segmentation and no box")
     for polygon in polygons:
         if not isinstance(polygon, (list, tuple)) and not hasattr(polygon, "typecode"):
             raise ValueError("its segmentation is no list of polygons")

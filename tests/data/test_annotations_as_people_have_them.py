@@ -264,11 +264,11 @@ def crowd(made: Content) -> None:
 
 
 def mixed(made: Content) -> None:
-    """Sheep: two crowd regions, one of a picture that is not listed, one without outline."""
+    """Sheep: two crowd regions, one of a picture that is not listed, one without outline or box."""
     for record in made["annotations"][:2]:
         record["iscrowd"] = "1"
     made["annotations"][2]["image_id"] = 77
-    made["annotations"][3]["segmentation"] = []
+    made["annotations"][3] |= {"segmentation": [], "bbox": None}
 
 
 def twin(key: str, place: int, of: int, name: str) -> Callable[[Content], None]:
@@ -312,9 +312,9 @@ REFUSED = {
         each("category_id", lambda number: number + 10, "annotations"),
         ("no instance of sheep", "8 annotations have a category_id", "such as 11"),
     ),
-    "a box": (
-        each("segmentation", lambda _: [], "annotations", "first"),
-        ("annotation 1: has no segmentation (only a box?)",),
+    "neither outline nor box": (
+        lambda made: made["annotations"][0].update(segmentation=[], bbox=None),
+        ("annotation 1: has no segmentation and no box",),
     ),
     "an outline that is no number": (
         each("segmentation", lambda _: [[1, 2, "x", 4, 5, 6]], "annotations", "first"),
@@ -354,9 +354,9 @@ def test_an_empty_domain_counts_all_that_would_have_filled_it(tmp_path, capsys):
 
 
 SKIPPED = {
-    "one of two outlines": (each("segmentation", lambda _: [], "annotations", "first"), 7, "1 instance"),
+    "one of two outlines": (each("segmentation", lambda _: [[1, 2]], "annotations", "first"), 7, "1 instance"),
     "both outlines of a picture": (
-        lambda made: [record.update(segmentation=[]) for record in made["annotations"][:2]],
+        lambda made: [record.update(segmentation=[[1, 2]]) for record in made["annotations"][:2]],
         6,
         "1 picture and 2 instances",
     ),

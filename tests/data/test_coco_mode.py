@@ -153,7 +153,7 @@ def test_absent_pictures_are_counted_and_named(tmp_path, capsys):
 
 BAD = {
     "two points": ([[10, 10, 20, 20]], "three points"),
-    "box only": ([], "only a box"),
+    "nothing": ([], "has no segmentation, and its box [70, 5, 9, 3] holds nothing"),
     "short runs": ({"size": [40, 60], "counts": [100, 10]}, "add up to 110"),
     "cut text": ({"size": [40, 60], "counts": "PPPPPP"}, "break off"),
     "other size": ({"size": [10, 10], "counts": [100]}, "size"),
@@ -163,7 +163,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_annotation_is_named_before_training(tmp_path, capsys, case):
     content = coco_content()
-    content["annotations"][4]["segmentation"], told = BAD[case]
+    segmentation, told = BAD[case]
+    content["annotations"][4] |= {"segmentation": segmentation, "bbox": [70, 5, 9, 3]}
     root = write_coco(tmp_path / "coco", content)
     said = sentence(capsys, train_program.main, *flags(root), "--checkpoints_dir", tmp_path / "runs", *TINY)
     assert f"{source(root)['annotations']}, annotation 104" in said and told in said

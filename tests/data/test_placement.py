@@ -1,11 +1,13 @@
-"""One placement moves a picture and all its masks alike, in every mode."""
+"""One placement moves a picture and all its masks, boxes and keypoints alike, in every mode."""
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from data.placement import MODES, Framing, nearest, resize_inside, resize_pixels
+from data.placement import MODES, Framing, Placement, nearest, resize_inside, resize_pixels
 from instagan.errors import InputError
+from instagan.structures.boxes import boxes_of_masks, rasterise
 
 SIZES = ((200, 150), (97, 131), (64, 64))
 """Width and height of the pictures that are placed."""
@@ -146,3 +148,55 @@ def test_every_pixel_of_a_mask_is_taken_where_pil_takes_it():
         line = random.integers(0, 256, (1, length), dtype=np.uint8)
         of_image = np.asarray(Image.fromarray(line).resize((resized, 1), Image.Resampling.NEAREST))
         assert np.array_equal(line[:, nearest(length, resized)], of_image)
+
+
+BOXES = torch.tensor([[20.0, 15, 80, 90], [100, 45, 190, 75], [90, 90, 140, 145], [40, 8, 64, 40]])
+"""In a picture of 200 x 150; scaled to those of other sizes."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", MODES)
+def test_boxes_and_keypoints_stay_with_the_pixels_under_every_placement(mode, size):
+    """A box is within a pixel of its mask's edges; its share is that of the mask; its middle is where the mask is."""
+    frame, random = framing(mode), np.random.default_rng(6)
+    width, height = size
+    boxes = (BOXES * torch.tensor([width / 200, height / 150] * 2)).round()
+    masks = rasterise(boxes, height, width).numpy()
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    keypoints = torch.stack([x, y, torch.tensor([2.0, 1, 2, 0])], dim=1)[:, None]  # (4, 1, 3)
+    cut = 0
+    for _ in range(40):
+        placement = frame.draw(size, random)
+        placed, share = placement.boxes(boxes, size)
+        points = placement.keypoints(keypoints, size)[:, 0]
+        for number, mask in enumerate(masks):
+            inside = torch.from_numpy(placement.inside(mask).copy())
+            whole = resize_inside(mask, placement.resize).sum()
+            tight = boxes_of_masks(inside)
+            if not inside.any():
+                sides = placed[number, 2:] - placed[number, :2]
+                assert sides.min() <= 1  # what is left is less than a pixel wide
+                continue
+            assert (tight - placed[number]).abs().max() <= 1
+            assert abs(inside.sum() / whole - share[number]) < 0.15
+            cut += bool(0 < share[number] < 0.99)
+            left, top, visible = points[number].tolist()
+            if visible:
+                assert inside[int(top), int(left)] and visible == keypoints[number, 0, 2]
+        assert (placed[share == 0] == 0).all() and (points[points[:, 2] == 0] == 0).all()
+        assert points[3].tolist() == [0, 0, 0]  # it was unknown before
+    assert cut > 0 or not mode.endswith("crop")
+
+
+def test_mirroring_mirrors_boxes_and_keypoints_and_leaves_their_order():
+    plain, mirrored = (Placement((40, 30), (4, 2, 36, 26), flip) for flip in (False, True))
+    boxes = torch.tensor([[4.0, 2, 12, 9], [30, 20, 50, 40], [0, 0, 4, 30]])
+    (one, share), (other, same) = (placement.boxes(boxes, (40, 30)) for placement in (plain, mirrored))
+    assert one.tolist() == [[0, 0, 8, 7], [26, 18, 32, 24], [0, 0, 0, 0]]
+    assert other.tolist() == [[24, 0, 32, 7], [0, 18, 6, 24], [0, 0, 0, 0]]
+    assert torch.equal(share, same) and torch.allclose(share, torch.tensor([1, 36 / 400, 0]))
+    points = torch.tensor([[[5.0, 3, 2], [35.5, 25.5, 1]], [[3.9, 3, 2], [0, 0, 0]], [[36, 3, 2], [5, 26, 1]]])
+    assert plain.keypoints(points, (40, 30)).tolist() == [
+        [[1, 1, 2], [31.5, 23.5, 1]], [[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]
+    ]  # fmt: skip
+    assert mirrored.keypoints(points, (40, 30))[0].tolist() == [[31, 1, 2], [0.5, 23.5, 1]]

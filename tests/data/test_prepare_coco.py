@@ -144,8 +144,9 @@ BAD_SEGMENTATIONS = {
     "odd": ([[10, 10, 20, 20, 30, 30, 5]], "three points"),
     "nan": ([[10, 10, 20, float("nan"), 30, 30]], "not a number"),
     "far": ([[10, 10, 1e9, 20, 30, 30]], "far outside"),
-    "box only": ([], "only a box"),
-    "nothing": (None, "only a box"),
+    "no list": ([], "has no segmentation, and its box [5, 5, 0, 3] holds nothing"),
+    "empty lists": ([[], []], "[5, 5, 0, 3] holds nothing"),
+    "nothing": (None, "[5, 5, 0, 3] holds nothing"),
     "words": (["cow"], "segmentation"),
     "short runs": ({"size": [40, 60], "counts": [100, 10]}, "add up to 110"),
     "negative runs": ({"size": [40, 60], "counts": [2410, -10]}, "0 or more"),
@@ -159,7 +160,7 @@ BAD_SEGMENTATIONS = {
 def test_a_bad_annotation_ends_in_one_sentence_or_is_listed(tmp_path, capsys, case):
     segmentation, told = BAD_SEGMENTATIONS[case]
     content = coco_content()
-    content["annotations"][4]["segmentation"] = segmentation
+    content["annotations"][4] |= {"segmentation": segmentation, "bbox": [5, 5, 0, 3]}
     root = write_coco(tmp_path / "coco", content)
     message = sentence(capsys, prepare_coco.main, *flags_for(root, tmp_path / "set"))
     assert "instances_train2017.json, annotation 104" in message and told in message
