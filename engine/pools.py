@@ -9,10 +9,10 @@ from torch import Tensor
 
 from engine.parallel import World
 from instagan.structures.image_pool import ImagePool
-from instagan.structures.instances import InstanceBatch
+from instagan.structures.instances import FIELDS, InstanceBatch
 
-TRAVELLING = ("image", "masks", "labels")
-"""What a fake holds on its device; ``present`` is known to the host, and is told."""
+Shapes = dict[str, tuple[int, ...]]
+"""Of the tensors that a fake holds on its device, by the names of its fields."""
 
 
 def show_pool(
@@ -26,10 +26,12 @@ def show_pool(
         return [pool.query(fake) for fake in fakes]
     if pool.size == 0:
         return [fake.detach() for fake in fakes]
-    shapes = [({name: tuple(getattr(fake, name).shape) for name in TRAVELLING}, fake.present) for fake in fakes]
-    told = world.all_gather_object((shapes, fakes[0].image.dtype if fakes else None))
+    held = [{name: one for name, one in fake.fields().items() if not FIELDS[name].on_cpu} for fake in fakes]
+    shapes: list[Shapes] = [{name: tuple(one.shape) for name, one in of_fake.items()} for of_fake in held]
+    mine_told = list(zip(shapes, [fake.present for fake in fakes], strict=True))
+    told = world.all_gather_object((mine_told, fakes[0].image.dtype if fakes else None))
     dtype = next(dtype for _, dtype in told if dtype is not None)
-    parts = [getattr(fake, name).detach().to(dtype).flatten() for fake in fakes for name in TRAVELLING]
+    parts = [one.detach().to(dtype).flatten() for of_fake in held for one in of_fake.values()]
     mine = torch.cat([torch.empty(0, dtype=dtype, device=device), *parts])
     lengths = [sum(_size(shape) for shape, _ in of_rank) for of_rank, _ in told]
     shown = []
@@ -39,12 +41,13 @@ def show_pool(
     return shown[world.rank]
 
 
-def _size(shapes: dict[str, tuple[int, ...]]) -> int:
+def _size(shapes: Shapes) -> int:
     return sum(torch.Size(shape).numel() for shape in shapes.values())
 
 
-def _unpacked(values: Tensor, shapes: dict[str, tuple[int, ...]], present: Tensor) -> InstanceBatch:
-    """Labels travel as floats, which hold them exactly."""
+def _unpacked(values: Tensor, shapes: Shapes, present: Tensor) -> InstanceBatch:
+    """``present`` was told beside the values. Labels travel as floats, which hold them exactly."""
     parts = values.split([torch.Size(shape).numel() for shape in shapes.values()])
-    image, masks, labels = (part.view(shape) for part, shape in zip(parts, shapes.values(), strict=True))
-    return InstanceBatch(image, masks, present, labels.long())
+    tensors = {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+    whole = {name: one if FIELDS[name].kind == "float" else one.long() for name, one in tensors.items()}
+    return InstanceBatch.from_fields(whole | {"present": present})
