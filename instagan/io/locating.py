@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 
@@ -17,7 +18,8 @@ def locate(folder: Path, name: str) -> Path | None:
     Where the name as a whole leads nowhere, or out of the folder, its end is looked for: ``/data/set/1.png`` may be
     ``set/1.png`` there, or ``1.png``.
     """
-    for candidate in (found for spelling in dict.fromkeys((name, name.strip())) for found in _candidates(spelling)):
+    spellings = dict.fromkeys((name, name.strip(), unquote(name).strip()))  # %20 is a blank in a web address
+    for candidate in (found for spelling in spellings for found in _candidates(spelling)):
         path = folder / candidate
         if os.path.isfile(path):
             return path

@@ -210,6 +210,7 @@ READ = {
     "paths of another disk": each("file_name", "D:\\scans\\2024\\{}".format, "images"),
     "absolute paths": each("file_name", "/home/someone/pictures/{}".format, "images"),
     "web addresses": each("file_name", "https://example.org/set/{}".format, "images"),
+    "names as web addresses write them": each("file_name", lambda name: name.replace("0", "%30"), "images"),
     "a folder that is here called otherwise": each("file_name", "train2017/{}".format, "images"),
     "names that go up and down": each("file_name", "sub/../{}".format, "images"),
     "a blank at the end of file names": each("file_name", "{} ".format, "images"),
