@@ -78,6 +78,14 @@ def test_stopped_in_mid_epoch_at_its_end_and_in_the_decay(stops, data, straight,
     assert_same_run(straight, tmp_path / "run")
 
 
+def test_a_method_that_draws_random_numbers_goes_on_drawing_where_it_stood(data, tmp_path):
+    method = ("--name", "run", "--model", "cut", "--flip_equivariance", "true", *RUN)
+    assert train(data, tmp_path / "straight", *method) == 0
+    assert train(data, tmp_path / "stopped", *method, "--max_steps", "3") == 0
+    assert train(data, tmp_path / "stopped", *method, "--continue_train") == 0
+    assert_same_run(tmp_path / "straight" / "run", tmp_path / "stopped" / "run")
+
+
 def test_continue_train_alone_takes_the_other_flags_from_the_run(data, straight, tmp_path):
     train(data, tmp_path, "--name", "run", *RUN, "--max_steps", "3")
     assert train(data, tmp_path, "--name", "run", "--continue_train") == 0
