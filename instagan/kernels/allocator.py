@@ -1,6 +1,7 @@
-"""Memory that a CPU gives back is asked for again in the next moment: glibc is told to keep it.
+"""Settings of glibc's malloc that keep freed memory with the process, for training on a CPU.
 
-By default it returns large blocks to the system, which clears every page anew: a tenth of a training step.
+By default malloc returns large blocks to the system, and the next operation asks for them again. The system clears
+every page anew, which takes a tenth of a training step.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -2, -3, -4, -
 MEGABYTE = 2**20
 
 _kept = False
-"""Whether ``keep_memory`` is in force, and not for little."""
+"""Whether ``keep_memory`` has been called without ``little``."""
 _first_resident: int | None = 0
 """Pages that were resident after the first mini-batch since free ones went back; None until then."""
 
 
 def keep_memory(little: bool = False) -> bool:
-    """Freed memory stays with the process, all of it or ``little``: no block above 32 MiB and 256 MiB in a piece.
+    """Sets malloc to keep freed memory; returns whether it did.
 
-    False, and nothing is done, where malloc is another one or configured.
+    little: keep at most 256 MiB, and no block above 32 MiB. Does nothing where malloc is not glibc's, or where the
+    user has configured it in the environment.
     """
     global _kept
     settings = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, ARENA_MAX: 1, TOP_PAD: 16 * MEGABYTE}
@@ -37,11 +39,12 @@ def keep_memory(little: bool = False) -> bool:
 
 
 def return_free_pages() -> None:
-    """After a mini-batch: what is free goes back if it is much, because holes between blocks add up.
+    """Returns free memory to the system if there is much of it; to be called after a mini-batch.
 
-    The system clears pages anew when they are asked for again, which is a twentieth of a step at paper size. Where
-    memory is kept this is therefore done once the process has grown by 2% since the first mini-batch after the last
-    time; that is so after the very first one, whose gradients and optimizer state came to lie between other blocks.
+    Holes between blocks add up from one mini-batch to the next. But pages that are asked for again are cleared anew,
+    which takes a twentieth of a step at paper size. Where memory is kept, it is therefore returned only when the
+    process has grown by 2% since the first mini-batch after the last return. The very first mini-batch is followed by
+    one, because its gradients and the optimizer's state lie between other blocks.
     """
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # musl has neither, glibc before 2.33 no mallinfo2

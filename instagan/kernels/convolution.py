@@ -124,38 +124,38 @@ class _Convolution(torch.autograd.Function):
         layer: Conv2d | ConvTranspose2d,
     ) -> Tensor:
         features = features.contiguous(memory_format=_layout(weight))
-        seen = features
+        input = features
         known: tuple[Tensor, ...] = ()
         if before:
-            seen, statistics = before(features)
+            input, statistics = before(features)
             known = statistics.mean, statistics.scale
-        ctx.how, ctx.before, ctx.way = how, before, _way(layer, seen, weight)
+        ctx.how, ctx.before, ctx.way = how, before, _way(layer, input, weight)
         ctx.save_for_backward(features, weight, *known)
         if ctx.way == "columns":
-            return _by_columns(seen, weight, bias)
+            return _by_columns(input, weight, bias)
         if ctx.way == "minimal_filtering":
-            return minimal_filtering.convolve(seen, weight, bias)
-        return torch.convolution(seen, weight, bias, *how)
+            return minimal_filtering.convolve(input, weight, bias)
+        return torch.convolution(input, weight, bias, *how)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, *known = ctx.saved_tensors
-        seen = features
+        input = features
         if ctx.before:  # cheaper to compute again than to keep
-            seen, _ = ctx.before(features, Statistics(*known))
+            input, _ = ctx.before(features, Statistics(*known))
         gradient = gradient.contiguous(memory_format=_layout(weight))
         wanted = list(ctx.needs_input_grad[:3])
         if ctx.way == "minimal_filtering":
-            to_seen, to_weight, to_bias = minimal_filtering.backward(gradient, seen, weight, wanted)
+            to_input, to_weight, to_bias = minimal_filtering.backward(gradient, input, weight, wanted)
         else:
             backward = {"columns": _columns_backward, "weight_gradients": _backward}.get(ctx.way, _torch_backward)
-            to_seen, to_weight, to_bias = backward(gradient, seen, weight, ctx.how, wanted)
-        if ctx.before and to_seen is not None:
-            to_seen = ctx.before.rectify_backward(to_seen, seen)
-            del seen
-            to_seen = ctx.before.pad_backward(to_seen, features)
-            to_seen = ctx.before.normalise_backward(to_seen, features, Statistics(*known))
-        return to_seen, to_weight, to_bias, None, None, None
+            to_input, to_weight, to_bias = backward(gradient, input, weight, ctx.how, wanted)
+        if ctx.before and to_input is not None:
+            to_input = ctx.before.rectify_backward(to_input, input)
+            del input
+            to_input = ctx.before.pad_backward(to_input, features)
+            to_input = ctx.before.normalise_backward(to_input, features, Statistics(*known))
+        return to_input, to_weight, to_bias, None, None, None
 
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]

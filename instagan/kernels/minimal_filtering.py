@@ -1,10 +1,10 @@
 """3x3 convolutions with a quarter of the multiplications: minimal filtering F(4x4, 3x3), forward and backward.
 
-A tile of 4 x 4 results needs 6 x 6 places of the input. Both, and the kernel, are read as values of polynomials at six
-points, where a convolution is a product: 36 products over the channels per tile instead of 144 (Winograd, Arithmetic
-Complexity of Computations, 1980; Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016). The
-products over the channels are matrix products, as are the changes to points and back. All is linear, so that the
-gradients are the same steps the other way round.
+This is Winograd's algorithm (Arithmetic Complexity of Computations, 1980; for networks: Lavin and Gray, Fast Algorithms
+for Convolutional Neural Networks, CVPR 2016). A tile of 4 x 4 results needs 6 x 6 pixels of the input. Tile and kernel
+are taken as polynomials and evaluated at six points in each dimension, where a convolution is a plain product: 36
+products over the channels per tile instead of 144. These products, and the transforms to points and back, are matrix
+products. Everything is linear, so the gradients are the same steps in the opposite order.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch.nn import functional
 TILE, KERNEL = 4, 3
 SEEN = TILE + KERNEL - 1
 POINTS = tuple(Fraction(point) for point in ("0", "3/4", "-3/4", "3/2", "-3/2"))
-"""Besides infinity. Exact in binary, and with half of the rounding of the usual 0, 1, -1, 2, -2."""
+"""Where polynomials are evaluated, besides infinity. Exact in binary; they round half as much as 0, 1, -1, 2, -2."""
 
 MOST_TILES = 1024
-"""At once: at the points they take 4.5 times the memory of the picture and the result."""
+"""Tiles that are computed at once: at the points they take 4.5 times the memory of image and result."""
 
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -70,7 +70,7 @@ def _tiles(length: int) -> int:
 
 
 def _padded(features: Tensor, height: int, width: int) -> Tensor:
-    """What belongs to a result of h x w, to (B, H, W, C): zeros below and beside complete its last tiles."""
+    """(B, C, H, W) -> (B, H', W', C), with zeros that complete the last tiles of a result h x w."""
     below, beside = _tiles(height) * TILE - height, _tiles(width) * TILE - width
     return functional.pad(features.permute(0, 2, 3, 1), (0, 0, 0, beside, 0, below))
 
@@ -95,7 +95,7 @@ def _weight_from_points(points: Tensor) -> Tensor:
 
 
 def _added(parts: Tensor, height: int, width: int) -> Tensor:
-    """What overlapping tiles (6, 6, B, down, across, C) make of an image (B, C, height, width) together."""
+    """Adds up overlapping tiles (6, 6, B, down, across, C) -> image (B, C, height, width)."""
     _, _, rows, down, across, channels = parts.shape
     image = parts.new_zeros((rows, down + 1, TILE, across + 1, TILE, channels))
     parts = parts.permute(2, 3, 0, 4, 1, 5)
@@ -115,7 +115,7 @@ def _cropped(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def _changed(change: Tensor, values: Tensor) -> Tensor:
-    """From places to points or back: (m, k) times (k, anything)."""
+    """Transforms pixels to points or back: (m, k) times (k, anything)."""
     return _product(change, values.T)
 
 
@@ -141,7 +141,7 @@ def _has_onednn() -> bool:
 
 @cache
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """Tile of the input (36) to points (36); kernel (9) to points; points to tile of the result (16)."""
+    """Transforms: tile of the input (36) to points (36); kernel (9) to points; points to tile of the result (16)."""
     ends = [[Fraction(int(power == KERNEL - 1)) for power in range(KERNEL)]]
     kernel = [[point**power / _apart(point) for power in range(KERNEL)] for point in POINTS] + ends
     result = [[point**power for point in POINTS] + [Fraction(int(power == TILE - 1))] for power in range(TILE)]
@@ -167,6 +167,6 @@ def _polynomial(zeros: Sequence[Fraction]) -> list[Fraction]:
 
 
 def _both_ways(rows: list[list[Fraction]]) -> Tensor:
-    """What works along a line, as a matrix for both dimensions of an image at once."""
+    """A transform along one dimension as a matrix (float32) for both dimensions of an image at once."""
     line = torch.tensor([[float(value) for value in row] for row in rows], dtype=torch.float64)
     return torch.kron(line, line).float()

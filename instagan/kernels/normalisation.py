@@ -86,25 +86,25 @@ class Activation:
         left, right, top, bottom = self.padding
         rows, channels, height, width = features.shape
         size = rows, channels, height + top + bottom, width + left + right
-        seen = torch.empty(size, dtype=features.dtype, memory_format=LAST)
-        middle = seen[..., top : top + height, left : left + width]
+        padded = torch.empty(size, dtype=features.dtype, memory_format=LAST)
+        middle = padded[..., top : top + height, left : left + width]
         known = _statistics(features, self.eps) if known is None else known
         _scale(features, known, middle)
         functional.leaky_relu_(middle, self.slope)
         for side in range(left):
-            seen[..., left - 1 - side] = seen[..., left + 1 + side]
+            padded[..., left - 1 - side] = padded[..., left + 1 + side]
         for side in range(right):
-            seen[..., left + width + side] = seen[..., left + width - 2 - side]
+            padded[..., left + width + side] = padded[..., left + width - 2 - side]
         for side in range(top):
-            seen[..., top - 1 - side, :] = seen[..., top + 1 + side, :]
+            padded[..., top - 1 - side, :] = padded[..., top + 1 + side, :]
         for side in range(bottom):
-            seen[..., top + height + side, :] = seen[..., top + height - 2 - side, :]
-        return seen, known
+            padded[..., top + height + side, :] = padded[..., top + height - 2 - side, :]
+        return padded, known
 
-    def rectify_backward(self, gradient: Tensor, seen: Tensor) -> Tensor:
+    def rectify_backward(self, gradient: Tensor, padded: Tensor) -> Tensor:
         """Gradient before the ReLU from that after it, in place."""
         backward = torch.ops.aten.leaky_relu_backward.grad_input
-        return backward(gradient, seen, self.slope, True, grad_input=gradient)
+        return backward(gradient, padded, self.slope, True, grad_input=gradient)
 
     def pad_backward(self, gradient: Tensor, features: Tensor) -> Tensor:
         return _pad_backward(gradient, features, self.padding) if any(self.padding) else gradient

@@ -28,7 +28,7 @@ def _channels_last(features: Tensor) -> bool:
 
 
 def _rows(features: Tensor) -> Tensor:
-    """(R, C, h, w) -> (R, C h w) in the order in which they lie."""
+    """(R, C, h, w) -> (R, C h w) in the order of memory."""
     return (features.permute(0, 2, 3, 1) if _channels_last(features) else features).flatten(1)
 
 
