@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Measures everything that docs/performance.md says of a GPU, within 9 minutes, and writes one markdown table:
+# Measures everything that docs/performance.md says of a GPU, within 9 minutes, and writes the tables into one file:
 #
 #   benchmarks/gpu_report.sh [--out gpu_report.md] [--device cuda] [--minutes 9] [--batches "16 8 32 4"]
 #                         [--growth "2 8 20"] [--repeats 5] [flags of benchmark.py: --small, --size 128, --ngf 32 ...]
 #
-# PYTHON names the Python to use. What does not finish in its share of the time is left out of the table. A dry run
-# of the same measurements without a GPU: benchmarks/gpu_report.sh --device cpu --small --batches 2 --repeats 1
+# PYTHON names the Python to use. Of what does not finish in its share of the time the file says so. A dry run of the
+# same measurements without a GPU: benchmarks/gpu_report.sh --device cpu --small --batches 2 --repeats 1
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PYTHON=${PYTHON:-python}
@@ -47,27 +47,29 @@ if [ "${device%%:*}" = cuda ] && ! "$PYTHON" -c 'import sys, torch; sys.exit(not
     fail "there is no CUDA GPU here, or this torch has no CUDA; try the script with --device cpu --small"
 fi
 
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-deadline=$((SECONDS + 60 * minutes - 15)) # the table itself takes a moment
-number=0
+deadline=$((SECONDS + 60 * minutes - 5))
+: >"$out"
 
-# measure MOST_SECONDS SUBCOMMAND FLAGS...: one file of figures, unless time is up
+say() { echo "$*" | tee -a "$out"; }
+
+# measure MOST_SECONDS SUBCOMMAND FLAGS...: its table, unless time is up
 measure() {
     local most=$1 left=$((deadline - SECONDS)) status
     shift
     [ "$left" -lt "$most" ] && most=$left
-    number=$((number + 1))
     if [ "$most" -lt 10 ]; then
-        echo "left out for want of time: $*"
+        say "left out for want of time: $*"
         return
     fi
-    echo "--- $* (at most $most s)"
+    say "## $*"
+    say '```'
     timeout --kill-after 5 "$most" "$PYTHON" benchmarks/benchmark.py "$@" --device "$device" \
-        ${flags[@]+"${flags[@]}"} --json "$folder/$(printf %02d $number).json"
-    status=$?
-    [ $status -eq 124 ] || [ $status -eq 137 ] && echo "stopped after $most s: $*"
-    [ $status -eq 130 ] && exit 130
+        ${flags[@]+"${flags[@]}"} | tee -a "$out"
+    status=${PIPESTATUS[0]}
+    say '```'
+    [ "$status" -eq 124 ] || [ "$status" -eq 137 ] && say "stopped after $most s"
+    [ "$status" -eq 1 ] || [ "$status" -eq 2 ] && say "could not be measured"
+    [ "$status" -eq 130 ] && exit 130
     return 0
 }
 
@@ -83,6 +85,5 @@ for batch in $batches; do # compiling takes longest; a second batch size finds s
     measure 120 $step --batch_size "$batch" --variant $best $best-compile
 done
 measure 60 translate --variant published $best-compile
-"$PYTHON" benchmarks/speed/gpu_table.py "$folder" "$out" || exit 1
 echo
 echo "written to $out after $SECONDS s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,27 +44,36 @@ def measure(
 
     Raises ``ValueError`` when a result has not the size of the data set's picture.
     """
-    known = Truth.of(truth, source, target)
-    shapes: list[bool] = []
-    colours: list[bool] = []
+    outcomes = []
+    for stem, picture in pictures_of(truth, phase, source).items():
+        if (results / f"{stem}_fake_{target}.png").exists():
+            folder = dataroot / f"{phase}{source}_seg"
+            masks = [folder / f"{stem}_{slot}.png" for slot in range(len(picture["instances"]))]
+            outcomes.append(_outcome(results, stem, source, target, masks, truth["size"]))
+    return figures_of(outcomes, truth, phase, source, target) if outcomes else None
+
+
+def pictures_of(truth: dict[str, Any], phase: str, letter: str) -> dict[str, Any]:
+    """The truth about each picture of a domain, by the stem of its file."""
+    folder = f"{phase}{letter}/"
+    return {Path(key).stem: picture for key, picture in truth["pictures"].items() if key.startswith(folder)}
+
+
+def figures_of(outcomes: Sequence[Outcome], truth: dict[str, Any], phase: str, source: str, target: str) -> Figures:
+    """outcomes: at least one, named after the stem of its picture."""
+    known, pictures = Truth.of(truth, source, target), pictures_of(truth, phase, source)
+    shapes = [right for outcome in outcomes for right in known.shapes(outcome)]
+    colours = [right for outcome in outcomes for right in known.colours(outcome)]
     background: list[np.ndarray] = []
     distractors: list[np.ndarray] = [np.empty((0, 3))]
-    for key, picture in truth["pictures"].items():
-        folder, stem = Path(key).parent.name, Path(key).stem
-        if folder != f"{phase}{source}" or not (results / f"{stem}_fake_{target}.png").exists():
-            continue
-        masks = [dataroot / f"{folder}_seg" / f"{stem}_{slot}.png" for slot in range(len(picture["instances"]))]
-        outcome = _outcome(results, stem, source, target, masks, truth["size"])
-        shapes += known.shapes(outcome)
-        colours += known.colours(outcome)
+    for outcome in outcomes:
         error = np.abs(outcome.real / 255 - outcome.fake / 255)  # (H, W, 3)
         background.append(error[~outcome.covered])
-        distractors += [error[one & ~outcome.covered] for one in distractors_of(picture, truth["size"])]
-    if not background:
-        return None
+        places = distractors_of(pictures[outcome.name], truth["size"])
+        distractors += [error[place & ~outcome.covered] for place in places]
     outside, distracted = np.concatenate(background), np.concatenate(distractors)
     return Figures(
-        len(background),
+        len(outcomes),
         len(shapes),
         float(np.mean(shapes)),
         float(outside.mean()) if outside.size else 1.0,  # masks everywhere: no background was kept

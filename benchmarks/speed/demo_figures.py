@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,8 +14,9 @@ import torch
 from data.collate import collate_domain
 from data.entries import Entry
 from data.unaligned_instance_dataset import DomainDataset
-from evaluation.shapes import LARGEST_BACKGROUND, LEAST_COLOUR, LEAST_SHAPE, Figures, measure
-from instagan.io.pixels import to_mask_picture, to_picture
+from evaluation.shapes import LARGEST_BACKGROUND, LEAST_COLOUR, LEAST_SHAPE, Figures, figures_of
+from instagan.io.pixels import to_bytes
+from instagan.metrics.outcome import Outcome
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 from options.build import domains_of, framing
@@ -33,7 +33,6 @@ Both = Mapping[str, Figures]
 class Validation:
     """The validation pictures of a set that ``make_shapes.py`` drew, as test.py would show them to a model."""
 
-    dataroot: Path
     truth: dict[str, Any]
     sources: Mapping[str, tuple[list[Entry], InstanceBatch]]
 
@@ -47,18 +46,16 @@ class Validation:
             dataset = DomainDataset(domain.entries, framing(told, False))
             batch, _ = collate_domain([dataset[index] for index in range(len(dataset))])
             sources[letter] = domain.entries, batch.to(device)
-        return cls(dataroot, json.loads((dataroot / "shapes.json").read_text(encoding="utf-8")), sources)
+        return cls(json.loads((dataroot / "shapes.json").read_text(encoding="utf-8")), sources)
 
     def figures(self, model: TranslationModel) -> Both:
-        """By way of files, like test.py's and with their 8 bits, so that ``measure_shapes.py`` would find the same."""
+        """With the 8 bits of test.py's results, so that ``measure_shapes.py`` would find the same."""
         found = {}
-        with TemporaryDirectory(prefix="shapes-results-") as folder:
-            for source, target in ("AB", "BA"):
-                entries, real = self.sources[source]
-                _write(Path(folder), entries, real, model.translate(real, target.lower()), source, target)
-                figures = measure(Path(folder), self.dataroot, self.truth, PHASE, source, target)
-                assert figures, "every validation picture was written"
-                found[f"{source}_to_{target}"] = figures
+        for source, target in ("AB", "BA"):
+            entries, real = self.sources[source]
+            fake = model.translate(real, target.lower())
+            outcomes = [_outcome(entry.stem, real[[row]], fake[[row]]) for row, entry in enumerate(entries)]
+            found[f"{source}_to_{target}"] = figures_of(outcomes, self.truth, PHASE, source, target)
         return found
 
 
@@ -76,13 +73,9 @@ def worst(both: Both) -> tuple[float, float, float]:
     )
 
 
-def _write(
-    folder: Path, entries: list[Entry], real: InstanceBatch, fake: InstanceBatch, source: str, target: str
-) -> None:
-    """The result files that ``measure_shapes.measure`` reads. Row r of the batches belongs to entry r."""
-    for row, entry in enumerate(entries):
-        for name, batch in ((f"real_{source}", real), (f"fake_{target}", fake)):
-            to_picture(batch.image[row]).save(folder / f"{entry.stem}_{name}.png")
-            to_mask_picture(batch.union()[row, 0]).save(folder / f"{entry.stem}_{name}_mask.png")
-        for slot, number in enumerate(entry.mask_numbers):
-            to_mask_picture(fake.masks[row, slot]).save(folder / f"{entry.stem}_fake_{target}_mask_{number}.png")
+def _outcome(name: str, real: InstanceBatch, fake: InstanceBatch) -> Outcome:
+    """One row of a batch and of its translation, whose masks are one for each instance."""
+    count = int(real.present.sum())
+    before, after = (tuple((batch.masks[0, :count] > 0).cpu().numpy()) for batch in (real, fake))
+    unions = ((batch.union()[0, 0] > 0).cpu().numpy() for batch in (real, fake))
+    return Outcome(name, to_bytes(real.image[0]), to_bytes(fake.image[0]), before, after, *unions)

@@ -1,4 +1,4 @@
-"""The benchmark of several processes, and the report on a GPU: what they read out of runs and files of figures."""
+"""The benchmark of several processes, and the report on a GPU: what they read out of runs, and what is written."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import benchmark
-from benchmarks.speed import gpu_table, scaling
+from benchmarks.speed import scaling
 from instagan.errors import InputError
 from tests.programs import ROOT, sentence
 
@@ -55,48 +55,6 @@ def test_a_run_that_fails_is_one_sentence(capsys):
         scaling._run(broken, {})
 
 
-def step_report(variant: str, batch: int, rate: float, published: float | None = None) -> dict:
-    spread = {"median": rate, "min": rate, "max": rate}
-    found = {variant: {"pictures_per_second": spread, "of_conv_ceiling": 0.2, "of_matmul_ceiling": rate / 100}}
-    if published:
-        found["published"] = {"pictures_per_second": dict.fromkeys(spread, published)}
-        found["published"]["published/it"] = dict.fromkeys(spread, 1.0)
-        found[variant]["published/it"] = dict.fromkeys(spread, rate / published)
-    return report("step", {"batches": {str(batch): {"variants": found}}, "missing": {}})
-
-
-def report(command: str, figures: dict) -> dict:
-    sizes = {"size": 64, "ngf": 16, "ndf": 16, "instances": [4, 4], "ins_max": 4, "ins_per": 2}
-    machine = {"device": "cuda", "name": "A GPU", "cores": 8, "threads": 8, "python": "3.11", "torch": "2"}
-    return {"command": command, "machine": machine} | sizes | figures
-
-
-def rows(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"][2:]
-
-
-def test_the_table_says_times_published_and_which_batch_is_best():
-    reports = [
-        step_report("ours-bf16-compile", 1, 8.0, published=2.0),
-        step_report("ours-bf16-compile", 8, 30.0),
-        step_report("ours-bf16-compile", 16, 28.0),
-    ]
-    text = gpu_table.document(reports)
-    found = {tuple(row[:2]): row[2:] for row in rows(text)}
-    assert "A GPU" in text
-    assert found["training, pictures/s, batch 1", "ours-bf16-compile"][1:] == ["4.00", "3"]
-    assert found["training, pictures/s, batch 8", "ours-bf16-compile"][1:] == ["15.00", "10, the best batch"]
-    assert found["training, pictures/s, batch 16", "ours-bf16-compile"][1:] == ["14.00", ""]
-    assert found["share of the bf16 matrix product ceiling, batch 8", "ours-bf16-compile"] == ["30%", "", "35%"]
-    assert found["peak memory of a step", "ours"][0] == found["translating a picture, ms", "ours"][0] == "not measured"
-
-
-def test_the_table_of_nothing_says_so(tmp_path):
-    (tmp_path / "01.json").write_text('{"command": "st')  # a measurement that was stopped
-    text = gpu_table.document(gpu_table.read(tmp_path))
-    assert "Nothing was measured" in text and all("not measured" in row for row in rows(text))
-
-
 def gpu_report(*flags: str) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHON": sys.executable}
     command = ["bash", str(ROOT / "benchmarks" / "gpu_report.sh"), *flags]
@@ -127,6 +85,6 @@ def test_a_dry_run_of_the_report(tmp_path):
     out: Path = tmp_path / "report.md"
     done = gpu_report("--device", "cpu", "--small", *sizes, "--out", str(out))
     assert done.returncode == 0, done.stderr
-    figures = {row[0] for row in rows(out.read_text())}
-    assert "training, pictures/s, batch 1" in figures and "translating a picture, ms, batch 1" in figures
+    text = out.read_text()
+    assert all(f"{command}: cpu" in text for command in ("step", "memory", "translate")) and "published/it" in text
     assert list(tmp_path.iterdir()) == [out]
