@@ -67,7 +67,7 @@ def test_losses_of_the_first_mini_batch(a, b, ins_per):
         model, published = both(converged=True, ins_per=ins_per)
         single = UnpairedBatch(pair.a[[row]], pair.b[[row]], ("a",), ("b",))
         ours, _ = trained_on(model, single)
-        theirs = trained_on(published, single)
+        theirs = published.training_step(single)
         assert (
             set(theirs) == set(ours) == {f"{kind}_{name}" for kind in ("G", "cyc", "idt", "ctx", "D") for name in "AB"}
         )
@@ -80,7 +80,7 @@ def test_gradients_go_where_ours_go():
     (model, published), pair = both(converged=True, ins_per=3), random_pair([3], [2])
     before = {name: weight.clone() for name, weight in weights(model).items()}
     trained_on(model, pair)
-    trained_on(published, pair)
+    published.training_step(pair)
     for name, start in before.items():
         ours, theirs = (weights(system)[name] - start for system in (model, published))
         assert ours.abs().max() > 1e-4
@@ -151,7 +151,7 @@ def test_the_schedule_is_the_published_one(monkeypatch):
     monkeypatch.setattr(type(norm), "_power_method", counted_step)
     monkeypatch.setattr(torch.Tensor, "backward", lambda self: (backward.append(1), run(self)))
     single = UnpairedBatch(pair.a[[0]], pair.b[[0]], ("a",), ("b",))
-    trained_on(published, single)
+    published.training_step(single)
     assert {count for *_, count in rows} == {1}
     calls = {part: sum(row[:2] == part for row in rows) for part in {row[:2] for row in rows}}
     assert calls["G", "image_encoder"] == 2 * 2 * 3  # mini-batches, directions; fake, reconstruction, identity
@@ -160,7 +160,7 @@ def test_the_schedule_is_the_published_one(monkeypatch):
     assert power[norm] == calls["D", "mask_features"] / 2
     assert len(backward) == 2 * (1 + 2)
     rows.clear()
-    trained_on(published, pair)
+    published.training_step(pair)
     assert {count for *_, count in rows} == {1} and len(backward) == 6 + 2 * 6 - 1  # B has no second mini-batch once
 
 
