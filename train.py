@@ -22,7 +22,7 @@ from instagan.errors import InputError
 from instagan.metrics.figures import METRICS
 from options.build import learning_rate, make_ready
 from options.parse import parse_training
-from trackers.watch import Watch
+from trackers.loggers import Loggers
 
 
 def train(run: ReadyRun) -> int:
@@ -30,19 +30,19 @@ def train(run: ReadyRun) -> int:
     options, world, model, progress = run.resolved.values, run.world, run.model, run.start
     last_epoch, last_step = options.niter + options.niter_decay, options.max_steps or math.inf
     with ExitStack() as stack:
-        stop, watch = stack.enter_context(StopRequest(by_torchrun())), None
+        stop, loggers = stack.enter_context(StopRequest(by_torchrun())), None
         with world.raising_together():
             if world.is_main:
                 print(run.resolved.table(), *run.summaries, *([model] if options.verbose else []), sep="\n")
                 titles = {name: metric.title for name, metric in METRICS.items()}  # of validation metrics, for the page
-                watch = stack.enter_context(Watch.from_options(options, *run.about, titles=titles))
-        saver = Saver.of(run, watch.message if watch else None)
-        check = finite_check(run, saver, watch.message if watch else None)
+                loggers = stack.enter_context(Loggers.from_options(options, *run.about, titles=titles))
+        saver = Saver.of(run, loggers.message if loggers else None)
+        check = finite_check(run, saver, loggers.message if loggers else None)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
                 rates = set_learning_rates(model.optimizers(), learning_rate(options, progress.epoch))
                 waiting_since = time.perf_counter()
-                for read in run.updates(progress, lambda: stop.wish() | saver.wish(), watch and watch.message):
+                for read in run.updates(progress, lambda: stop.wish() | saver.wish(), loggers and loggers.message):
                     if stop.agree(read.requests):
                         break
                     data_wait = time.perf_counter() - waiting_since
@@ -52,9 +52,9 @@ def train(run: ReadyRun) -> int:
                     before, progress = progress, progress.after_batch(update.pair_count)
                     saves = saver.due(before, progress, update.requests)
                     check.step(before, progress, losses, read.pairs, saves or progress.in_epoch >= run.loader.pictures)
-                    if watch:
-                        watch.step(before, progress, read.pairs[0], losses, update.pictures, rates, data_wait)
-                    run.evaluate(before, progress, watch.evaluated if watch else None)
+                    if loggers:
+                        loggers.step(before, progress, read.pairs[0], losses, update.pictures, rates, data_wait)
+                    run.evaluate(before, progress, loggers.evaluated if loggers else None)
                     if saves:
                         saver.save(progress)
                     if progress.steps >= last_step:
@@ -68,10 +68,10 @@ def train(run: ReadyRun) -> int:
             saver.rescue(progress)
             raise
         saved = saver.finish(progress)
-        if watch:
+        if loggers:
             where = f"step {progress.steps}, epoch {min(progress.epoch, last_epoch)} of {last_epoch}{check.summary()}"
             why = f"stopped by {stop.agreed.name}" if stop.agreed else "done"
-            watch.message(f"{why} at {where} ({watch.newest_losses() or 'no losses'}); saved {saved}")
+            loggers.message(f"{why} at {where} ({loggers.newest_losses() or 'no losses'}); saved {saved}")
     return stop.exit_code
 
 

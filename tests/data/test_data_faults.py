@@ -63,14 +63,14 @@ FAULTS = [
 
 def plant(monkeypatch, fault, path: Path, step: int) -> None:
     """Happens to the file once so many steps are done."""
-    told = train_program.Watch.step
+    told = train_program.Loggers.step
 
     def planted(watch, before, now, *more):
         told(watch, before, now, *more)
         if now.steps == step:
             fault(path)
 
-    monkeypatch.setattr(train_program.Watch, "step", planted)
+    monkeypatch.setattr(train_program.Loggers, "step", planted)
 
 
 def progress(checkpoints: Path) -> dict[str, int]:

@@ -84,7 +84,7 @@ def test_a_signal_to_all_processes_saves_says_so_and_ends(tmp_path, number):
 
 def test_a_second_signal_ends_at_once_with_what_was_saved(tmp_path, monkeypatch, capsys):
     root = draw_set(tmp_path / "data", "train", a=(1,), b=(1,))
-    step = train_program.Watch.step
+    step = train_program.Loggers.step
 
     def interrupted(watch, before, now, *more):
         step(watch, before, now, *more)
@@ -92,7 +92,7 @@ def test_a_second_signal_ends_at_once_with_what_was_saved(tmp_path, monkeypatch,
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(train_program.Watch, "step", interrupted)
+    monkeypatch.setattr(train_program.Loggers, "step", interrupted)
     capsys.readouterr()
     assert train(root, tmp_path, *FLAGS, "--save_latest_freq", "2") == 130
     assert "interrupted" in capsys.readouterr().err.splitlines()[-1]

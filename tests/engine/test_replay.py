@@ -37,14 +37,14 @@ def log(checkpoints: Path) -> list[int]:
 
 def kill_after(monkeypatch, number: int) -> None:
     """The run ends there, with what was saved before."""
-    step = train_program.Watch.step
+    step = train_program.Loggers.step
 
     def killed(watch, before, now, *more):
         step(watch, before, now, *more)
         if now.steps == number:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_program.Watch, "step", killed)
+    monkeypatch.setattr(train_program.Loggers, "step", killed)
 
 
 @pytest.mark.parametrize("save_freq", ["0", "2"])

@@ -107,14 +107,14 @@ def test_a_save_that_failed_is_tried_again_before_the_next_one_is_due(data, tmp_
 
 
 def test_a_folder_that_vanishes_is_made_again(data, tmp_path, monkeypatch, capsys):
-    step = train_program.Watch.step
+    step = train_program.Loggers.step
 
     def vanishing(watch, before, now, *more):
         step(watch, before, now, *more)
         if now.steps == 3:
             shutil.rmtree(tmp_path / "run")
 
-    monkeypatch.setattr(train_program.Watch, "step", vanishing)
+    monkeypatch.setattr(train_program.Loggers, "step", vanishing)
     assert train(data, tmp_path, *FLAGS) == 0
     assert steps_of(tmp_path) == 5
     assert RunFolder(tmp_path, "run").read_options()["niter"] == 4

@@ -179,16 +179,16 @@ def _judged(ended: Ended, straight: Path, place: Path, reason: str) -> str:
 
 def vanish_after(folder: Path, step: int) -> None:
     """The folder is removed by somebody else."""
-    from trackers.watch import Watch
+    from trackers.loggers import Loggers
 
-    done = Watch.step
+    done = Loggers.step
 
     def vanishing(watch, before, now, *more):  # type: ignore[no-untyped-def]
         done(watch, before, now, *more)
         if now.steps == step:
             shutil.rmtree(folder)
 
-    Watch.step = vanishing  # type: ignore[method-assign]
+    Loggers.step = vanishing  # type: ignore[method-assign]
 
 
 def second_run(data: Path, folder: Path) -> Row:

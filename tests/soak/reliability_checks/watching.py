@@ -116,7 +116,7 @@ def _slowing(budget: Budget, data: Path) -> Row:
 def _measured(noted: Path) -> None:
     """Clocks around all that the training loop asks of its trackers; what the threads took is read at the end."""
     from trackers import Trackers
-    from trackers.watch import Watch
+    from trackers.loggers import Loggers
 
     spent, begun = [0.0], time.perf_counter()
 
@@ -131,9 +131,9 @@ def _measured(noted: Path) -> None:
         return timed
 
     Trackers.losses, Trackers.pictures = clocked(Trackers.losses), clocked(Trackers.pictures)  # type: ignore[method-assign]
-    leave = Watch.__exit__
+    leave = Loggers.__exit__
 
-    def left(watch: Watch, *why: Any) -> None:
+    def left(watch: Loggers, *why: Any) -> None:
         threads = 0.0
         for thread in threading.enumerate():
             if thread is not threading.main_thread() and thread.ident:
@@ -142,7 +142,7 @@ def _measured(noted: Path) -> None:
         noted.write_text(f"{spent[0]} {threads} {time.perf_counter() - begun}")
         leave(watch, *why)
 
-    Watch.__exit__ = left  # type: ignore[method-assign, assignment]
+    Loggers.__exit__ = left  # type: ignore[method-assign, assignment]
 
 
 def _free_port() -> int:

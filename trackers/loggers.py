@@ -22,7 +22,7 @@ from trackers.visdom_window import VisdomWindow
 from trackers.web_page import WebPage
 
 
-class Watch:
+class Loggers:
     """Tells a run's trackers of the steps that are due: losses every ``print_freq`` pictures, pictures by tracker.
 
     Losses stay on their device until they are due. A context: leaving it closes every tracker.
@@ -43,7 +43,7 @@ class Watch:
     def from_options(
         cls, options: Namespace, changed: Collection[str], folder: Path, start: Progress, size: int, ranks: int = 1,
         titles: Mapping[str, str] | None = None,
-    ) -> Watch:  # fmt: skip
+    ) -> Loggers:  # fmt: skip
         """Opens the trackers that the options ask for. size: pairs of an epoch; titles: of validation metrics, by name.
 
         Raises ``InputError``.
@@ -109,7 +109,7 @@ class Watch:
         losses = self.newest[2] if self.newest else {}
         return ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Loggers:
         return self
 
     def __exit__(
