@@ -14,32 +14,38 @@ import torch
 from engine.run_folder import RunFolder
 from tests.engine.test_resume import assert_equal
 from tests.programs import ROOT, TINY, draw_set
-from tests.soak.reliability_checks.golden import FILE, METHODS, TOLERANCES, difference, kind, losses
+from tests.soak.reliability_checks.golden import FILE, METHODS, Losses, losses, worst
+
+
+def assert_stored(found: Losses, method: str) -> None:
+    stored = json.loads(FILE.read_text())
+    share, which = worst(found, stored["losses"][method], stored["spread"][method])
+    assert share <= 1, f"{which}: {share:.3g} times what rounding may do"
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_twenty_steps_on_the_shapes_give_the_stored_losses(method, tmp_path):
-    stored = json.loads(FILE.read_text())
-    found = difference(losses(method, tmp_path), stored["losses"][method])
-    assert found.within(TOLERANCES[kind(stored["made_at"])])
+    assert_stored(losses(method, tmp_path), method)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_gpu_gives_the_stored_losses(method, tmp_path):
-    stored = json.loads(FILE.read_text())
-    assert difference(losses(method, tmp_path, "cuda"), stored["losses"][method]).within(TOLERANCES["cuda"])
+    assert_stored(losses(method, tmp_path, "cuda"), method)
 
 
-def test_the_comparison_notices_a_changed_loss():
+@pytest.mark.parametrize("first, change", [(0, 1e-5), (1, 0.01), (19, 0.2)])
+def test_the_comparison_notices_a_changed_loss(first, change):
+    """From a step on: rounding grows with the steps, and what it can hide."""
     stored = json.loads(FILE.read_text())["losses"]["insta_gan"]
-    changed = {name: [value * (1.02 if name == "cyc_B" else 1) for value in values] for name, values in stored.items()}
-    found = difference(changed, stored)
-    assert found.content == pytest.approx(0.02, rel=0.01) and found.adversarial == 0
-    assert not found.within(TOLERANCES["same"]) and not found.within(TOLERANCES["other"])
-    with pytest.raises(AssertionError):
-        difference({name: values for name, values in stored.items() if name != "G_A"}, stored)
+    values = stored["cyc_B"]
+    changed = values[:first] + [value * (1 + change) for value in values[first:]]
+    assert_stored(stored, "insta_gan")
+    with pytest.raises(AssertionError, match=f"cyc_B of step {first + 1}: .* what rounding may do"):
+        assert_stored(stored | {"cyc_B": changed}, "insta_gan")
+    with pytest.raises(AssertionError, match="cyc_A.* and "):
+        assert_stored({name: values for name, values in stored.items() if name != "G_A"}, "insta_gan")
 
 
 def test_processes_and_workers_change_no_bit(tmp_path):
