@@ -12,11 +12,11 @@ from data.loading import testing_loader
 from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
 from engine.device import choose_device, prepare, wait_for, workers
-from engine.run_folder import RunFolder, checkpoint_tag, restore_networks
+from engine.run_folder import checkpoint_tag
 from instagan.errors import InputError, one_line
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
-from models.directions import asked_for
-from options.build import build_model, domains_of, framing
+from instagan.structures.directions import asked_for
+from options.build import domains_of, framing, trained_model
 from options.parse import Resolved, parse_testing
 from pages.gallery import GalleryRow, GallerySection, write_gallery
 
@@ -27,9 +27,7 @@ def test(resolved: Resolved) -> int:
     device = choose_device(options)
     prepare(device, options)
     tag = checkpoint_tag(options)
-    state = RunFolder(Path(options.checkpoints_dir), options.name).load(tag)
-    model = build_model(options, device)
-    restore_networks(state, model)
+    model, state = trained_model(options, device)
     directions = asked_for(options.direction, model.directions, options.trained_direction)
     domains = domains_of(options, "".join(one.source for one in directions))
     domains = {letter: domain.first(options.num_test) for letter, domain in domains.items()}

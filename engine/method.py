@@ -5,6 +5,7 @@ Training depends on a method's networks (and buffers within them), its optimizer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 
 from engine.optimizer import GuardedAdam
 from engine.update import Update
+from instagan.structures.directions import Direction, exchanged
 from instagan.structures.image_pool import ImagePool
+from instagan.structures.one_way import OneWayTranslator
 
 
 class Method(Protocol):
@@ -22,6 +25,8 @@ class Method(Protocol):
     pools: dict[str, ImagePool]
 
     def training_step(self, update: Update) -> None: ...
+
+    def translators(self) -> Mapping[Direction, OneWayTranslator]: ...
 
     def optimizers(self) -> dict[str, GuardedAdam]: ...
 
@@ -35,6 +40,20 @@ def state_of(method: Method) -> dict[str, Any]:
         "pools": {name: pool.state_dict() for name, pool in method.pools.items()},
         "scalers": {name: one.scaler.state_dict() for name, one in optimizers.items() if one.scaler},
     }
+
+
+def described_translators(method: Method, trained: str) -> list[dict[str, Any]]:
+    """What is needed to translate beside the weights, one entry for each direction of the folders, in plain values.
+
+    Of a method whose generators are of no known kind there is none. trained: --direction of the training.
+    """
+    names = {network: name for name, network in method.networks.items()}
+    entries = []
+    for direction, translator in method.translators().items():
+        source, target = exchanged(direction, trained)
+        if described := translator.description():
+            entries.append({"source": source, "target": target, "network": names[translator.generator], **described})
+    return entries
 
 
 def load_networks(method: Method, state: dict[str, Any]) -> None:

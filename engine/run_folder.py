@@ -4,8 +4,6 @@ options.yaml      the options, usable as ``--config``     latest.pth, best.pth, 
 loss_log.jsonl    one line per logged step                latest.pth.previous                 what latest was before
 web/index.html    the page                                lock.json                           who trains it now
 best.json         what made best.pth the best             starts.jsonl                        what every start changed
-
-For translating, a folder may hold published weights instead: latest_net_G_A.pth, latest_net_G_B.pth.
 """
 
 from __future__ import annotations
@@ -24,12 +22,11 @@ import yaml
 from engine.checkpoint_state import misfit, unfit
 from engine.durable import ANOTHER, flush, keep, link, move, remove, write_durably
 from engine.launch import launch_name
-from engine.method import Method, load_networks, load_state, state_of
+from engine.method import Method, described_translators, load_networks, load_state, state_of
 from engine.run_lock import RunLock
 from engine.schedule import Progress
 from instagan.errors import InputError
-from instagan.inference.trained import published_networks, published_options, read_options
-from instagan.io.options_file import OPTIONS, flat_yaml, options_of
+from instagan.io.options_file import OPTIONS, flat_yaml, inference_options, options_of
 from instagan.io.sealed import fault, save_sealed
 from instagan.io.tensor_files import glance, read_checkpoint
 from instagan.io.writing import make_folder, not_written, scratch_of
@@ -125,15 +122,10 @@ class RunFolder:
         return options_of(self.path)
 
     def read_options(self) -> dict[str, Any]:
-        """What ``save_options`` wrote, or what can be seen of published weights: less than all options.
-
-        Raises ``InputError`` naming the runs there are, if there is no such run.
-        """
+        """What ``save_options`` wrote. Raises ``InputError`` naming the runs there are, if there is no such run."""
         try:
             saved = flat_yaml((self.path / OPTIONS).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            if published := published_options(self.path):
-                return published
             folder = self.path.parent
             runs = sorted(path.parent.name for path in folder.glob(f"*/{OPTIONS}"))
             there = f"there are: {', '.join(runs)}" if runs else f"there is none in {folder}"
@@ -151,12 +143,14 @@ class RunFolder:
     def save(self, tags: list[str], model: Method, progress: Progress) -> None:
         """Writes one checkpoint under all of its names, ``latest`` last, each complete or not there at all.
 
-        It keeps those of the run's options that say how to translate, so that the file alone suffices for that.
-        Raises ``InputError`` where it cannot be written; what was there before is there still.
+        It says what translates in each direction, so that the file alone suffices for that. Raises ``InputError`` where
+        it cannot be written; what was there before is there still.
         """
+        options = inference_options(self.path / OPTIONS)
         state = {
             "format": FORMAT,
-            "options": read_options(self.path / OPTIONS),
+            "options": options,
+            "translators": described_translators(model, options.get("direction", "AtoB")),
             "progress": asdict(progress),
             "launch": launch_name(),
             "random": {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
@@ -214,8 +208,6 @@ class RunFolder:
 
     def load(self, tag: str) -> dict[str, Any]:
         """A checkpoint's state on the CPU; never runs code from the file. Raises ``InputError`` naming the file."""
-        if not self.checkpoint(tag).exists() and (published := published_networks(self.path, tag)):
-            return {"format": FORMAT, "networks": published, "progress": {"steps": "not told"}}
         return self.load_file(self.checkpoint(tag))
 
     def load_file(self, path: Path) -> dict[str, Any]:
@@ -238,10 +230,6 @@ class RunFolder:
 
 def restore(state: dict[str, Any], model: Method) -> Progress:
     """Puts a loaded checkpoint into a model that is on its device, restores torch's random state, returns progress."""
-    if "optimizers" not in state:
-        raise InputError(
-            "published weights alone cannot be trained on; make a run of them first with scripts/convert_checkpoint.py"
-        )
     _fit(load_state, state, model)
     try:
         torch.set_rng_state(state["random"]["torch"])

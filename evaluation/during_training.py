@@ -21,8 +21,8 @@ from instagan.metrics.classifier import LEAST, Classifier
 from instagan.metrics.figures import METRICS, value_of
 from instagan.metrics.judges import Judges, References
 from instagan.metrics.measuring import measure
+from instagan.structures.directions import Direction, asked_for
 from models import MODELS
-from models.directions import Direction, asked_for
 from models.translation_model import TranslationModel
 
 TRAINING_PICTURES = 100

@@ -9,7 +9,7 @@ from typing import Any
 
 from instagan.errors import InputError
 from instagan.flag_types import SentenceParser, real, whole
-from models.directions import FOLDERS
+from instagan.structures.directions import FOLDERS
 
 WEIGHTS = {
     "inception": "torch-fidelity's Inception, for --features inception",

@@ -21,7 +21,7 @@ from instagan.io.reading import read_picture
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome, Real, pieces
 from instagan.metrics.shapes import Truth, read_truth
-from models.directions import FOLDERS
+from instagan.structures.directions import FOLDERS
 
 
 def read_results(flags: Namespace) -> System:

@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 
 from engine.device import choose_device, prepare
-from engine.run_folder import RunFolder, checkpoint_tag, restore_networks
+from engine.run_folder import checkpoint_tag
 from evaluation.pictures import Cost, Set, references, translated, truth_of
 from evaluation.system import Direction, System
 from instagan.errors import InputError
 from instagan.io.options_file import options_of
-from models.directions import asked_for
+from instagan.structures.directions import Direction as NetworkDirection
+from instagan.structures.directions import asked_for
 from models.translation_model import TranslationModel
-from options.build import build_model
+from options.build import trained_model
 from options.parse import parse_testing
 
 ALL_PICTURES = "1000000"
@@ -30,10 +31,7 @@ def read_run(flags: Namespace, others: Sequence[str]) -> System:
     options = parse_testing([*_as_typed(flags), *others]).values
     device = choose_device(options)
     prepare(device, options)
-    folder, tag = RunFolder(Path(options.checkpoints_dir), options.name), checkpoint_tag(options)
-    state = folder.load(tag)
-    model = build_model(options, device)
-    restore_networks(state, model)
+    model, state = trained_model(options, device)
     asked = asked_for(options.direction, model.directions, options.trained_direction)
     validation, notes = _read(options, options.phase, [way.source for way in asked], options.num_test)
     training = _training(options, flags.train_phase, flags.train_pictures)
@@ -43,7 +41,7 @@ def read_run(flags: Namespace, others: Sequence[str]) -> System:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         outcomes, seconds = translated(model, validation.samples[way.source], way.networks.target.lower(), device)
-        cost = Cost(seconds, *_peak(device), _parameters(model, way.networks.source), torch.get_num_threads())
+        cost = Cost(seconds, *_peak(device), _parameters(model, way.networks), torch.get_num_threads())
         known = references(validation, training, way.source, way.target, truth)
         directions.append(Direction(way.source, way.target, outcomes, known, cost, notes))
     facts = {
@@ -51,7 +49,7 @@ def read_run(flags: Namespace, others: Sequence[str]) -> System:
         "Data": f"{_shown(options)}, {options.phase}",
         "Device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
-    checkpoint = folder.checkpoint(tag)
+    checkpoint = Path(options.checkpoints_dir) / options.name / f"{checkpoint_tag(options)}.pth"
     return System(options.name, directions, str(checkpoint), state["progress"]["steps"], facts)
 
 
@@ -89,8 +87,11 @@ def _training(options: Namespace, phase: str, most: int) -> Set | None:
         return None
 
 
-def _parameters(model: TranslationModel, letter: str) -> int:
-    return sum(parameter.numel() for parameter in model.networks[f"G_{letter}"].parameters())
+def _parameters(model: TranslationModel, direction: NetworkDirection) -> int:
+    """Of the generator, or of all networks where a method does not tell which one translates."""
+    translator = model.translators().get(direction)
+    network = translator.generator if translator else model.networks
+    return sum(parameter.numel() for parameter in network.parameters())  # type: ignore[attr-defined]
 
 
 def _peak(device: torch.device) -> tuple[int, str]:

@@ -23,9 +23,10 @@ from instagan.losses.patch_nce import at_positions, draw_positions, patch_nce
 from instagan.networks.anti_aliased import AntiAliasedGenerator, AntiAliasedPatchDiscriminator
 from instagan.networks.blocks import initialise
 from instagan.networks.projection import ProjectionHeads
+from instagan.structures.directions import A_TO_B, Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.mirroring import draw_mirrored, mirror
-from models.directions import A_TO_B, Direction
+from instagan.structures.one_way import OneWayTranslator
 from models.translation_model import TranslationModel
 
 BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
@@ -112,9 +113,8 @@ class CutModel(TranslationModel):
         losses = [patch_nce(query, key, temperature).mean(1) for query, key in zip(queries, keys, strict=True)]
         return torch.stack(losses).mean(0)  # (B,)
 
-    @torch.no_grad()
-    def translate(self, source: InstanceBatch, to: str = "b") -> InstanceBatch:
-        return self.G(source)
+    def translators(self) -> dict[Direction, OneWayTranslator]:
+        return {A_TO_B: OneWayTranslator(self.G)}
 
     def optimizers(self) -> dict[str, GuardedAdam]:
         return {"G": self.optimizer_G, "D": self.optimizer_D, "F": self.optimizer_F}

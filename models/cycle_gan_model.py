@@ -10,7 +10,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import nn
 
 from engine.freezing import frozen
@@ -19,7 +18,9 @@ from instagan.losses import set_l1
 from instagan.networks.discriminators import PatchDiscriminator
 from instagan.networks.generators import ResnetGenerator
 from instagan.structures.calls import each
+from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, OneMiniBatch
 from models.two_way_model import TwoWayModel, Way, add_weights, initialise_all, two_way_arguments, union_of
 
@@ -75,10 +76,10 @@ class CycleGanModel(TwoWayModel):
         """What the networks see of a batch: no slots, or one that holds the union of the masks."""
         return union_of(source) if self.with_masks else source.slots(0, 0)
 
-    @torch.no_grad()
-    def translate(self, source: InstanceBatch, to: str = "b") -> InstanceBatch:
-        """The pictures translated as a whole, with no slot or with one (the union of the masks)."""
-        return self.way_to(to).G(self.seen(source))
+    def translators(self) -> dict[Direction, OneWayTranslator]:
+        """Pictures as a whole; they come out with no slot, or with one (the union of the masks)."""
+        needs = ("masks",) if self.with_masks else ()
+        return {Direction(way.source, way.target): OneWayTranslator(way.G, needs) for way in self.ways}
 
     @staticmethod
     def dataset_mode(options: Namespace) -> str:

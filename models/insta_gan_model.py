@@ -10,7 +10,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import nn
 
 from engine.freezing import frozen
@@ -20,11 +19,11 @@ from instagan.losses import context_l1, set_l1
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures.calls import each
+from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.sequential import MiniBatch, SequentialMiniBatches, translate_in_order
+from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
+from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
 from models.two_way_model import TwoWayModel, Way, add_weights, initialise_all, two_way_arguments
-
-SET_ORDERS = ("decreasing", "random")
 
 
 class InstaGanModel(TwoWayModel):
@@ -94,14 +93,10 @@ class InstaGanModel(TwoWayModel):
         """At most ``ins_max`` instances of each row, in the order in which they are translated."""
         return source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
 
-    @torch.no_grad()
-    def translate(self, source: InstanceBatch, to: str = "b") -> InstanceBatch:
-        """The pictures with at most ``ins_max`` instances translated, slots in the order of ``source``; others absent.
-
-        A picture without instances comes out unchanged.
-        """
-        order = source.order_by_area() if self.set_order == "decreasing" else source.order_of_slots()
-        return translate_in_order(self.way_to(to).G, source, order, self.ins_per, self.ins_max)
+    def translators(self) -> dict[Direction, OneWayTranslator]:
+        """Section 2.3, too: a few instances at a time. A picture without instances comes out unchanged."""
+        how = ("masks",), self.ins_per, self.set_order, self.ins_max
+        return {Direction(way.source, way.target): OneWayTranslator(way.G, *how) for way in self.ways}
 
     @staticmethod
     def dataset_mode(options: Namespace) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import nn
 
 from engine.optimizer import GuardedAdam
 from engine.update import Update
+from instagan.structures.directions import A_TO_B, B_TO_A, Direction
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch
-from models.directions import A_TO_B, B_TO_A, Direction
+from instagan.structures.one_way import OneWayTranslator
 
 
 class TranslationModel(nn.Module, ABC):
@@ -51,9 +55,27 @@ class TranslationModel(nn.Module, ABC):
     def training_step(self, update: Update) -> None:
         """The method as its paper has it: it minimises losses through ``update``, and shows pictures."""
 
-    @abstractmethod
-    def translate(self, source: InstanceBatch, to: str = "b") -> InstanceBatch:
-        """Pictures of the domain ``to``, without gradients; runs the networks of this direction only."""
+    def translators(self) -> Mapping[Direction, OneWayTranslator]:
+        """How each direction is translated; a checkpoint tells it to ``instagan.Translator``.
+
+        A method that overrides ``translate`` instead needs none; it is then used through its own file alone.
+        """
+        return {}
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What translating looks at beside the image: "masks", "boxes", "labels", "style"."""
+        return tuple(sorted({need for one in self.translators().values() for need in one.needs}))
+
+    @torch.no_grad()
+    def translate(self, source: InstanceBatch, to: str = "b", style: Any = None) -> InstanceBatch:
+        """Images of the domain ``to``, without gradients, slots in the order of ``source``.
+
+        Runs the networks of this direction only. style: what the method takes for one; None: it is drawn, or there is
+        none. Raises ``InputError`` for a style where ``needs`` holds none.
+        """
+        (translator,) = (one for way, one in self.translators().items() if way.target == to.upper())
+        return translator(source, style=style)
 
     @abstractmethod
     def optimizers(self) -> dict[str, GuardedAdam]:

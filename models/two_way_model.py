@@ -81,9 +81,6 @@ class TwoWayModel(TranslationModel):
     def optimizers(self) -> dict[str, GuardedAdam]:
         return {"G": self.optimizer_G, "D": self.optimizer_D}
 
-    def way_to(self, target: str) -> Way:
-        (way,) = (way for way in self.ways if way.target == target.upper())
-        return way
 
 
 def add_weights(group: _ArgumentGroup, idt: float, *spellings: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.amp import GradScaler
@@ -19,15 +20,17 @@ from engine.device import choose_device, prepare, workers
 from engine.opening import Fits, Opened, open_run
 from engine.parallel import World
 from engine.run import Evaluation, ReadyRun, Unread
-from engine.run_folder import RunFolder, restore
+from engine.run_folder import RunFolder, checkpoint_tag, restore, restore_networks
 from engine.schedule import Progress, learning_rate_factor
 from engine.starts import Sizes
 from instagan.errors import InputError
+from instagan.inference.trained import published_networks
 from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.discriminators import smallest_side
+from instagan.structures.directions import A_TO_B, exchanged
 from models import MODELS
 from models.translation_model import TranslationModel
 from options.parse import Resolved, parse_training
@@ -64,7 +67,7 @@ def domains_of(options: Namespace, letters: str) -> dict[str, Domain]:
 def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list[str]]:
     """The unpaired data set of a run, and a line on each domain. ``--direction BtoA`` exchanges the domains."""
     found = domains_of(options, "AB")
-    a, b = (found[letter] for letter in ("AB" if options.direction == "AtoB" else "BA"))
+    a, b = (found[letter] for letter in exchanged(A_TO_B, options.direction))
     entries, placing = a.entries + b.entries, framing(options, True)
     dataset = UnalignedInstanceDataset(
         a.entries,
@@ -110,6 +113,19 @@ def build_model(options: Namespace, device: torch.device, kernels: Iterable[str]
         for optimizer in model.optimizers().values():
             optimizer.scale_losses(GradScaler(device.type))
     return model
+
+
+def trained_model(options: Namespace, device: torch.device) -> tuple[TranslationModel, dict[str, Any]]:
+    """The method with the weights of the checkpoint that test.py's flags name, ready to translate, and their state.
+
+    A folder may hold published weights instead: latest_net_G_A.pth, latest_net_G_B.pth. Raises ``InputError``.
+    """
+    folder, tag = RunFolder(Path(options.checkpoints_dir), options.name), checkpoint_tag(options)
+    published = {} if folder.checkpoint(tag).exists() else published_networks(folder.path, tag)
+    state = {"networks": published, "progress": {"steps": "not told"}} if published else folder.load(tag)
+    model = build_model(options, device)
+    restore_networks(state, model)
+    return model, state
 
 
 def _channels_last(options: Namespace, device: torch.device) -> bool:

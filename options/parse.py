@@ -16,6 +16,8 @@ from data import DATASETS
 from engine.run_folder import BEST, LATEST, RunFolder
 from engine.starts import OF_ONE_START
 from instagan.errors import InputError, one_line
+from instagan.inference.trained import published_options
+from instagan.io.options_file import OPTIONS
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.discriminators import smallest_side
 from models import MODELS
@@ -79,7 +81,7 @@ def parse_training(argv: Sequence[str] | None = None) -> Resolved:
     if not peeked.continue_train or _run(peeked).is_bare():
         resolved, _ = _parse(argv, peeked.model, _mode(peeked), training=True, inherited={})
     else:
-        trained = _trained(peeked)
+        trained = _trained(peeked, training=True)
         inherited = {name: value for name, value in trained.items() if name not in OF_ONE_START}
         mode = peeked.dataset_mode or trained["dataset_mode"]
         resolved, typed = _parse(argv, trained["model"], mode, training=True, inherited=inherited)
@@ -91,7 +93,7 @@ def parse_training(argv: Sequence[str] | None = None) -> Resolved:
 def parse_testing(argv: Sequence[str] | None = None) -> Resolved:
     """Options of test.py: the run's own, as saved by train.py, under those that are typed. Raises ``InputError``."""
     peeked = _peek(argv, training=False)
-    trained = _trained(peeked)
+    trained = _trained(peeked, training=False)
     kept = {name: trained[name] for name in ("fine_size_w", "fine_size_h", "resize_or_crop", "dataset_mode", "seed")}
     kept |= {f"load_size_{side}": trained[f"fine_size_{side}"] for side in "wh"}
     mode = peeked.dataset_mode or trained["dataset_mode"]
@@ -128,17 +130,22 @@ def _inherited(trained: dict[str, Any], method: str, mode: str) -> dict[str, Any
     return {name: value for name, value in trained.items() if name in own}
 
 
-def _trained(peeked: Namespace) -> dict[str, Any]:
+def _trained(peeked: Namespace, training: bool) -> dict[str, Any]:
     """The saved options of the run that the command line names; defaults where published weights tell nothing."""
     folder = _run(peeked)
-    saved = folder.read_options()
-    if "dataset_mode" in saved:
+    published = {} if (folder.path / OPTIONS).exists() else published_options(folder.path)
+    if not published:
+        saved = folder.read_options()
         known = saved["model"] in tuple(MODELS) and saved["dataset_mode"] in tuple(DATASETS)
         parser = _parser(*(saved[name] if known else "" for name in ("model", "dataset_mode")), training=True)
         check_saved(saved, parser, folder.path / "options.yaml")
         return saved
-    fresh = vars(_parser(saved["model"], "", training=True).parse_args([]))
-    told = Namespace(**{**fresh, **saved})
+    if training:
+        raise InputError(
+            "published weights alone cannot be trained on; make a run of them first with scripts/convert_checkpoint.py"
+        )
+    fresh = vars(_parser(published["model"], "", training=True).parse_args([]))
+    told = Namespace(**{**fresh, **published})
     return {**vars(told), "dataset_mode": MODELS[told.model].dataset_mode(told)}
 
 

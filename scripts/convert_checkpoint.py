@@ -26,13 +26,8 @@ from engine.schedule import Progress  # noqa: E402
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError, one_line  # noqa: E402
 from instagan.inference.published import to_published  # noqa: E402
-from instagan.inference.trained import (  # noqa: E402
-    PUBLISHED_OPTIONS,
-    published_networks,
-    published_options,
-    read_options,
-)
-from instagan.io.options_file import OPTIONS  # noqa: E402
+from instagan.inference.trained import PUBLISHED_OPTIONS, published_networks, published_options  # noqa: E402
+from instagan.io.options_file import OPTIONS, inference_options  # noqa: E402
 from instagan.io.tensor_files import read_tensors, state_dict  # noqa: E402
 from instagan.io.writing import make_folder, write_together  # noqa: E402
 from models import MODELS  # noqa: E402
@@ -96,7 +91,7 @@ def to_files(options: argparse.Namespace) -> str:
             raise InputError(f"{path}: {error}; only insta_gan and cycle_gan were published") from None
         save = partial(torch.save, published, _use_new_zipfile_serialization=not options.old_format)
         files[options.output / f"{path.stem}_net_{name}.pth"] = save
-    told = content.get("options") or read_options(path.with_name(OPTIONS))
+    told = content.get("options") or inference_options(path.with_name(OPTIONS))
     text = "".join(f"{name:>25}: {value}\n" for name, value in told.items())
     files[options.output / PUBLISHED_OPTIONS] = lambda file: file.write_text(text)
     make_folder(options.output, "pass another --output")

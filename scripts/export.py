@@ -25,7 +25,7 @@ from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.inference.exporting import onnx_format, safetensors_format, torch_export_format  # noqa: E402
 from instagan.inference.exporting.card import model_card  # noqa: E402
-from instagan.inference.trained import read_trained  # noqa: E402
+from instagan.inference.trained import read_directions, read_trained  # noqa: E402
 from instagan.io.options_file import options_of  # noqa: E402
 from instagan.io.writing import make_folder, write_whole  # noqa: E402
 from trackers.loss_log import last_losses  # noqa: E402
@@ -42,9 +42,10 @@ def export(options: argparse.Namespace) -> str:
     output: Path = options.output
     if output.suffix != module.ENDING:
         raise InputError(f"--output {output}: a file of --format {options.format} ends in {module.ENDING}")
-    directions = {
-        to: read_trained(options.model, to, options.epoch) for to in ("ba" if options.to == "both" else options.to)
-    }
+    if options.to == "both":
+        directions = read_directions(options.model, options.epoch)
+    else:
+        directions = {options.to: read_trained(options.model, options.to, options.epoch)}
     folder = options.model if options.model.is_dir() else options.model.parent
     losses = last_losses(folder / "loss_log.jsonl")
     card = model_card(options.name or output.stem, directions, _data(options_of(folder)), losses, options.figures)
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--model", type=Path, required=True, help="run folder, checkpoint, exported model or published weights")
     add("--output", type=Path, required=True, metavar="FILE", help="file to write; the card goes beside it")
     add("--format", choices=tuple(FORMATS), default="safetensors", help=about)
-    add("--to", choices=("a", "b", "both"), default="both", help="domain to translate to")
+    add("--to", choices=("a", "b", "both"), default="both", help="domain to translate to (both: all that there are)")
     add("--epoch", default="latest", help="checkpoint of a run folder: an epoch's number, or latest")
     add("--name", help="name of the model in its card (default: of the file)")
     add(

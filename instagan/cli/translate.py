@@ -103,9 +103,9 @@ def _tell(tally: Tally, options: Namespace, translator: Translator, notes: Seque
         print(one_line(f"skipped: {problem.sentence}"), file=sys.stderr)
     if tally.seams:
         print(Seam.mean(tally.seams))
-    where = f"{translator.network.device} ({translator.network.precision})"
+    where, to = f"{translator.network.device} ({translator.network.precision})", translator.card["to"]
     parts = [
-        f"{counted(tally.pictures, 'picture')}, {counted(tally.instances, 'instance')} translated to {options.to} in "
+        f"{counted(tally.pictures, 'picture')}, {counted(tally.instances, 'instance')} translated to {to} in "
         f"{tally.seconds / tally.pictures:.3f} s a picture on {where}"
     ]
     if tally.unchanged:

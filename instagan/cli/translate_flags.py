@@ -19,7 +19,7 @@ def add_options(parser: ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     add = model.add_argument
     add("--model", required=True, type=Path, help="run folder, checkpoint, exported model or published weights")
-    add("--to", choices=DOMAINS, default="b", help="domain to translate to")
+    add("--to", choices=DOMAINS, help="domain to translate to (default: b, or the only one that the model knows)")
     add("--epoch", default="latest", help="checkpoint of a run folder: an epoch's number, or latest")
     add("--device", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
     add("--precision", choices=tuple(PRECISIONS), default="fp32", help="precision of the networks")

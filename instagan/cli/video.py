@@ -99,7 +99,7 @@ def translate_video(translator: Translator, options: Namespace) -> tuple[str, st
     who = ", ".join(str(number) for number in masks.identities)
     sound = f"sound copied ({', '.join(facts.sound)})" if facts.sound else "no sound"
     done = (
-        f"{facts.frames} frames at {facts.rate:g} a second, instances {who} translated to {options.to} "
+        f"{facts.frames} frames at {facts.rate:g} a second, instances {who} translated to {translator.card['to']} "
         f"in {each:.3f} s a frame on {translator.network.device} ({translator.network.precision}); {sound}; "
         f"{options.output}" + (f", masks in {options.output_masks}" if options.output_masks else "")
     )

@@ -65,7 +65,7 @@ def translate_large(
     """
     side = manner.max_side or (manner.crop_side if manner.crop_instances else max(source.size))
     pixels = np.array(source.levels)  # (H, W, 3)
-    slots = len(source.inside) if network.knows_instances else int(network.architecture.with_union)
+    slots = len(source.inside) if network.knows_instances else int(network.gives_masks)
     levels = np.zeros((slots, *source.size), np.uint8)
     present = np.zeros(slots, bool)
     sums = np.zeros((4, 2))
@@ -104,7 +104,7 @@ def _windows(
         return []
     if not manner.crop_instances:
         return [whole(source.size, range(len(areas)))]
-    if network.set_order == "decreasing" and not in_order:
+    if network.translator.set_order == "decreasing" and not in_order:
         order.sort(key=lambda number: -areas[number])
     return around(source.inside, order[:ins_max], ins_per or network.ins_per, side)
 

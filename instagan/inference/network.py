@@ -3,47 +3,58 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from instagan.errors import InputError
-from instagan.inference.architecture import Architecture
 from instagan.inference.memory import free_memory, needed, side_that_fits
+from instagan.inference.registry import Description
 from instagan.structures.instances import InstanceBatch
-from instagan.structures.sequential import translate_in_order
+from instagan.structures.one_way import OneWayTranslator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-DEFAULT_INS_PER = 2
-"""Instances translated at a time where a model does not tell how it was trained."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """The generator of one direction, which is on ``device``. set_order: decreasing (by area) or random (as given)."""
+    """The translator of one direction, whose generator is on ``device``.
 
-    generator: nn.Module
-    architecture: Architecture
-    ins_per: int = DEFAULT_INS_PER
-    set_order: str = "decreasing"
+    description: what it was built of; None where a method of the checkout translates by itself.
+    """
+
+    translator: OneWayTranslator
+    description: Description | None = None
     device: torch.device = torch.device("cpu")
     precision: str = "fp32"
 
     @property
+    def generator(self) -> Any:
+        return self.translator.generator
+
+    @property
+    def ins_per(self) -> int:
+        """Instances translated at a time; 1 where they are not taken one after the other."""
+        return self.translator.ins_per or 1
+
+    @property
     def knows_instances(self) -> bool:
         """Whether the method translates instance by instance; else it gives one slot (the union) or none."""
-        return self.architecture.method == "insta_gan"
+        return self.translator.ins_per is not None
 
     @property
     def gives_masks(self) -> bool:
         """Whether masks make a difference and are translated: CycleGAN does not look at them."""
-        return self.knows_instances or self.architecture.with_union
+        return "masks" in self.translator.needs
 
     @torch.inference_mode()
     def run(
-        self, source: InstanceBatch, ins_per: int | None = None, ins_max: int | None = None, in_order: bool = False
+        self,
+        source: InstanceBatch,
+        ins_per: int | None = None,
+        ins_max: int | None = None,
+        in_order: bool = False,
     ) -> InstanceBatch:
         """Pictures whose size the networks take -> their translations on the CPU, slots in the order of ``source``.
 
@@ -53,7 +64,8 @@ class Network:
         if self._fits(source, ins_per):
             try:
                 with self._autocast():
-                    made = self._in_sequence(source.to(self.device), ins_per or self.ins_per, ins_max, in_order)
+                    translator = replace(self.translator, generator=self._generate)
+                    made = translator(source.to(self.device), ins_per, ins_max, in_order=in_order)
                 return made.to("cpu")
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
@@ -67,12 +79,12 @@ class Network:
 
     def _needs(self, source: InstanceBatch, ins_per: int | None) -> int:
         """Bytes, at the peak."""
-        pixels = source.image[:, 0].numel()
-        return needed(self.architecture, pixels, self._at_once(source, ins_per), self.precision)
+        assert self.description is not None
+        return needed(self.description, source.image[:, 0].numel(), self._at_once(source, ins_per), self.precision)
 
     def _fits(self, source: InstanceBatch, ins_per: int | None) -> bool:
         """Asked on a CPU alone: there the system would end the process where a GPU raises an error."""
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or self.description is None:
             return True
         free = free_memory(self.device)
         return free is None or self._needs(source, ins_per) <= free
@@ -80,7 +92,9 @@ class Network:
     def _too_large(self, source: InstanceBatch, ins_per: int | None) -> InputError:
         size = (source.image.shape[2], source.image.shape[3])
         at_once = self._at_once(source, ins_per)
-        side = side_that_fits(size, self._needs(source, ins_per), free_memory(self.device))
+        side = None
+        if self.description is not None:
+            side = side_that_fits(size, self._needs(source, ins_per), free_memory(self.device))
         advice = (
             f"max_side={side} (--max_side {side}) would fit" if side else "no smaller one would fit: free some of it"
         )
@@ -88,19 +102,6 @@ class Network:
             f"an image of {size[1]}x{size[0]} pixels, {at_once} instance{'' if at_once == 1 else 's'} at a time, does "
             f"not fit into the memory of {self.device}; {advice}"
         )
-
-    def _in_sequence(
-        self, source: InstanceBatch, ins_per: int, ins_max: int | None, in_order: bool = False
-    ) -> InstanceBatch:
-        """The sequential mini-batches of the paper, or all at once where a method does not know instances."""
-        if not self.knows_instances:
-            return self._generate(source if self.architecture.with_union else source.slots(0, 0))
-        if in_order:
-            order = torch.arange(source.slot_count, device=self.device).expand(len(source), -1)  # (B, N)
-        else:
-            decreasing = self.set_order == "decreasing"
-            order = source.order_by_area() if decreasing else source.order_of_slots()  # (B, N)
-        return translate_in_order(self._generate, source, order, ins_per, ins_max)
 
     def _generate(self, x: InstanceBatch) -> InstanceBatch:
         """The generator in the asked precision; what goes in and comes out is float32."""

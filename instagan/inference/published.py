@@ -1,4 +1,4 @@
-"""The parameter names of the published system, there and back.
+"""The parameter names of the published system, there and back, and what a generator's weights tell by their names.
 
 Set networks  encoder_img.1.weight             <-> image_encoder.1.weight, and so on; in discriminators weight_bar,
                                                    weight_u and weight_v <-> torch's spectral norm parametrization
@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.inference.registry import Description
+from instagan.io.options_file import INFERENCE_OPTIONS
+from instagan.structures.directions import A_TO_B, B_TO_A, exchanged
 
 State = Mapping[str, Tensor]
 
@@ -38,8 +43,73 @@ PARAMETERS = {
 NOT_WEIGHTS = ("running_mean", "running_var", "num_batches_tracked")
 """Kept by the instance norm of old versions of torch, and read by none."""
 
+PUBLISHED_SPELLING = {"fineSizeW": "fine_size_w", "fineSizeH": "fine_size_h"}
+DEFAULT_INS_PER = 2
+"""Instances translated at a time where a model does not tell how it was trained."""
+
 STEM = 10
 """Layers of CycleGAN's generator before its first residual block."""
+
+
+def described(weights: Mapping[str, State], options: Mapping[str, Any], where: str) -> list[Description]:
+    """The directions of generators by name ("G_A"), for files that do not tell them: published ones and old ones.
+
+    weights: under our names. options: those of the run that are known. Raises ``InputError`` naming ``where``.
+    """
+    found = []
+    for networks in (A_TO_B, B_TO_A):
+        if (name := f"G_{networks.source}") in weights:
+            kind, config = _seen(weights[name], where)
+            config["norm"] = str(options.get("norm", "instance"))
+            needs = ("masks",) if kind == "set" or config.get("with_union") else ()
+            ins_per = int(options.get("ins_per", DEFAULT_INS_PER)) if kind == "set" else None
+            order = str(options.get("set_order", "decreasing"))
+            folders = exchanged(networks, str(options.get("direction", "AtoB")))
+            found.append(Description(*folders, name, kind, config, needs, ins_per, order))
+    return found
+
+
+def _seen(weights: State, where: str) -> tuple[str, dict[str, Any]]:
+    """Kind and sizes of a generator. The normalisation cannot be seen: it has no weights."""
+    encoder = "image_encoder" if "image_encoder.1.weight" in weights else "encoder"
+    stem = weights.get(f"{encoder}.1.weight")
+    if stem is None or stem.ndim != 4 or stem.shape[1] not in (3, 4):
+        raise InputError(
+            f"{where} holds no generator of insta_gan or cycle_gan; pass a model that one of them has trained"
+        )
+    blocks = {name.split(".")[1] for name in weights if name.startswith(f"{encoder}.") and ".layers." in name}
+    config: dict[str, Any] = {"ngf": stem.shape[0], "blocks": len(blocks)}
+    if encoder == "image_encoder":
+        return "set", config
+    return "resnet", {**config, "with_union": stem.shape[1] == 4}
+
+
+def run_options(description: Description) -> dict[str, Any]:
+    """What a generator says of the options of a run that has it."""
+    config = description.config
+    told = {name: config[name] for name in ("ngf", "norm") if name in config}
+    if description.kind == "set":
+        return {"model": "insta_gan", **told, "netG": "set"}
+    if description.kind == "resnet":
+        blocks = {"netG": f"resnet_{config['blocks']}blocks", "with_masks": config["with_union"]}
+        return {"model": "cycle_gan", **told, **blocks}
+    return told
+
+
+def read_published_options(path: Path) -> dict[str, Any]:
+    """Those of ``INFERENCE_OPTIONS`` in the published system's opt.txt; nothing without the file."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    options: dict[str, Any] = {}
+    for line in lines:
+        name, _, value = line.partition("[default")[0].strip().partition(":")
+        name, text = PUBLISHED_SPELLING.get(name, name), value.strip()
+        if name in INFERENCE_OPTIONS:
+            whole = text.isascii() and text.isdecimal() and len(text) < 10
+            options[name] = int(text) if whole else {"True": True, "False": False}.get(text, text)
+    return options
 
 
 def from_published(state: State, where: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A trained model, however it is kept -> the weights of the generator of one direction, and what is told about it.
+"""A trained model, however it is kept -> the weights of the generator of one direction, and how it is used.
 
 run folder          checkpoints/NAME/: options.yaml, latest.pth, 5.pth      as train.py writes it
 checkpoint file     latest.pth, alone or in its folder
@@ -17,50 +17,51 @@ from typing import Any
 from torch import Tensor
 
 from instagan.errors import InputError
-from instagan.inference.architecture import Architecture
-from instagan.inference.published import from_published
-from instagan.io.options_file import OPTIONS, flat_yaml
+from instagan.inference.published import described, from_published, read_published_options, run_options
+from instagan.inference.registry import Description, direction_to
+from instagan.io.options_file import INFERENCE_OPTIONS, OPTIONS, inference_options
 from instagan.io.tensor_files import detached, read_card, read_exported, read_tensors, state_dict
-
-TOLD = (
-    "model",
-    "ngf",
-    "norm",
-    "netG",
-    "with_masks",
-    "direction",
-    "ins_per",
-    "set_order",
-    "fine_size_w",
-    "fine_size_h",
-)
-"""Names of the options that say how a model translates: what a checkpoint keeps of its run's options."""
+from instagan.structures.directions import A_TO_B, B_TO_A, Direction, exchanged
+from instagan.structures.one_way import OneWayTranslator
 
 LEAST_ONE = ("ngf", "ins_per", "fine_size_w", "fine_size_h")
 KINDS: Mapping[str, type] = {"with_masks": bool, **dict.fromkeys(LEAST_ONE, int)}
 """What the values of those are that are no words."""
 
 METHODS = ("insta_gan", "cycle_gan", "cycle_gan_seg")
+"""Those of checkpoints that do not tell how to translate."""
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 PUBLISHED = re.compile(r"(?P<epoch>.+)_net_G_(?P<source>[AB])\.pth")
 PUBLISHED_OPTIONS = "opt.txt"
-PUBLISHED_SPELLING = {"fineSizeW": "fine_size_w", "fineSizeH": "fine_size_h"}
+
+
+class OwnMethodError(InputError):
+    """A checkpoint's method is known to its own program alone."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: of one generator, under our names. options: those of ``TOLD`` that are known. where: for messages."""
+    """weights: of one generator, under our names. options: those of ``INFERENCE_OPTIONS`` that are known.
 
+    where: for messages.
+    """
+
+    description: Description
     weights: Mapping[str, Tensor]
     options: Mapping[str, Any]
     where: str
     card: Mapping[str, Any] = field(default_factory=dict)
 
+    def build(self) -> OneWayTranslator:
+        """Raises ``InputError`` where the weights do not fit what is told of them."""
+        return self.description.build(self.weights, self.where)
 
-def read_trained(path: Path, to: str, epoch: str = "latest") -> Trained:
+
+def read_trained(path: Path, to: str | None = None, epoch: str = "latest") -> Trained:
     """The generator that translates to domain ``to`` ("a" or "b", as the folders of the data set are called).
 
-    Raises ``InputError`` naming what is missing or wrong and what is there instead.
+    to None: to b, or to a where a model translates that way only. Raises ``InputError`` naming what is missing or
+    wrong and what is there instead.
     """
     if path.is_dir():
         path = _in_folder(path, epoch)
@@ -71,13 +72,20 @@ def read_trained(path: Path, to: str, epoch: str = "latest") -> Trained:
     content = read_tensors(path)
     if isinstance(content, Mapping) and isinstance(content.get("networks"), Mapping):
         return _checkpoint(path, content, to)
-    return Trained(_renamed(state_dict(content, str(path)), str(path)), {}, str(path))
+    return _alone(_renamed(state_dict(content, str(path)), str(path)), to, {}, path)
 
 
-def source_of(to: str, options: Mapping[str, Any]) -> str:
-    """The network's letter of the domain that is translated: a run with --direction BtoA exchanged the domains."""
-    exchanged = options.get("direction") == "BtoA"
-    return "A" if (to == "b") != exchanged else "B"
+def read_directions(path: Path, epoch: str = "latest") -> dict[str, Trained]:
+    """Every direction that a model has, by the domain translated to, a first. Raises ``InputError`` if it has none."""
+    found: dict[str, Trained] = {}
+    for to in ("b", "a"):
+        try:
+            found = {to: read_trained(path, to, epoch), **found}
+        except InputError as error:
+            reason = error
+    if not found:
+        raise reason
+    return found
 
 
 def _in_folder(folder: Path, epoch: str) -> Path:
@@ -97,28 +105,55 @@ def _in_folder(folder: Path, epoch: str) -> Path:
     raise InputError(f"{folder} has no checkpoint {epoch!r}; {found}")
 
 
-def _checkpoint(path: Path, content: Mapping[str, Any], to: str) -> Trained:
+def _checkpoint(path: Path, content: Mapping[str, Any], to: str | None) -> Trained:
     """A checkpoint of train.py; older ones leave it to the options.yaml beside them to tell of the networks."""
-    told = content.get("options") or read_options(path.with_name(OPTIONS))
-    options = _checked(told, str(path))
-    name = f"G_{source_of(to, options)}"
-    if name not in content["networks"]:
-        raise InputError(f"{path} has no generator {name}; it is not of insta_gan or cycle_gan")
-    weights = detached(state_dict(content["networks"][name], str(path)))
+    told = content.get("options") or inference_options(path.with_name(OPTIONS))
+    options, networks = _checked(told, str(path)), content["networks"]
+    there = _told(content, options, str(path))
+    if there is None:
+        generators = {name: networks[name] for name in ("G_A", "G_B") if isinstance(networks.get(name), Mapping)}
+        if not generators:
+            raise InputError(f"{path} has no generator G_A or G_B; it is not of insta_gan or cycle_gan")
+        states = {name: state_dict(weights, str(path)) for name, weights in generators.items()}
+        there = described(states, options, str(path))
+    description = direction_to(to, there, str(path))
+    if description.network not in networks:
+        raise InputError(f"{path} is damaged (it has no network {description.network}); load another checkpoint")
+    weights = detached(state_dict(networks[description.network], str(path)))
     progress = content.get("progress")
     card = {"progress": dict(progress)} if isinstance(progress, Mapping) else {}
-    return Trained(weights, options, str(path), card)
+    return Trained(description, weights, options, str(path), card)
 
 
-def _exported(path: Path, to: str) -> Trained:
+def _exported(path: Path, to: str | None) -> Trained:
     card = read_card(path)
     options = _checked(card.get("options") or {}, str(path))
-    weights = read_exported(path, f"G_{source_of(to, options)}")
-    if not weights:
+    there = _told(card, options, str(path))
+    if there is None:
+        found = {name: read_exported(path, name) for name in ("G_A", "G_B")}
+        there = described({name: weights for name, weights in found.items() if weights}, options, str(path))
+    there = [one for one in there if to is None or one.target.lower() == to]
+    if not there:
         raise InputError(
             f"{path} was exported without the direction to {to!r}; export the model with --to {to} or both"
         )
-    return Trained(detached(weights), options, str(path), card)
+    description = direction_to(to, there, str(path))
+    return Trained(description, detached(read_exported(path, description.network)), options, str(path), card)
+
+
+def _told(content: Mapping[str, Any], options: Mapping[str, Any], where: str) -> list[Description] | None:
+    """What a checkpoint or card tells of its directions; None for an old one. Raises ``InputError``."""
+    method, entries = options.get("model", METHODS[0]), content.get("translators")
+    if entries is None and method in METHODS:
+        return None
+    if not entries:
+        raise OwnMethodError(
+            f"{where} was trained with --model {method}, which does not tell how to translate without its program; "
+            "use the folder of its run, in the checkout that has the method"
+        )
+    if not isinstance(entries, list):
+        raise InputError(f"{where} is damaged (it tells no directions); load another checkpoint")
+    return [Description.read(entry, where) for entry in entries]
 
 
 def published_networks(folder: Path, epoch: str) -> dict[str, dict[str, Tensor]]:
@@ -138,19 +173,34 @@ def published_options(folder: Path) -> dict[str, Any]:
         return {}
     told = _checked(read_published_options(folder / PUBLISHED_OPTIONS), str(folder))
     weights = _renamed(state_dict(read_tensors(files[0]), str(files[0])), str(files[0]))
-    seen = Architecture.of(weights, str(told.get("norm", "instance")), str(files[0]))
-    return {**told, **seen.options()}
+    (seen,) = described({"G_A": weights}, told, str(files[0]))
+    seen.check(str(files[0]))
+    return {**told, **run_options(seen)}
 
 
-def _published(path: Path, to: str) -> Trained:
+def _published(path: Path, to: str | None) -> Trained:
     """The published file of the asked direction: ``path`` or its twin. opt.txt, where there is one, tells the rest."""
     options = _checked(read_published_options(path.with_name(PUBLISHED_OPTIONS)), str(path))
     found = PUBLISHED.fullmatch(path.name)
     assert found is not None
-    file = path.with_name(f"{found['epoch']}_net_G_{source_of(to, options)}.pth")
+    file = path.with_name(f"{found['epoch']}_net_G_{_letter(to or 'b', options)}.pth")
+    if to is None and not file.is_file():
+        to, file = "a", path
     if not file.is_file():
         raise InputError(f"{path} translates the other way; for the direction to {to!r} put {file.name} beside it")
-    return Trained(_renamed(state_dict(read_tensors(file), str(file)), str(file)), options, str(file))
+    return _alone(_renamed(state_dict(read_tensors(file), str(file)), str(file)), to, options, file)
+
+
+def _alone(weights: Mapping[str, Tensor], to: str | None, options: Mapping[str, Any], path: Path) -> Trained:
+    """A file of one generator, which is taken for that of the asked direction."""
+    (description,) = described({f"G_{_letter(to or 'b', options)}": weights}, options, str(path))
+    return Trained(description, weights, options, str(path))
+
+
+def _letter(to: str, options: Mapping[str, Any]) -> str:
+    """The letter in the name of the generator that translates to this domain."""
+    folders: Direction = A_TO_B if to == "b" else B_TO_A
+    return exchanged(folders, str(options.get("direction", "AtoB"))).source
 
 
 def _renamed(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -160,44 +210,12 @@ def _renamed(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
 
 
 def _checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What is told of ``TOLD``. Raises ``InputError`` for a method that translates otherwise."""
+    """What is told of ``INFERENCE_OPTIONS``. Raises ``InputError`` for values that cannot be."""
     if not isinstance(options, Mapping):
         raise InputError(f"{where} has a {type(options).__name__} for its options; load another checkpoint")
-    for name in TOLD:
+    for name in INFERENCE_OPTIONS:
         value = options.get(name)
         fits = isinstance(value, KINDS.get(name, str))
         if value is not None and (not fits or (isinstance(value, int) and name in LEAST_ONE and value < 1)):
             raise InputError(f"{where} was trained with --{name} {value!r}, which cannot be; load another checkpoint")
-    method = options.get("model", METHODS[0])
-    if method not in METHODS:
-        raise InputError(
-            f"{where} was trained with --model {method}; only {', '.join(METHODS)} can be used without its program"
-        )
-    return {name: options[name] for name in TOLD if options.get(name) is not None}
-
-
-def read_options(path: Path) -> dict[str, Any]:
-    """Those of ``TOLD`` in a run's options.yaml; nothing without the file."""
-    try:
-        options = flat_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); fix or remove the file") from None
-    return {name: options[name] for name in TOLD if name in options}
-
-
-def read_published_options(path: Path) -> dict[str, Any]:
-    """Those of ``TOLD`` in the published system's opt.txt; nothing without the file."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    options: dict[str, Any] = {}
-    for line in lines:
-        name, _, value = line.partition("[default")[0].strip().partition(":")
-        name, text = PUBLISHED_SPELLING.get(name, name), value.strip()
-        if name in TOLD:
-            whole = text.isascii() and text.isdecimal() and len(text) < 10
-            options[name] = int(text) if whole else {"True": True, "False": False}.get(text, text)
-    return options
+    return {name: options[name] for name in INFERENCE_OPTIONS if options.get(name) is not None}

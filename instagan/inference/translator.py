@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from instagan.errors import InputError
-from instagan.inference.architecture import Architecture
 from instagan.inference.inputs import Masks, Picture, Source, batch_of, prepare
 from instagan.inference.large import CROP_SIDE, Manner, Pasted, translate_large
-from instagan.inference.network import DEFAULT_INS_PER, PRECISIONS, Network, choose_device
+from instagan.inference.network import PRECISIONS, Network, choose_device
+from instagan.inference.own_method import own_translator
 from instagan.inference.result import Translation, belonging
 from instagan.inference.sizes import SMALLEST_SIDE
-from instagan.inference.trained import read_trained
+from instagan.inference.trained import OwnMethodError, read_trained
 from instagan.io.pasting import FEATHER, paste_background
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture, to_tensor
 from instagan.kernels import accelerate
@@ -67,39 +67,38 @@ class Translator:
     def load(
         cls,
         path: str | Path,
-        to: str = "b",
+        to: str | None = None,
         device: torch.device | str | None = None,
         precision: str = "fp32",
         epoch: str | int = "latest",
     ) -> Translator:
         """A translator from a run folder, a checkpoint file, an exported model, or published weights.
 
-        to: the domain to translate to, "a" or "b" as the folders of the data set are called. device: "cpu", "cuda",
-        "cuda:1", "mps"; None takes a GPU if there is one. precision: fp32, bf16 or fp16. epoch: which checkpoint of
-        a folder. Only the generator of this direction is kept. No file's code is ever run.
+        to: the domain to translate to, "a" or "b" as the folders of the data set are called; None: b, or a where the
+        model translates that way only. device: "cpu", "cuda", "cuda:1", "mps"; None takes a GPU if there is one.
+        precision: fp32, bf16 or fp16. epoch: which checkpoint of a folder. Only the generator of this direction is
+        kept. No file's code is ever run; a method that only a checkout knows needs its run's folder, and the checkout.
         Raises ``InputError`` with what to do instead.
         """
-        to = str(to).lower()
-        if to not in DOMAINS:
+        to = None if to is None else str(to).lower()
+        if to not in (None, *DOMAINS):
             raise InputError(f"to={to!r} must be 'a' or 'b', the domain to translate to")
         if precision not in PRECISIONS:
             raise InputError(f"precision={precision!r} must be one of {', '.join(PRECISIONS)}")
         chosen = choose_device(device)
-        trained = read_trained(Path(path), to, str(epoch))
-        architecture = Architecture.of(trained.weights, str(trained.options.get("norm", "instance")), trained.where)
-        generator = architecture.build(trained.weights, trained.where).to(chosen)
-        if chosen.type == "cpu" and architecture.ngf >= WIDE_ENOUGH:  # takes less memory
-            generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            trained = read_trained(Path(path), to, str(epoch))
+        except OwnMethodError as error:
+            own, to = own_translator(Path(path), to, str(epoch), chosen, precision, error)
+            return cls(Network(own, None, chosen, precision), {"file": str(path), "to": to})
+        translator = trained.build()
+        generator = translator.generator.to(chosen)  # type: ignore[attr-defined]
+        if chosen.type == "cpu" and trained.description.config["ngf"] >= WIDE_ENOUGH:  # takes less memory
+            generator.to(memory_format=torch.channels_last)
         accelerate(generator)
-        network = Network(
-            generator,
-            architecture,
-            ins_per=int(trained.options.get("ins_per", DEFAULT_INS_PER)),
-            set_order=str(trained.options.get("set_order", "decreasing")),
-            device=chosen,
-            precision=precision,
-        )
-        return cls(network, {**trained.card, "options": dict(trained.options), "file": trained.where, "to": to})
+        network = Network(translator, trained.description, chosen, precision)
+        card = {"options": dict(trained.options), "file": trained.where, "to": trained.description.target.lower()}
+        return cls(network, {**trained.card, **card})
 
     @overload  # a list gives a list; the parameters that follow are those below
     def __call__(
@@ -181,6 +180,8 @@ class Translator:
     ) -> Manner:
         """How pictures are translated. A crop is seen at most at the size at which the model was trained."""
         _check(max_side=(max_side, SMALLEST_SIDE), feather=(feather, 0))
+        if (max_side or crop_instances) and self.network.gives_masks and self.network.description is None:
+            raise InputError("max_side and crop_instances need a method that tells how it translates; drop them")
         told = self.card.get("options", {})
         trained = [int(told[name]) for name in ("fine_size_w", "fine_size_h") if name in told]
         return Manner(max_side, crop_instances, paste_background, feather, max(trained, default=CROP_SIDE))
@@ -222,7 +223,7 @@ class Translator:
     def _translation(self, source: Source, made: InstanceBatch, tensors: bool) -> Translation:
         """One row of a batch at its own size."""
         cut = source.widening.cut
-        count = len(source.inside) if self.network.knows_instances else made.slot_count
+        count = len(source.inside) if self.network.knows_instances else min(made.slot_count, max(len(source.inside), 1))
         image, soft = cut(made.image[0]), cut(made.masks[0, :count])  # (3, H, W), (count, H, W)
         present = tuple(made.present[0, :count].tolist())
         return Translation(
@@ -250,10 +251,10 @@ class Translator:
     def _note(self, source: Source, present: tuple[bool, ...]) -> str:
         if self.network.knows_instances:
             return "" if any(present) else "there is no instance to translate: the picture is unchanged"
-        if len(source.inside) == 0:
+        if len(source.inside) == 0 or self.network.description is None:
             return ""
         return (
-            "the masks are translated as one" if self.network.architecture.with_union else "the masks are not looked at"
+            "the masks are translated as one" if self.network.gives_masks else "the masks are not looked at"
         )
 
 

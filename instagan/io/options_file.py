@@ -5,9 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from instagan.errors import InputError
 from instagan.io.optional import need
 
 OPTIONS = "options.yaml"
+INFERENCE_OPTIONS = (
+    "model",
+    "ngf",
+    "norm",
+    "netG",
+    "with_masks",
+    "direction",
+    "ins_per",
+    "set_order",
+    "fine_size_w",
+    "fine_size_h",
+)
+"""Names of the options that a checkpoint keeps of its run's: what it was, and at which size it was trained."""
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -28,6 +42,17 @@ def flat_yaml(text: str) -> dict[str, Any]:
         if not isinstance(name, str) or not (isinstance(value, PLAIN) or many):
             raise ValueError(f"what it holds under {str(name)[:60]!r} is no plain value")
     return content
+
+
+def inference_options(path: Path) -> dict[str, Any]:
+    """Those of ``INFERENCE_OPTIONS`` in a run's options.yaml; nothing without the file. Raises ``InputError``."""
+    try:
+        options = flat_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); fix or remove the file") from None
+    return {name: options[name] for name in INFERENCE_OPTIONS if name in options}
 
 
 def options_of(folder: Path) -> dict[str, Any]:

@@ -23,8 +23,11 @@ class AntiAliasedGenerator(nn.Module):
     11,378,179 parameters at ngf 64.
     """
 
+    kind = "anti_aliased"
+
     def __init__(self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> None:
         super().__init__()
+        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks}
         self.encoder = _encoder(ngf, norm, blocks)
         self.decoder = _decoder(ngf, norm)
 

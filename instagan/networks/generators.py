@@ -1,4 +1,7 @@
-"""Generators: InstanceBatch -> InstanceBatch of the other domain (paper section 2.1)."""
+"""Generators: InstanceBatch -> InstanceBatch of the other domain (paper section 2.1).
+
+``kind`` and ``config`` are what a checkpoint says of a generator: ``instagan.inference.registry`` builds it of them.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,11 @@ class SetGenerator(nn.Module):
     number of instances per row: the P present masks of the whole batch go through the networks as one (P, 1, H, W).
     """
 
+    kind = "set"
+
     def __init__(self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> None:
         super().__init__()
+        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks}
         self.image_encoder = encoder(3, ngf, norm, blocks)  # f_GX
         self.mask_encoder = encoder(1, ngf, norm, blocks)  # f_GA
         self.image_decoder = decoder(8 * ngf, 3, norm)  # g_GX
@@ -47,10 +53,13 @@ class ResnetGenerator(nn.Module):
     picture has no instance. Without it no slot comes out. H and W must be multiples of 4.
     """
 
+    kind = "resnet"
+
     def __init__(
         self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS, with_union: bool = False
     ) -> None:
         super().__init__()
+        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, "with_union": with_union}
         channels = 4 if with_union else 3
         self.with_union = with_union
         self.encoder = encoder(channels, ngf, norm, blocks)

@@ -119,6 +119,9 @@ class Untrained:
     def optimizers(self) -> dict:
         return {}
 
+    def translators(self) -> dict:
+        return {}
+
 
 class Replay:
     """An evaluation whose figures are told beforehand, and a method that has nothing."""

@@ -13,7 +13,6 @@ from PIL import Image
 from instagan import InputError, Translator
 from instagan.cli.main import main
 from instagan.inference import network as network_module
-from instagan.inference.architecture import Architecture
 from instagan.inference.memory import _left_of_group, needed, side_that_fits
 from instagan.inference.published import to_published
 from instagan.inference.windows import around, fading
@@ -183,7 +182,7 @@ def test_the_command_takes_them(model, tmp_path, capsys):
 
 def test_the_sentence_names_a_side_that_fits(t, monkeypatch, tmp_path):
     pixels, masks = large(400, 300)
-    limit = needed(t.network.architecture, 200 * 152, 2)
+    limit = needed(t.network.description, 200 * 152, 2)
     monkeypatch.setattr(network_module, "free_memory", lambda device: limit)
     with pytest.raises(InputError, match="400x300 pixels, 2 instances at a time, does not fit") as error:
         t(pixels, masks)
@@ -254,7 +253,6 @@ def test_a_picture_too_large_for_the_limit_is_one_sentence_and_its_advice_holds(
     generator = SetGenerator(16)
     initialise(generator)
     torch.save(to_published(generator.state_dict()), tmp_path / "latest_net_G_A.pth")
-    assert Architecture.of(generator.state_dict(), "instance", "x").ngf == 16
     pixels, masks = large(1000, 800, 1)
     Image.fromarray(pixels).save(tmp_path / "x.png")
     Image.fromarray(masks[0]).save(tmp_path / "m.png")

@@ -117,7 +117,7 @@ def test_opt_txt_tells_what_weights_do_not(tmp_path):
     head = "----------------- Options ---------------\n"
     (folder / "opt.txt").write_text(head + "".join(f"{line:>60}\n" for line in lines) + "--- End ---\n")
     t = Translator.load(folder, to="a", device="cpu")
-    assert t.network.architecture.norm == "none" and t.network.ins_per == 1
+    assert t.network.description.config["norm"] == "none" and t.network.ins_per == 1
     assert torch.equal(t.network.generator.image_encoder[1].weight, model.networks["G_A"].image_encoder[1].weight)
 
 
@@ -189,9 +189,9 @@ def test_files_that_are_no_weights_are_refused_by_name(tmp_path):
         "discriminator.pth": (to_published(state(SetDiscriminator(4))), "holds no generator"),
         "nan.pth": (
             {name: tensor * float("nan") for name, tensor in read_tensors(good).items()},
-            "weights that are not numbers",
+            "NaN or infinite weights",
         ),
-        "partial.pth": (dict(list(read_tensors(good).items())[:8]), "does not fit a generator"),
+        "partial.pth": (dict(list(read_tensors(good).items())[:8]), "does not fit its generator"),
     }  # fmt: skip
     for name, (value, reason) in values.items():
         torch.save(value, tmp_path / name)

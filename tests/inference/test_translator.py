@@ -15,7 +15,6 @@ import instagan
 from engine.method import load_networks
 from instagan import InputError, Translator
 from instagan.inference import translator as translator_module
-from instagan.inference.architecture import Architecture
 from instagan.inference.inputs import prepare
 from instagan.io.pixels import from_levels
 from instagan.networks.generators import SetGenerator
@@ -81,17 +80,18 @@ def test_the_docstring_runs(run, tmp_path, monkeypatch):
         ("--model", "cycle_gan", "--netG", "resnet_6blocks"),
         ("--model", "cycle_gan", "--with_masks"),
         ("--model", "cycle_gan_seg"),
+        ("--model", "cut"),
     ],
     ids=" ".join,
 )
 def test_it_gives_what_the_model_gives(tmp_path, flags):
     run, _ = tiny_run(tmp_path, "run", *flags)
     options = parse_training(["--dataroot", ".", "--name", "run", *TINY, *flags]).values
-    options.ins_max = None
+    options.ins_max = None  # of translating
     model = build_model(options, torch.device("cpu"))
     load_networks(model, run.load("latest"))
     batch = random_batch([4, 1, 0], slots=5)
-    for to in "ab":
+    for to in (target.lower() for _, target in model.directions):
         ours, theirs = Translator.load(run.path, to=to, device="cpu").network.run(batch), model.translate(batch, to)
         assert torch.equal(ours.image, theirs.image) and torch.equal(ours.masks, theirs.masks)
         assert torch.equal(ours.present, theirs.present)
@@ -281,15 +281,17 @@ def test_a_checkpoint_alone_suffices_and_older_ones_lean_on_their_folder(tmp_pat
     run, model = tiny_run(tmp_path / "runs", "run", *flags)
     (tmp_path / "alone.pth").write_bytes(run.checkpoint("latest").read_bytes())
     content = run.load("latest")
-    content.pop("options")
+    del content["options"], content["translators"]
     torch.save(content, run.checkpoint("5"))
     for path, epoch in ((tmp_path / "alone.pth", "latest"), (run.path, "5"), (run.checkpoint("5"), "latest")):
         t = Translator.load(path, device="cpu", epoch=epoch)
-        assert (t.network.architecture.norm, t.network.ins_per, t.network.architecture.ngf) == ("none", 3, 4)
+        config = t.network.description.config
+        assert (config["norm"], t.network.ins_per, config["ngf"]) == ("none", 3, 4)
         assert torch.equal(t.network.generator.image_encoder[1].weight, model.networks["G_B"].image_encoder[1].weight)
     run.path.joinpath("options.yaml").unlink()
     t = Translator.load(run.checkpoint("5"), device="cpu")  # what weights tell, and else the defaults
-    assert (t.network.architecture, t.network.ins_per) == (Architecture("insta_gan", 4, 9), 2)
+    told = t.network.description
+    assert (told.kind, told.config, told.ins_per) == ("set", {"ngf": 4, "blocks": 9, "norm": "instance"}, 2)
 
 
 def test_the_background_is_kept_on_request(run):
@@ -359,30 +361,44 @@ def test_bad_input_is_one_sentence_that_names_it(t, run, tmp_path):
             Translator.load(run[0].path, **changes)
 
 
-def test_another_method_and_another_version_are_refused(tmp_path):
+def test_what_this_version_cannot_translate_is_one_sentence(tmp_path):
     run, _ = tiny_run(tmp_path)
-    for change, reason in (
-        ({"model": "munit"}, "--model munit; only insta_gan, cycle_gan, cycle_gan_seg"),
-        ({"norm": "layer2"}, "--norm layer2, which this version does not know"),
-    ):
-        content = run.load("latest")
-        content["options"] |= change
-        torch.save(content, tmp_path / "other.pth")
-        with pytest.raises(InputError, match=reason):
+    content = run.load("latest")
+    entries = content["translators"]
+
+    def refused(reason: str, **changes) -> None:
+        torch.save({**content, **changes}, tmp_path / "other.pth")
+        with pytest.raises(InputError, match=reason) as error:
             Translator.load(tmp_path / "other.pth")
-    torch.save({"networks": {"E": {}}}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match="no generator G_A"):
-        Translator.load(tmp_path / "other.pth")
+        assert len(str(error.value).splitlines()) == 1
+
+    for changes, reason in (
+        ({"kind": "diffusion"}, "a generator 'diffusion', which this version does not know; update it"),
+        ({"needs": ["masks", "depth"]}, "needs depth to translate, which this version cannot give; update it"),
+        ({"config": {"ngf": 4, "norm": "layer2", "blocks": 9}}, "--norm layer2, which this version does not know"),
+        ({"config": {"ngf": 8, "norm": "instance", "blocks": 9}}, r"weight is 4x3x7x7 instead of 8x3x7x7\); it is dam"),
+        ({"config": {"ngf": 10**9}}, "what it tells of a direction cannot be"),
+        ({"network": "G_C"}, "has no network G_C"),
+        ({"ins_per": 0}, "what it tells of a direction cannot be"),
+    ):
+        refused(reason, translators=[{**entry, **changes} for entry in entries])
+    (only_a,) = (entry for entry in entries if entry["target"] == "A")
+    torch.save({**content, "translators": [only_a]}, tmp_path / "other.pth")
+    assert Translator.load(tmp_path / "other.pth").card["to"] == "a"
+    with pytest.raises(InputError, match=r"translates to a only; pass to='a' \(--to a\)"):
+        Translator.load(tmp_path / "other.pth", to="b")
+    refused("no generator G_A", networks={"E": {}}, translators=None)
+    refused("trained with --model munit, which does not tell how", translators=[], options={"model": "munit"})
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty has no checkpoint 'latest'; it holds no checkpoint at all"):
         Translator.load(tmp_path / "empty")
 
 
 def test_a_picture_that_memory_does_not_hold_is_one_sentence(t, monkeypatch):
-    def exhausted(*_):
+    def exhausted(*_, **__):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
-    monkeypatch.setattr(type(t.network), "_in_sequence", exhausted)
+    monkeypatch.setattr(type(t.network.translator), "__call__", exhausted)
     with pytest.raises(
         InputError, match=r"36x32 pixels, 1 instance at a time, does not fit into the memory of cpu; max_side=\d+"
     ):

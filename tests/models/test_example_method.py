@@ -6,9 +6,12 @@ import re
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from instagan import Translator
 from models import MODELS
 from tests.programs import ROOT, draw_set, train, translate
 
@@ -47,5 +50,7 @@ def test_the_example_trains_resumes_to_the_bit_and_translates(tmp_path):
         assert not all(torch.equal(tensor, first[name][key]) for key, tensor in network.items())
     assert translate(data, halves, tmp_path / "results", "--name", "run", "--phase", "val") == 0
     results = tmp_path / "results" / "run" / "val_latest"
-    assert (results / "a0_fake_B.png").is_file()
+    t = Translator.load(halves / "run", device="cpu")
+    with Image.open(results / "a0_real_A.png") as real, Image.open(results / "a0_fake_B.png") as fake:
+        assert np.array_equal(np.asarray(t(real).picture), np.asarray(fake))
     assert not list(results.glob("*fake_A*")) and not list(results.glob("*rec*"))  # it has no way back

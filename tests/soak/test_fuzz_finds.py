@@ -18,9 +18,10 @@ from data.preparing.coco import CocoPart, plan_coco
 from data.preparing.shape_files import Drawing, read_labelme, read_via
 from engine.schedule import Progress
 from instagan.errors import LONGEST, InputError
-from instagan.inference.architecture import Architecture
-from instagan.inference.trained import read_options, read_trained
+from instagan.inference.registry import Description
+from instagan.inference.trained import read_trained
 from instagan.io.label_maps import instances_of
+from instagan.io.options_file import inference_options
 from instagan.io.segmentations import decode
 from instagan.io.tensor_files import read_tensors, state_dict
 from options.parse import parse_testing, parse_training
@@ -171,9 +172,11 @@ def test_tensors_that_are_larger_than_their_file(tmp_path):
 
 
 def test_a_generator_that_no_memory_would_hold_is_never_made():
-    weights = {"image_encoder.1.weight": torch.zeros(200_000, 3, 7, 7, dtype=torch.int8)}
-    with pytest.raises(InputError, match="x.pth does not fit a generator"):
-        Architecture.of(weights, "instance", "x.pth").build(weights, "x.pth")
+    weights = {"image_encoder.1.weight": torch.zeros(60_000, 3, 7, 7, dtype=torch.int8)}
+    for config in ({"ngf": 60_000, "blocks": 1}, {"ngf": 4, "blocks": 60_000}, {"ngf": "4"}, {"layers": 3}):
+        entry = {"source": "A", "target": "B", "network": "G_A", "kind": "set", "config": config, "needs": ["masks"]}
+        with pytest.raises(InputError, match="x.pth does not fit its generator"):
+            Description.read(entry, "x.pth").build(weights, "x.pth")
 
 
 @pytest.mark.parametrize("options", [[1], 3, {"norm": {}}, {"ins_per": "many"}, {"ins_per": 0}, {"model": []}])
@@ -186,7 +189,7 @@ def test_options_in_a_checkpoint_that_are_none(tmp_path, options):
 def test_a_number_in_options_that_python_will_not_read(tmp_path):
     (tmp_path / "options.yaml").write_text(f"ngf: {'9' * 5000}\nins_per: 2\n")
     with pytest.raises(InputError, match=r"options\.yaml cannot be read"):
-        read_options(tmp_path / "options.yaml")
+        inference_options(tmp_path / "options.yaml")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 
 import instagan
 from instagan.errors import InputError
-from instagan.inference.architecture import Architecture
-from instagan.inference.trained import Trained, source_of
+from instagan.inference.published import run_options
+from instagan.inference.trained import Trained
 
 FORMAT = 1
 
@@ -27,17 +27,17 @@ def model_card(
     figures: json files of measured figures to keep along. Raises ``InputError``.
     """
     trained = next(iter(directions.values()))
-    options = dict(trained.options)
-    seen = Architecture.of(trained.weights, str(options.get("norm", "instance")), trained.where)
+    options, config = dict(trained.options), trained.description.config
     return {
         "format": FORMAT,
         "name": name,
         "made_by": f"instagan {instagan.__version__}",
-        "options": {**options, **seen.options()},
-        "directions": {to: network_of(to, one) for to, one in directions.items()},
+        "options": {**run_options(trained.description), **options},
+        "directions": {to: one.description.network for to, one in directions.items()},
+        "translators": [one.description.as_entry() for one in directions.values()],
         "sizes": {
-            "ngf": seen.ngf,
-            "blocks": seen.blocks,
+            "ngf": config["ngf"],
+            "blocks": config["blocks"],
             "parameters": sum(tensor.numel() for tensor in trained.weights.values()),
             "trained_at": [options[side] for side in ("fine_size_w", "fine_size_h") if side in options],
         },
@@ -48,11 +48,6 @@ def model_card(
             "measured": {path.stem: _json(path) for path in figures},
         },
     }
-
-
-def network_of(to: str, trained: Trained) -> str:
-    """The name of the generator, such as "G_A", by which ``Translator`` finds it again."""
-    return f"G_{source_of(to, trained.options)}"
 
 
 def _json(path: Path) -> Any:

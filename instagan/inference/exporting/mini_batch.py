@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.networks.blocks import SIZE_MULTIPLE
-from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.networks.generators import SetGenerator
 from instagan.structures.instances import InstanceBatch
 
 LARGEST_SIDE = 16384
@@ -44,7 +44,7 @@ class OfSet(nn.Module):
 class OfUnion(nn.Module):
     """``ResnetGenerator`` with the union of the masks."""
 
-    def __init__(self, generator: ResnetGenerator) -> None:
+    def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
@@ -54,9 +54,9 @@ class OfUnion(nn.Module):
 
 
 class OfPicture(nn.Module):
-    """``ResnetGenerator`` of pictures alone."""
+    """A generator of pictures alone."""
 
-    def __init__(self, generator: ResnetGenerator) -> None:
+    def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
@@ -74,8 +74,7 @@ def mini_batch_of(generator: nn.Module) -> nn.Module:
     """The function that belongs to a generator; its weights are shared."""
     if isinstance(generator, SetGenerator):
         return OfSet(generator).eval()
-    assert isinstance(generator, ResnetGenerator)
-    return (OfUnion(generator) if generator.with_union else OfPicture(generator)).eval()
+    return (OfUnion(generator) if getattr(generator, "with_union", False) else OfPicture(generator)).eval()
 
 
 def takes_masks(function: nn.Module) -> bool:

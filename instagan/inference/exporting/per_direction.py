@@ -9,10 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from instagan.inference.architecture import Architecture
 from instagan.inference.exporting.checking import COUNTS, SIZES, Run, largest_difference, latency
 from instagan.inference.exporting.mini_batch import mini_batch_of
-from instagan.inference.network import DEFAULT_INS_PER
 from instagan.inference.trained import Trained
 from instagan.io.writing import write_together
 from instagan.kernels import accelerate
@@ -47,14 +45,13 @@ def export_each(
     card["exported"] = {}
     for to, trained in directions.items():
         file = output if len(directions) == 1 else output.with_name(f"{output.stem}_to_{to}{output.suffix}")
-        architecture = Architecture.of(trained.weights, str(trained.options.get("norm", "instance")), trained.where)
-        generator = architecture.build(trained.weights, trained.where)
+        translator = trained.build()
+        generator: nn.Module = translator.generator  # type: ignore[assignment]
         function = mini_batch_of(generator)
         made = make(function, {**card, "to": to})
         accelerate(generator)  # what is compared and timed in torch is what Translator runs
         difference = largest_difference(made.run, function, generator, runtime)
-        instances = int(trained.options.get("ins_per", DEFAULT_INS_PER))
-        times = latency(made.run, function, generator, _size(card), instances)
+        times = latency(made.run, function, generator, _size(card), translator.ins_per or 1)
         files[file] = made.content
         facts = ", ".join(f"{name} {value}" for name, value in made.facts.items())
         sizes = ", ".join(f"{width}x{height}" for height, width in SIZES)

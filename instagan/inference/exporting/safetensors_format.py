@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from instagan.inference.exporting.card import network_of
 from instagan.inference.trained import Trained
 from instagan.io.tensor_files import write_exported
 
@@ -18,5 +17,5 @@ def export(
     directions: Mapping[str, Trained], card: dict[str, Any], output: Path, options: Namespace
 ) -> dict[Path, str]:
     """Writes the file, whole or not at all; the card is in its header, too. Returns it, and what to tell of it."""
-    write_exported(output, {network_of(to, trained): trained.weights for to, trained in directions.items()}, card)
+    write_exported(output, {one.description.network: one.weights for one in directions.values()}, card)
     return {output: f"to {' and '.join(directions)}"}

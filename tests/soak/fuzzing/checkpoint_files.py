@@ -17,10 +17,10 @@ import yaml
 from hypothesis import strategies as st
 
 from engine.run_folder import RunFolder
-from instagan.inference.architecture import Architecture
-from instagan.inference.trained import TOLD, read_options, read_published_options, read_trained
+from instagan.inference.published import read_published_options
+from instagan.inference.trained import read_trained
+from instagan.io.options_file import INFERENCE_OPTIONS, inference_options
 from instagan.io.tensor_files import read_card, read_tensors, state_dict
-from instagan.networks.blocks import NORMS
 from instagan.networks.generators import SetGenerator
 from models import MODELS
 from options.parse import parse_testing
@@ -143,10 +143,8 @@ def _tensors(path: Path) -> None:
 
 
 def _trained(path: Path) -> None:
-    trained = read_trained(path, "b")
-    norm = str(trained.options.get("norm", "instance"))
-    assert norm in NORMS
-    Architecture.of(trained.weights, norm, trained.where).build(trained.weights, trained.where)
+    translator = read_trained(path, "b").build()
+    assert translator.set_order and translator.generator is not None
 
 
 def _run_folder(path: Path) -> None:
@@ -159,7 +157,7 @@ def _exported_model(path: Path) -> None:
 
 
 def _told(path: Path) -> None:
-    assert set(read_options(path)) <= set(TOLD)
+    assert set(inference_options(path)) <= set(INFERENCE_OPTIONS)
 
 
 def _opt_txt(path: Path) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from instagan.errors import InputError
-from models.directions import A_TO_B, B_TO_A, Asked, asked_for
+from instagan.structures.directions import A_TO_B, B_TO_A, Asked, asked_for
 
 
 def test_a_method_with_both_directions_gives_those_that_are_asked_for_and_goes_back():

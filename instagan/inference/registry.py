@@ -1,0 +1,113 @@
+"""What a checkpoint says of a direction -> the translator of that direction. Another generator is a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from instagan.errors import InputError
+from instagan.networks.anti_aliased import AntiAliasedGenerator
+from instagan.networks.blocks import NORMS
+from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
+
+GENERATORS: dict[str, type[nn.Module]] = {
+    one.kind: one for one in (SetGenerator, ResnetGenerator, AntiAliasedGenerator)
+}
+NEEDS = ("masks",)
+"""What ``Translator`` can hand to a model beside the image."""
+LARGEST = 2**16
+"""No size of a network is beyond that."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """One direction of a trained model. source, target: letters of the folders; network: the generator's name.
+
+    kind and config: class of ``GENERATORS`` and its arguments; the rest as in ``OneWayTranslator``. What comes from a
+    file is checked where it is used.
+    """
+
+    source: str
+    target: str
+    network: str
+    kind: str
+    config: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
+    ins_per: int | None = None
+    set_order: str = "decreasing"
+
+    @classmethod
+    def read(cls, entry: Any, where: str) -> Description:
+        """An entry of "translators" in a checkpoint or a model card. Raises ``InputError`` naming ``where``."""
+        try:
+            found = cls(**{**entry, "needs": tuple(entry["needs"]), "config": dict(entry["config"])})
+            words = found.source, found.target, found.network, found.kind, found.set_order, *found.needs, *found.config
+            numbers = [one for one in (found.ins_per, *found.config.values()) if not isinstance(one, str | bool | None)]
+            fits = all(isinstance(word, str) for word in words) and found.set_order in SET_ORDERS
+            fits &= all(isinstance(one, int) and 1 <= one <= LARGEST for one in numbers)
+        except (TypeError, KeyError, ValueError):
+            fits = False
+        if not fits:
+            raise InputError(f"{where} is damaged (what it tells of a direction cannot be); load another checkpoint")
+        return found
+
+    def as_entry(self) -> dict[str, Any]:
+        return {**vars(self), "needs": list(self.needs), "config": dict(self.config)}
+
+    def check(self, where: str) -> None:
+        """Raises ``InputError`` for what this version cannot build."""
+        if self.kind not in GENERATORS:
+            raise InputError(f"{where} has a generator {self.kind!r}, which this version does not know; update it")
+        if unknown := [need for need in self.needs if need not in NEEDS]:
+            raise InputError(f"{where} needs {unknown[0]} to translate, which this version cannot give; update it")
+        if (norm := self.config.get("norm", "instance")) not in NORMS:
+            raise InputError(f"{where} was trained with --norm {norm}, which this version does not know; update it")
+
+    def build(self, weights: Mapping[str, Tensor], where: str) -> OneWayTranslator:
+        """The generator with its weights in float32, for translating only. Draws nothing from torch's random state."""
+        self.check(where)
+        if difference := self._misfit(weights):  # found before memory is taken for what a damaged file tells
+            raise InputError(f"{where} does not fit its generator ({difference}); it is damaged")
+        with torch.random.fork_rng(devices=[]):
+            generator = GENERATORS[self.kind](**self.config)
+        generator.load_state_dict(dict(weights))
+        if not all(bool(parameter.isfinite().all()) for parameter in generator.parameters()):
+            raise InputError(f"{where} holds NaN or infinite weights; load an earlier checkpoint of its run")
+        generator.eval().requires_grad_(False)
+        return OneWayTranslator(generator, self.needs, self.ins_per, self.set_order)
+
+    def _misfit(self, weights: Mapping[str, Tensor]) -> str:
+        """The first difference between weights and the generator that is to hold them, in words; empty if they fit."""
+        try:
+            if self.config.get("blocks", 0) > len(weights):
+                return f"{len(weights)} weights for {self.config['blocks']} blocks"
+            with torch.device("meta"):
+                expected = GENERATORS[self.kind](**self.config).state_dict()
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            return str(error).partition("\n")[0][:100]
+        for name, tensor in expected.items():
+            if name not in weights:
+                return f"{name} is missing"
+            if weights[name].shape != tensor.shape:
+                sizes = " instead of ".join("x".join(map(str, one.shape)) for one in (weights[name], tensor))
+                return f"{name} is {sizes}"
+        surplus = [name for name in weights if name not in expected]
+        return f"{surplus[0]} is too many" if surplus else ""
+
+
+def direction_to(to: str | None, there: Sequence[Description], where: str) -> Description:
+    """Of the directions that there are (one or more) that to domain ``to``, "a" or "b"; None: b, or else the only one.
+
+    Raises ``InputError`` where a model does not translate that way.
+    """
+    targets = [one.target.lower() for one in there]
+    wanted = to or ("b" if "b" in targets else targets[0])
+    for one in there:
+        if one.target.lower() == wanted:
+            return one
+    raise InputError(f"{where} translates to {' and '.join(targets)} only; pass to={targets[0]!r} (--to {targets[0]})")

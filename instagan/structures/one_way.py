@@ -1,0 +1,70 @@
+"""A generator as it is used to translate in one direction: the only loop over instances outside of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from instagan.errors import InputError
+from instagan.structures.instances import InstanceBatch
+from instagan.structures.sequential import translate_in_order
+
+SET_ORDERS = ("decreasing", "random")
+OF_INSTANCES = {"masks", "boxes", "labels"}
+"""Needs that the slots of a batch answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class OneWayTranslator:
+    """InstanceBatch -> its translation, slots in the order of the source.
+
+    generator   InstanceBatch -> InstanceBatch; takes ``style=`` where ``needs`` holds "style"
+    needs       what it looks at beside the image: "masks", "boxes", "labels", "style"
+    ins_per     instances at a time, by sequential mini-batches; None: all of the picture at once
+    set_order   the order in which they are taken: decreasing (by area) or random (as their slots stand)
+    ins_max     most instances of a picture that are translated; None: all
+    """
+
+    generator: Callable[..., InstanceBatch]
+    needs: tuple[str, ...] = ()
+    ins_per: int | None = None
+    set_order: str = "decreasing"
+    ins_max: int | None = None
+
+    def __call__(
+        self,
+        source: InstanceBatch,
+        ins_per: int | None = None,
+        ins_max: int | None = None,
+        *,
+        in_order: bool = False,
+        style: Any = None,
+    ) -> InstanceBatch:
+        """ins_per, ins_max: other than those above. in_order: slots are taken as they stand, absent ones keep theirs.
+
+        One instance after the other: those beyond ``ins_max`` come out absent, and a picture without any comes out
+        unchanged. Raises ``InputError`` for a style that the generator does not take.
+        """
+        if style is not None and "style" not in self.needs:
+            raise InputError("this model translates without a style; drop it")
+        generator = partial(self.generator, style=style) if "style" in self.needs else self.generator
+        if self.ins_per is None:
+            return generator(source if OF_INSTANCES & set(self.needs) else source.slots(0, 0))
+        if in_order:
+            order = torch.arange(source.slot_count, device=source.image.device).expand(len(source), -1)  # (B, N)
+        else:
+            order = source.order_by_area() if self.set_order == "decreasing" else source.order_of_slots()  # (B, N)
+        return translate_in_order(generator, source, order, ins_per or self.ins_per, ins_max or self.ins_max)
+
+    def description(self) -> dict[str, Any]:
+        """What ``instagan.inference.registry`` makes it of again, in plain values; empty for a generator of no kind."""
+        kind = getattr(self.generator, "kind", None)
+        if kind is None:
+            return {}
+        config = dict(self.generator.config)  # type: ignore[attr-defined]
+        using = {"needs": list(self.needs), "ins_per": self.ins_per, "set_order": self.set_order}
+        return {"kind": kind, "config": config, **using}
