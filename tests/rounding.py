@@ -7,7 +7,8 @@ weights are changed by a few roundings, at random, and how much the result chang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -24,22 +25,35 @@ FACTOR = 3
 """Minimal filtering rounds twice to three times as much as a convolution, other ways of computing up to twice."""
 
 
-def perturb(module: nn.Module, seed: int, roundings: int = ROUNDINGS) -> None:
-    """Changes every weight by some roundings, drawn from the seed, in place."""
+def perturb(module: nn.Module, seed: int, roundings: int = ROUNDINGS, unit: float = ROUNDING) -> None:
+    """Changes every weight by some roundings, drawn from the seed, in place. unit: the size of one."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in module.parameters():
             drawn = torch.randn(weight.shape, generator=random, dtype=torch.float64)
-            weight.mul_((1 + roundings * ROUNDING * drawn).to(weight.dtype))
+            weight.mul_((1 + roundings * unit * drawn).to(weight.dtype))
 
 
-def allowed(exact: Tensor, perturbed: Sequence[Tensor]) -> float:
+def allowed(exact: Tensor, perturbed: Sequence[Tensor], unit: float = ROUNDING) -> float:
     """Largest difference to the exact result that rounding explains, for any number in it.
 
     perturbed: what perturbed weights give. A result that they do not change is rounded all the same.
     """
-    own = ROUNDINGS * ROUNDING * exact.abs().max().item()
+    own = ROUNDINGS * unit * exact.abs().max().item()
     return FACTOR * (own + max((distance(other, exact) for other in perturbed), default=0.0))
+
+
+def between_two(network: nn.Module, run: Callable[[nn.Module], Tensor]) -> float:
+    """Largest difference between two results in float32 which differ in the order of their sums only.
+
+    run: computes one of them with the network that it is given, which is in float64.
+    """
+    networks = [deepcopy(network).double() for _ in range(DRAWS + 1)]
+    for draw, changed in enumerate(networks[1:], 1):
+        perturb(changed, draw)
+    with torch.no_grad():
+        exact, *perturbed = map(run, networks)
+    return 2 * allowed(exact, perturbed)
 
 
 def distance(made: Tensor, exact: Tensor) -> float:

@@ -71,10 +71,10 @@ def test_identity_loss_is_switched_off_by_its_weight():
 
 @pytest.mark.parametrize("with_masks", [False, True])
 def test_translate_gives_one_slot_at_the_most(with_masks):
-    model, source = small_model(with_masks), random_batch([3, 0])
+    model, source = small_model(with_masks).double(), random_batch([3, 0], dtype=torch.float64)
     fake = model.translate(source, to="a")
     assert fake.slot_count == int(with_masks)
-    assert_same(fake[[1]], model.translate(source[[1]], to="a"), 1e-5)
+    assert_same(fake[[1]], model.translate(source[[1]], to="a"), 1e-9)
     if with_masks:
         assert fake.present.tolist() == [[True], [False]]
 
