@@ -34,12 +34,12 @@ def perturb(module: nn.Module, seed: int, roundings: int = ROUNDINGS, unit: floa
             weight.mul_((1 + roundings * unit * drawn).to(weight.dtype))
 
 
-def allowed(exact: Tensor, perturbed: Sequence[Tensor], unit: float = ROUNDING) -> float:
+def allowed(exact: Tensor, perturbed: Sequence[Tensor]) -> float:
     """Largest difference to the exact result that rounding explains, for any number in it.
 
     perturbed: what perturbed weights give. A result that they do not change is rounded all the same.
     """
-    own = ROUNDINGS * unit * exact.abs().max().item()
+    own = ROUNDINGS * ROUNDING * exact.abs().max().item()
     return FACTOR * (own + max((distance(other, exact) for other in perturbed), default=0.0))
 
 

