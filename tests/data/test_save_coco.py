@@ -88,7 +88,7 @@ def test_masks_are_those_of_the_files_bit_for_bit(trained, tmp_path, flags, caps
     folder = translate(trained, tmp_path, "--save_coco", *flags.split())
     content = check(folder)
     said = capsys.readouterr().out
-    assert len(content["images"]) == 3 and content["annotations"]
+    assert len(content["images"]) == 4 and content["annotations"]
     assert f"4 pictures, {len(content['annotations'])} instances" in said
     assert [category["name"] for category in content["categories"]] == ["A", "B"]
     assert {record["source_annotation_id"] for record in content["annotations"]} == {None}

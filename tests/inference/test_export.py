@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("safetensors")
 
 from instagan import InputError, Translator
-from instagan.io.tensor_files import read_card
+from instagan.io.tensor_files import read_card, write_exported
 from scripts.export import main
 from tests.batches import random_batch
 from tests.programs import draw_set, sentence, train
@@ -17,19 +17,30 @@ from tests.using import tiny_run, write_published
 
 
 @pytest.mark.parametrize(
-    "flags", [(), ("--direction", "BtoA", "--norm", "none"), ("--model", "cycle_gan")], ids=" ".join
+    "flags", [(), ("--direction", "BtoA", "--norm", "none"), ("--model", "cycle_gan"), ("--model", "cut")], ids=" ".join
 )
 def test_an_exported_model_translates_as_its_run(tmp_path, flags, capsys):
-    run, _ = tiny_run(tmp_path, "run", *flags)
+    run, model = tiny_run(tmp_path, "run", *flags)
     file = tmp_path / "out" / "model.safetensors"
     assert main(["--model", str(run.path), "--output", str(file)]) == 0
     assert capsys.readouterr().out.count("\n") == 2
     batch = random_batch([3, 1])
-    for to in "ab":
+    for to in (target.lower() for _, target in model.directions):
         for path in (file, file.parent):
             one, other = (Translator.load(where, to=to, device="cpu") for where in (run.path, path))
             assert torch.equal(one.network.run(batch).image, other.network.run(batch).image)
             assert one.network.description == other.network.description
+
+
+def test_a_file_of_an_older_version_is_read(tmp_path):
+    run, model = tiny_run(tmp_path, "run", "--direction", "BtoA", "--ins_per", "3")
+    file = tmp_path / "old.safetensors"
+    card = {"options": run.load("latest")["options"], "directions": {"b": "G_B", "a": "G_A"}}
+    write_exported(file, {name: model.networks[name].state_dict() for name in ("G_A", "G_B")}, card)
+    for to in "ab":
+        one, other = (Translator.load(path, to=to, device="cpu").network for path in (run.path, file))
+        assert one.description == other.description
+        assert torch.equal(one.generator.image_decoder[-2].weight, other.generator.image_decoder[-2].weight)
 
 
 def test_the_card_tells_of_training(tmp_path):

@@ -35,6 +35,16 @@ OPTIONS: dict[str, Any] = {
     "name": "run", "seed": 0, "input_nc": 3, "output_nc": 3, "no_flip": False, "lr": 0.0002,
 }  # fmt: skip
 PROGRESS = {"epoch": 1, "steps": 3, "pictures": 3}
+ENTRY: dict[str, Any] = {
+    "source": "A", "target": "B", "network": "G_A", "kind": "set", "needs": ["masks"], "ins_per": 2,
+    "set_order": "decreasing", "config": {"ngf": NGF, "norm": "instance", "blocks": 1},
+}  # fmt: skip
+"""What a checkpoint and a model card tell of a direction."""
+ENTRIES: tuple[Any, ...] = (
+    [ENTRY], [3], {"a": 1}, [{**ENTRY, "target": 3}], [{**ENTRY, "more": 1}], [{**ENTRY, "needs": 3}],
+    [{**ENTRY, "config": {"norm": [1]}}], [{**ENTRY, "config": {**ENTRY["config"], "blocks": 2**16}}],
+    [{**ENTRY, "config": {**ENTRY["config"], "ngf": 2**16}}], [{**ENTRY, "config": {"ngf": 2.5}}], [{}],
+)  # fmt: skip
 
 
 class _Runs:
@@ -71,6 +81,7 @@ def contents() -> list[Any]:
         {**checkpoint, "options": [1, 2]},
         {**checkpoint, "options": {**OPTIONS, "norm": ["instance"]}},
         {**checkpoint, "networks": {"G_A": {3: torch.zeros(1)}}},
+        *({**checkpoint, "translators": entries} for entries in ENTRIES),
         {"state_dict": weights},
         [weights],
         torch.zeros(3),
@@ -193,7 +204,9 @@ def _options(content: bytes, folder: Path) -> None:
 
 def targets() -> list[Target]:
     files = corpus()
-    safe = tuple(_exported(card) for card in ({"options": OPTIONS}, {"options": [1]}, {"options": {"norm": {}}}, 3))
+    cards = {"options": OPTIONS}, {"options": [1]}, {"options": {"norm": {}}}, 3
+    told_cards = ({"options": OPTIONS, "translators": entries} for entries in ENTRIES)
+    safe = tuple(_exported(card) for card in (*cards, *told_cards))
     told = lines([f"{name}: {value}" for name, value in OPTIONS.items()], words)
     texts = _yaml(OPTIONS), *(text.encode() for text in YAML)
     options = altered([OPTIONS]).map(_yaml) | damaged(texts)
