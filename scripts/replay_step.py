@@ -13,6 +13,7 @@ the last bit, 1 if they are not (another device, changed pictures), 2 for wrong 
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ from engine import step_dump  # noqa: E402
 from engine.endings import ENDINGS, ending  # noqa: E402
 from engine.finite import Finding, FiniteCheck  # noqa: E402
 from engine.launch import joined  # noqa: E402
-from engine.method import refused_updates  # noqa: E402
+from engine.method import load_state, refused_updates, state_of  # noqa: E402
 from engine.opening import Opened  # noqa: E402
 from engine.optimizer import set_learning_rates  # noqa: E402
 from engine.parallel import World  # noqa: E402
@@ -37,6 +38,7 @@ from engine.rounds import updates  # noqa: E402
 from engine.run import ReadyRun  # noqa: E402
 from engine.run_folder import RunFolder  # noqa: E402
 from engine.step_dump import CHECKPOINT, StepDump  # noqa: E402
+from engine.update import Update  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.io.options_file import OPTIONS  # noqa: E402
 from instagan.structures.instances import InstanceBatch, UnpairedBatch  # noqa: E402
@@ -64,14 +66,22 @@ def replay(folder: Path, flags: Sequence[str], world: World) -> tuple[StepDump, 
     _lead_up(run, dump)
     options, pairs = run.resolved.values, dump.pairs[world.rank]
     set_learning_rates(run.model.optimizers(), learning_rate(options, dump.before.epoch))
-    update = next(updates(world, [pairs], lambda: 0, progress=dump.before, seed=options.seed)).to(run.device)
     refused = {name: count.item() for name, count in refused_updates(run.model).items()}
-    with first_not_finite(run.model.networks, pairs) as found:
-        run.model.training_step(update)
+    before, update = copy.deepcopy(state_of(run.model)), _update(run, dump)
+    run.model.training_step(update)
     values = {name: loss.item() for name, loss in update.losses().items()}
     more = tuple(name for name, count in refused_updates(run.model).items() if count.item() > refused[name])
+    load_state(run.model, before)
+    with first_not_finite(run.model.networks, pairs) as found:  # once more: layers with hooks round in another way
+        run.model.training_step(_update(run, dump))
     first = next((of_rank for of_rank in world.all_gather_object(found[0] if found else "") if of_rank), "")
     return dump, Replayed(dump.before.steps - dump.start.steps, Finding(dump.before, values, more, pairs), first)
+
+
+def _update(run: ReadyRun, dump: StepDump) -> Update:
+    """Of the step that was kept."""
+    pairs, seed = dump.pairs[run.world.rank], run.resolved.values.seed
+    return next(updates(run.world, [pairs], lambda: 0, progress=dump.before, seed=seed)).to(run.device)
 
 
 def _options(folder: Path, flags: Sequence[str]) -> Resolved:

@@ -198,6 +198,7 @@ def test_where_nothing_is_whole_the_run_is_refused_and_left_as_it_is(run, model)
     with pytest.raises(InputError, match=r"latest.pth is damaged.*nor can one of the 3 others there be used"):
         opened(run, model, "--continue_train")
     run.lock.release()
+    (run.path / ".lock.json.guard").unlink()  # what guards the lock's file is left
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
 
 
