@@ -51,7 +51,7 @@ def requested(browser: Any) -> list[str]:
     return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
 
-def wait_until(browser: Any, script: str, seconds: float = 15.0) -> Any:
+def wait_until(browser: Any, script: str, seconds: float = 60.0) -> Any:
     """The first true answer of a script that is asked again and again."""
     from selenium.webdriver.support.ui import WebDriverWait
 

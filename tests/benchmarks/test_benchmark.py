@@ -94,7 +94,7 @@ def test_variants_take_turns_and_the_warm_up_does_not_count():
 
 
 def test_the_clock_tells_how_long_it_took():
-    assert 0.02 <= clocked(partial(time.sleep, 0.02))() < 2
+    assert 0.02 <= clocked(partial(time.sleep, 0.02))() < 60
 
 
 def test_spreads_and_tables():

@@ -163,7 +163,7 @@ def test_upload_draw_translate_download_in_a_browser_without_a_network(page, tmp
         wait_until(browser, sizes + ".every(w => w == 64)")
         for button in ("download", "archive"):
             browser.find_element("id", button).click()
-        deadline = time.time() + 30
+        deadline = time.time() + 120
         while time.time() < deadline and len([*downloads.glob("*.png"), *downloads.glob("*.zip")]) < 2:
             time.sleep(0.2)
         made = np.asarray(Image.open(downloads / "photo_to_b.png"))

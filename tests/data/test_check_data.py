@@ -316,7 +316,7 @@ def test_the_preview_goes_to_results_and_depends_on_the_seed_alone(shapes, tmp_p
     for run in ("one", "two"):
         (tmp_path / run).mkdir()
         command = [sys.executable, ROOT / "scripts" / "check_data.py", "--dataroot", shapes, "--preview", "2"]
-        ended = subprocess.run(command, cwd=tmp_path / run, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, cwd=tmp_path / run, capture_output=True, text=True, timeout=300)
         assert ended.returncode == 0 and ended.stderr == "", ended.stderr
     folders = [tmp_path / run / "results" / "check_data" / "shapes" for run in ("one", "two")]
     assert len(os.listdir(folders[0])) == 2 + 4 * 2 * 2

@@ -97,7 +97,7 @@ def test_two_threads_read_what_one_reads_also_after_a_fork(dataroot, monkeypatch
     assert batches_agree(batches(two, 1), batches(one, 1))
     forked = multiprocessing.get_context("fork").Process(target=batches, args=(two, 2))
     forked.start()
-    forked.join(20)
+    forked.join(120)
     assert forked.exitcode == 0
     assert batches_agree(batches(two, 2), batches(one, 2))
 

@@ -88,7 +88,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(coco, complete, tmp_path):
     command = [sys.executable, "-c", code, *flags(coco, tmp_path / "set", "--workers", "2")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     lines = tmp_path / "set" / journal.FILE_NAME
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (lines.exists() and lines.read_text().count("\n") >= 3) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()

@@ -12,7 +12,7 @@ import pytest
 from engine.run_folder import RunFolder
 from tests.programs import ROOT, TINY, draw_set, sentence, test_program, train, train_program
 
-PATIENCE = 60
+PATIENCE = 300
 """Seconds for a program to end; it takes about three."""
 
 FLAGS = (*TINY, "--no_html", "--no_flip", "--niter", "1000", "--name", "run")

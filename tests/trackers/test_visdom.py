@@ -18,6 +18,7 @@ import torch
 
 from engine.schedule import Progress
 from instagan.structures.instances import InstanceBatch
+from tests.trackers.silence import nothing_is_said_here
 from trackers.visdom_window import VisdomWindow
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "visdom_server.py"
@@ -65,7 +66,7 @@ def client(port: int) -> visdom.Visdom:
 
 def shown(port: int, win: str) -> dict:
     """What the server has in a window, asked through Visdom's own client as soon as the window is there."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not client(port).win_exists(win):
         assert time.monotonic() < deadline, f"window {win} was never shown"
         time.sleep(0.05)
@@ -86,22 +87,24 @@ def pictures(rows: int = 3, slots: int = 2, size: int = 16) -> dict:
 PATHS = {"A": ("x.png", "y.png", "z.png")}
 
 
-def slowest_call(view: VisdomWindow, count: int = 60) -> float:
-    """The longest that one step's calls took, in seconds."""
-    slowest = 0.0
-    for step in range(1, count + 1):
-        began = time.perf_counter()
-        view.losses(at(step), {"G_A": 1.0 / step}, {"lr": 0.1})
-        view.pictures(at(step), pictures(), PATHS)
-        slowest = max(slowest, time.perf_counter() - began)
-        time.sleep(0.01)
-    return slowest
+def some_steps(view: VisdomWindow, count: int = 60) -> None:
+    with nothing_is_said_here():
+        for step in range(1, count + 1):
+            view.losses(at(step), {"G_A": 1.0 / step}, {"lr": 0.1})
+            view.pictures(at(step), pictures(), PATHS)
+            time.sleep(0.01)
 
 
 def closing_time(view: VisdomWindow) -> float:
+    """In seconds; two are what it waits at the most."""
     began = time.perf_counter()
     view.close()
     return time.perf_counter() - began
+
+
+def test_talking_in_the_thread_of_training_is_noticed():
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(AssertionError), nothing_is_said_here():
+        socket.create_connection(server.getsockname()).close()
 
 
 def test_losses_are_one_plot_with_a_curve_for_each_name(served):
@@ -147,7 +150,8 @@ def test_pictures_and_instances_are_grids(served, slots):
 def test_no_server_is_one_warning_and_costs_nothing():
     warnings = []
     view = window(free_port(), warnings)
-    assert slowest_call(view) < 0.2 and closing_time(view) < 2.5
+    some_steps(view)
+    assert closing_time(view) < 10
     assert len(warnings) == 1 and "Visdom" in warnings[0] and "python -m visdom.server" in warnings[0]
 
 
@@ -161,7 +165,8 @@ def test_a_server_that_dies_or_freezes_in_mid_run_does_not_slow_training(tmp_pat
         view.losses(at(1), {"G_A": 1.0}, {})
         assert shown(port, "7")["content"]["data"][0]["name"] == "G_A"
         server.send_signal(way)
-        assert slowest_call(view) < 0.2 and closing_time(view) < 2.5
+        some_steps(view)
+        assert closing_time(view) < 10
         assert len(warnings) == 1
     finally:
         stop(server)
@@ -194,7 +199,7 @@ def test_another_kind_of_server_is_one_warning(tmp_path):
         threading.Thread(target=other.serve_forever, daemon=True).start()
         warnings = []
         view = window(other.server_address[1], warnings)
-        assert slowest_call(view) < 0.2
+        some_steps(view)
         view.close()
         other.shutdown()
     assert len(warnings) == 1 and "no Visdom server" in warnings[0]
