@@ -23,7 +23,7 @@ from instagan.inference.network import choose_device
 from instagan.kernels.processor import bf16_instructions, read_cpuinfo
 
 PACKAGES = {
-    "train.py, test.py": ("ConfigArgParse", "PyYAML", "tqdm", "dominate"),
+    "train.py, test.py": ("ConfigArgParse", "PyYAML", "tqdm", "dominate", "scipy", "filelock"),
     "COCO files, --save_coco": ("pycocotools",),
     "instance masks from a detector (--detector)": ("torchvision", "tqdm"),
     "the web page, python -m instagan app": ("gradio",),

@@ -11,7 +11,7 @@ import torch
 
 from data.loading import TrainingLoader
 from engine.finite import WARNINGS, FiniteCheck, NotFiniteError
-from engine.optimizer import GuardedAdam
+from engine.optimizer import GuardedAdam, step
 from engine.parallel import ALONE
 from engine.run_folder import RunFolder
 from engine.schedule import Progress
@@ -113,8 +113,8 @@ def test_weights_that_are_not_finite_are_not_saved(on_nan, data, tmp_path, monke
     before = (tmp_path / "run" / "latest.pth").read_bytes()
     restore = train_program.train.__globals__["make_ready"]
 
-    def broken(argv, world):
-        run = restore(argv, world)
+    def broken(*given):
+        run = restore(*given)
         next(run.model.networks["G_A"].parameters()).data[0] = float("inf")
         return run
 
@@ -144,8 +144,8 @@ def test_all_ranks_stop_or_go_on_together(on_nan, data, tmp_path):
 def test_warnings_end_but_counting_does_not():
     model, warnings = small_model(), []
     check = FiniteCheck(model, ALONE, "skip", warnings.append)
-    for step in range(1, WARNINGS + 4):
-        check.step(at(step - 1), at(step), {"G_A": torch.tensor(float("inf"))}, [random_pair([1], [1])])
+    for number in range(1, WARNINGS + 4):
+        check.step(at(number - 1), at(number), {"G_A": torch.tensor(float("inf"))}, [random_pair([1], [1])])
     assert len(warnings) == WARNINGS and "only counted" in warnings[-1] and "only" not in warnings[-2]
     assert check.found == WARNINGS + 3
 
@@ -156,7 +156,7 @@ def test_gradients_alone_are_enough_and_are_told_once():
     check.step(at(0), at(1), {"G_A": torch.ones(())}, [pair])
     weight = next(model.networks["D_A"].parameters())
     weight.grad = torch.full_like(weight, float("nan"))
-    model.optimizer_D.descend()
+    step([model.optimizer_D])
     with pytest.raises(NotFiniteError, match=r"step 2 is not finite in the gradients of D, on the pictures a0, b0"):
         check.step(at(1), at(2), {"G_A": torch.ones(())}, [pair])
     check.step(at(2), at(3), {"G_A": torch.ones(())}, [pair])
@@ -165,13 +165,15 @@ def test_gradients_alone_are_enough_and_are_told_once():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
 def test_a_refused_step_is_no_step(value):
     """1e30 is finite, but its square, which Adam averages, is not."""
-    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
-    optimizers = [GuardedAdam([weight], 0.1, 0.5) for weight in weights]
+    layers = [torch.nn.Linear(2, 1, bias=False) for _ in range(2)]
+    weights = [torch.nn.init.ones_(layer.weight) for layer in layers]
+    optimizers = [GuardedAdam([layer], 0.1, 0.5) for layer in layers]
     for number, gradient in enumerate(([1.0, 2.0], [0.0, value], [3.0, 0.5])):
         for weight, optimizer in zip(weights, optimizers, strict=True):
-            weight.grad = torch.tensor(gradient)
+            weight.grad = torch.tensor([gradient])
             if number != 1 or optimizer is optimizers[0]:
-                optimizer.descend()
+                step([optimizer])
+            weight.grad = None
     assert torch.equal(*weights)
     assert_equal(*(optimizer.state_dict() for optimizer in optimizers))
     assert [optimizer.refused.item() for optimizer in optimizers] == [1, 0]
@@ -181,12 +183,15 @@ def test_the_guard_changes_no_number():
     """Beside torch's own fused Adam."""
     torch.manual_seed(0)
     values, rows = torch.randn(50), []
-    for kind in (GuardedAdam, lambda weights, lr, beta1: torch.optim.Adam(weights, lr, (beta1, 0.999), fused=True)):
-        weight = torch.nn.Parameter(values.clone())
-        optimizer = kind([weight], 0.01, 0.5)
-        for step in range(5):
-            weight.grad = values.roll(step)
-            optimizer.descend() if isinstance(optimizer, GuardedAdam) else optimizer.step()
+    for guarded in (True, False):
+        layer = torch.nn.Linear(50, 1, bias=False)
+        weight = layer.weight
+        weight.data.copy_(values)
+        plain = torch.optim.Adam([weight], 0.01, (0.5, 0.999), fused=True)
+        optimizer = GuardedAdam([layer], 0.01, 0.5) if guarded else plain
+        for number in range(5):
+            weight.grad = values.roll(number)[None]
+            step([optimizer]) if guarded else optimizer.step()
         rows.append(weight)
     assert torch.equal(*rows)
 

@@ -17,6 +17,7 @@ from data.preparing.names import distinct_names
 from data.results import file_name
 from engine.schedule import Progress
 from instagan.structures.instances import InstanceBatch
+from pages import gallery
 from pages.gallery import GalleryRow, GallerySection, write_gallery
 from tests.soak.fuzzing.hostile import altered, damaged, encoded, on_disk, words
 from tests.soak.fuzzing.target import Target
@@ -27,9 +28,12 @@ from trackers.web_page import WebPage
 ALLOWED = {
     "html", "head", "title", "meta", "link", "style", "body", "main", "p", "div", "h1", "h2", "h3", "small", "span",
     "dl", "dt", "dd", "nav", "a", "article", "header", "b", "figure", "figcaption", "img", "details", "summary", "ul",
-    "li", "svg", "line", "path", "text",
+    "li", "svg", "line", "path", "text", "button", "kbd", "script",
 }  # fmt: skip
 """The parts that our pages are made of."""
+
+LIGHTBOX = (Path(gallery.__file__).parent / "lightbox.js").read_text("utf-8")
+"""The only script that a page of ours holds."""
 
 LOG = [{"step": step, "epoch": 1, "pictures": step, "lr": 2e-4, "D_A": 0.5 / step, "cyc_A": 1.0} for step in (1, 2, 3)]
 SAMPLES = [
@@ -48,11 +52,15 @@ class _Strict(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         assert tag in ALLOWED, tag
+        assert tag != "script" or not attributes, attributes
         for name, value in attributes:
             assert not name.startswith("on"), name
             if name in ("href", "src") and not (value or "").startswith(("#", "data:,")):
                 assert ":" not in (value or "") and not (value or "").startswith("/"), value
                 assert ".." not in (value or "").split("/"), value
+
+    def handle_data(self, data: str) -> None:
+        assert self.lasttag != "script" or self.cdata_elem is None or data.strip() in LIGHTBOX, data[:80]
 
     def error(self, message: str) -> None:
         raise AssertionError(message)
