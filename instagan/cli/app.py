@@ -15,12 +15,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from instagan.cli.finding import detector_for
+from instagan.cli.finding import add_detector_flags, detector_for
 from instagan.cli.web.handling import Desk
 from instagan.cli.web.layout import lay_out
 from instagan.cli.web.serving import prepared, serve
 from instagan.errors import InputError
-from instagan.flag_types import share, whole
+from instagan.flag_types import whole
 from instagan.inference.network import PRECISIONS
 from instagan.inference.translator import Translator
 from instagan.io.categories import split_names
@@ -40,16 +40,7 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("detector").add_argument
     add("--detector", action="store_true", help="offer to find the instances with torchvision's Mask R-CNN")
     add("--category", type=split_names, metavar="NAME[,NAME]", help="categories to detect")
-    add("--weights", type=Path, metavar="FILE", help="its state dict (default: torchvision's, downloaded)")
-    add("--names", type=Path, metavar="FILE", help="class names of --weights, one per line, __background__ first")
-    add("--threshold", type=share, default=0.7, help="score threshold")
-    add(
-        "--detector_size",
-        type=whole(32),
-        default=800,
-        metavar="N",
-        help="shorter side in pixels to which images are resized for it",
-    )
+    add_detector_flags(add)
     add = parser.add_argument_group("page").add_argument
     add("--host", default=LOOPBACK[0], help="address to serve at; 0.0.0.0 shows the page to the whole network")
     add("--port", type=whole(1), default=7860, help="port to serve at")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from instagan.cli.finding import add_detector_flags
 from instagan.errors import InputError
-from instagan.flag_types import fraction, levels, share, whole
+from instagan.flag_types import fraction, levels, whole
 from instagan.inference.network import PRECISIONS
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.translator import DOMAINS
@@ -42,16 +43,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
     add = parser.add_argument_group("detector").add_argument
     add("--detector", action="store_true", help="find the instances with torchvision's Mask R-CNN")
-    add("--weights", type=Path, metavar="FILE", help="its state dict (default: torchvision's, downloaded)")
-    add("--names", type=Path, metavar="FILE", help="class names of --weights, one per line, __background__ first")
-    add("--threshold", type=share, default=0.7, help="score threshold")
-    add(
-        "--detector_size",
-        type=whole(32),
-        default=800,
-        metavar="N",
-        help="shorter side in pixels to which images are resized for it",
-    )
+    add_detector_flags(add)
     add = parser.add_argument_group("results").add_argument
     add("--output", type=Path, metavar="FILE", help="the translated image or video")
     add("--output_masks", type=Path, metavar="DIR", help="folder for the translated masks of a video: FRAME_k.png")
