@@ -57,7 +57,8 @@ def return_free_pages() -> None:
 
 def _has_grown() -> bool:
     global _first_resident
-    resident = int(Path("/proc/self/statm").read_text().split()[1])
+    _, resident, of_files, *_ = map(int, Path("/proc/self/statm").read_text().split())
+    resident -= of_files  # libraries' pages come and go with what else the machine does
     grown = _first_resident is not None and resident > 1.02 * _first_resident
     if grown or _first_resident is None:
         _first_resident = None if grown else resident
