@@ -59,6 +59,10 @@ def _filled(tensor: Tensor, count: int, name: str) -> Tensor:
 
 def collate_pairs(pairs: Sequence[tuple[Sample, Sample]]) -> UnpairedBatch:
     """Unpaired samples -> both domains' batches."""
-    (a, a_paths), (b, b_paths) = (collate_domain(samples) for samples in zip(*pairs, strict=True))
+    of_domains = dict(zip("AB", map(collate_domain, zip(*pairs, strict=True)), strict=True))
     skipped = tuple(sentence for pair in pairs for sample in pair for sentence in sample.skipped)
-    return UnpairedBatch(a, b, a_paths, b_paths, skipped)
+    return UnpairedBatch(
+        {letter: batch for letter, (batch, _) in of_domains.items()},
+        {letter: paths for letter, (_, paths) in of_domains.items()},
+        skipped,
+    )

@@ -31,8 +31,8 @@ class Parcel:
     batch: UnpairedBatch
 
     def __reduce__(self) -> tuple[Callable[..., UnpairedBatch], tuple[Any, ...]]:
-        batch = self.batch
-        return _opened, (*map(_packed, batch.domains.values()), *batch.paths.values(), batch.skipped)
+        packed = {letter: _packed(batch) for letter, batch in self.batch.domains.items()}
+        return _opened, (packed, self.batch.paths, self.batch.skipped)
 
 
 def collate_parcel(pairs: Sequence[tuple[Sample, Sample]]) -> Parcel:
@@ -45,9 +45,9 @@ def _packed(batch: InstanceBatch) -> Packed:
 
 
 def _opened(
-    a: Packed, b: Packed, a_paths: tuple[str, ...], b_paths: tuple[str, ...], skipped: tuple[str, ...]
+    packed: dict[str, Packed], paths: dict[str, tuple[str, ...]], skipped: tuple[str, ...]
 ) -> UnpairedBatch:
-    return UnpairedBatch(_unpacked(a), _unpacked(b), a_paths, b_paths, skipped)
+    return UnpairedBatch({letter: _unpacked(batch) for letter, batch in packed.items()}, paths, skipped)
 
 
 def _unpacked(packed: Packed) -> InstanceBatch:

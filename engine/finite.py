@@ -124,7 +124,7 @@ class FiniteCheck:
         self.found += 1
         for pool in self.model.pools.values():
             pool.forget_not_finite()
-        own = [path for pair in noted.pairs for path in (*pair.a_paths, *pair.b_paths)]
+        own = [path for pair in noted.pairs for of_domain in pair.paths.values() for path in of_domain]
         paths = [path for of_rank in self.world.all_gather_object(own) for path in of_rank]
         found = f"step {noted.before.steps + 1} is not finite in {', '.join(bad)}, on the pictures {', '.join(paths)}"
         found += self.aftermath.keep(finding)

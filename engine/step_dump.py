@@ -97,9 +97,8 @@ def _plain(pair: UnpairedBatch) -> dict[str, Any]:
 
 
 def _pair(plain: dict[str, Any]) -> UnpairedBatch:
-    a, b = (InstanceBatch.from_fields(plain["domains"][letter]) for letter in "AB")
-    a_paths, b_paths = (tuple(plain["paths"][letter]) for letter in "AB")
-    return UnpairedBatch(a, b, a_paths, b_paths)
+    domains = {letter: InstanceBatch.from_fields(tensors) for letter, tensors in plain["domains"].items()}
+    return UnpairedBatch(domains, {letter: tuple(paths) for letter, paths in plain["paths"].items()})
 
 
 def _second_name(source: Path, path: Path) -> None:

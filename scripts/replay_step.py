@@ -134,8 +134,12 @@ def first_not_finite(networks: torch.nn.ModuleDict, pairs: Sequence[UnpairedBatc
 
 
 def _spoilt(pair: UnpairedBatch) -> list[str]:
-    sides = ((pair.a, pair.a_paths), (pair.b, pair.b_paths))
-    return [path for batch, paths in sides for row, path in enumerate(paths) if not _is_finite(batch.image[row])]
+    return [
+        path
+        for letter, paths in pair.paths.items()
+        for row, path in enumerate(paths)
+        if not _is_finite(pair[letter].image[row])
+    ]
 
 
 def _is_finite(value: Any) -> bool:

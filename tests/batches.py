@@ -58,17 +58,30 @@ def every_field(counts: Sequence[int], slots: int | None = None, seed: int = 0) 
     )
 
 
+def pair_of(a: InstanceBatch, b: InstanceBatch) -> UnpairedBatch:
+    """Two domains, whose files are called a0, a1, ... and b0, b1, ..."""
+    domains = {"A": a, "B": b}
+    names = {letter: tuple(f"{letter.lower()}{row}" for row in range(len(batch))) for letter, batch in domains.items()}
+    return UnpairedBatch(domains, names)
+
+
+def rows_of(pair: UnpairedBatch, rows: slice) -> UnpairedBatch:
+    """Some rows of all domains, with their files."""
+    return UnpairedBatch(
+        {letter: batch[rows] for letter, batch in pair.domains.items()},
+        {letter: paths[rows] for letter, paths in pair.paths.items()},
+    )
+
+
 def random_pair(a: Sequence[int], b: Sequence[int], seed: int = 0, side: int = SIDE) -> UnpairedBatch:
     """Unpaired rows with the given numbers of instances."""
     first, second = random_batch(a, seed=seed, side=side), random_batch(b, seed=seed + 1, side=side)
-    return UnpairedBatch(
-        first, second, tuple(f"a{row}" for row in range(len(a))), tuple(f"b{r}" for r in range(len(b)))
-    )
+    return pair_of(first, second)
 
 
 def trained_on(model, *pairs: UnpairedBatch) -> tuple[Losses, dict[str, Pictures]]:
     """Losses and pictures of one training step of a single process."""
-    update = Update(pairs, device=pairs[0].a.image.device if pairs else "cpu")
+    update = Update(pairs, device=pairs[0]["A"].image.device if pairs else "cpu")
     model.training_step(update)
     return update.losses(), update.pictures
 

@@ -92,7 +92,7 @@ class Loggers:
             self.since, self.pictures_then, self.waited = time.perf_counter(), now.pictures, 0.0
         for trackers, frequency in self.showing:
             if due(frequency, before, now):
-                trackers.pictures(now, pictures, {"A": pair.a_paths, "B": pair.b_paths})
+                trackers.pictures(now, pictures, dict(pair.paths))
 
     def evaluated(self, now: Progress, figures: dict[str, float], remark: str, seconds: float) -> None:
         """Figures of validation pictures, which took so long that training did not go on meanwhile."""
@@ -119,7 +119,7 @@ class Loggers:
         if self.newest:
             now, pair, _, pictures = self.newest
             for trackers, _ in self.showing:
-                trackers.pictures(now, pictures, {"A": pair.a_paths, "B": pair.b_paths})
+                trackers.pictures(now, pictures, dict(pair.paths))
         self.all.close()
 
 

@@ -122,7 +122,7 @@ def _our_turn(pairs: list[Pair], framing: Framing, workers: int, cache: str, thr
 
     def turn() -> Iterator[int]:
         for batch in loader.epoch(next(epochs), 0):
-            yield 2 + batch.a.slot_count + batch.b.slot_count
+            yield 2 + batch["A"].slot_count + batch["B"].slot_count
 
     return turn
 

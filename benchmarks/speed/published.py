@@ -91,7 +91,7 @@ class PublishedSystem:
     def _real(self, pair: UnpairedBatch, row: int) -> dict[str, Tensor]:
         """Domain -> picture and its largest masks, in whole mini-batches of slots (1, 3 + N, H, W)."""
         slots = -(-self.ins_max // self.ins_per) * self.ins_per
-        chosen = {"A": pair.a[[row]], "B": pair.b[[row]]}
+        chosen = {"A": pair["A"][[row]], "B": pair["B"][[row]]}
         return {name: _joined(batch.largest(self.ins_max).slots(0, slots)) for name, batch in chosen.items()}
 
     def _step(self, a: Tensor, b: Tensor) -> list[Losses]:

@@ -113,7 +113,7 @@ class Workload:
         random = torch.Generator().manual_seed(0)
         a, b = (_ellipses(self.batch_size, count, self.size, random) for count in self.instances)
         names = tuple(f"noise {row}" for row in range(self.batch_size))
-        return UnpairedBatch(a, b, names, names)
+        return UnpairedBatch({"A": a, "B": b}, {"A": names, "B": names})
 
 
 def _ellipses(rows: int, count: int, side: int, random: torch.Generator) -> InstanceBatch:
@@ -154,7 +154,7 @@ def build(variant: Variant, workload: Workload) -> System:
         model.training_step(update)
         return update.losses()
 
-    return System(training_step, lambda pair: model.translate(pair.a, "b"), dtype, device)
+    return System(training_step, lambda pair: model.translate(pair["A"], "b"), dtype, device)
 
 
 def add_workload(parser: ArgumentParser) -> None:

@@ -289,40 +289,39 @@ def _sent(index: Tensor, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class UnpairedBatch:
-    """B pictures of each domain, unrelated to those of the others: ``pair["A"]`` is the ``InstanceBatch`` of domain A,
-    ``pair.paths["A"]`` the files its rows were read from. skipped: sentences on images that could not be read, so
-    that the next ones are used instead. Raises ``ValueError`` where the counts differ, ``KeyError`` for a letter
-    that is no domain of it."""
+    """B pictures of each domain, unrelated to those of the others: ``pair["A"]`` is the batch of domain A.
 
-    a: InstanceBatch
-    b: InstanceBatch
-    a_paths: tuple[str, ...]
-    b_paths: tuple[str, ...]
+    domains   letter -> its pictures, in the order of the letters
+    paths     letter -> the file that each row was read from
+    skipped   sentences on images that could not be read, so that the next ones are used instead
+
+    Raises ``ValueError`` where letters or numbers of pictures differ, ``KeyError`` for a letter that it lacks.
+    """
+
+    domains: Mapping[str, InstanceBatch]
+    paths: Mapping[str, tuple[str, ...]]
     skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        counts = {len(self.a), len(self.b), len(self.a_paths), len(self.b_paths)}
+        if not self.domains or list(self.domains) != list(self.paths):
+            raise ValueError(f"pictures of {[*self.domains]}, paths of {[*self.paths]}: must be of the same domains")
+        counts = {*map(len, self.domains.values()), *map(len, self.paths.values())}
         if len(counts) > 1:
-            raise ValueError(f"both domains must have the same number of pictures and paths, not {sorted(counts)}")
-
-    @property
-    def domains(self) -> dict[str, InstanceBatch]:
-        """Letter -> pictures, in the order of the letters."""
-        return {"A": self.a, "B": self.b}
-
-    @property
-    def paths(self) -> dict[str, tuple[str, ...]]:
-        """Letter -> the file of each row."""
-        return {"A": self.a_paths, "B": self.b_paths}
+            raise ValueError(f"all domains must have the same number of pictures and paths, not {sorted(counts)}")
 
     def __getitem__(self, letter: str) -> InstanceBatch:
         return self.domains[letter]
 
     def __len__(self) -> int:
-        return len(self.a)
+        """B."""
+        return len(next(iter(self.paths.values())))
+
+    def changed(self, change: Callable[[InstanceBatch], InstanceBatch]) -> UnpairedBatch:
+        """The same files, with the pictures of every domain changed; as many as before."""
+        return replace(self, domains={letter: change(batch) for letter, batch in self.domains.items()})
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> UnpairedBatch:
-        return replace(self, a=self.a.to(device, non_blocking), b=self.b.to(device, non_blocking))
+        return self.changed(lambda batch: batch.to(device, non_blocking))
 
     def pin_memory(self) -> UnpairedBatch:
-        return replace(self, a=self.a.pin_memory(), b=self.b.pin_memory())
+        return self.changed(lambda batch: batch.pin_memory())

@@ -54,7 +54,7 @@ def test_the_peak_is_that_of_the_step_alone(monkeypatch):
 
     class System:
         def training_step(self, pair):
-            if pair.a.image.shape[-1] == WORKLOAD.size:
+            if pair["A"].image.shape[-1] == WORKLOAD.size:
                 passing.append(bytearray(size).count(1))
 
     before = bytearray(2 * size)

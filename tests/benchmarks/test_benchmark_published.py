@@ -12,9 +12,9 @@ from engine.method import state_of
 from engine.update import Update
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
-from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch
 from models.insta_gan_model import InstaGanModel
-from tests.batches import losses_of_rounds, random_batch, random_pair, trained_on
+from tests.batches import losses_of_rounds, random_batch, random_pair, rows_of, trained_on
 from tests.rounding import between_two, distance
 
 OPTIONS = Namespace(
@@ -66,7 +66,7 @@ def test_losses_of_the_first_mini_batch(a, b, ins_per):
     pair = random_pair(a, b)
     for row in range(len(a)):
         model, published = both(converged=True, ins_per=ins_per)
-        single = UnpairedBatch(pair.a[[row]], pair.b[[row]], ("a",), ("b",))
+        single = rows_of(pair, slice(row, row + 1))
         ours, _ = trained_on(model, single)
         theirs = published.training_step(single)
         assert (
@@ -120,7 +120,7 @@ def test_the_test_step_gives_what_translate_gives():
     model, published = both(converged=False)
     pair = random_pair([3, 1], [2, 3])
     for row, found in enumerate(published.test_step(pair)):
-        for batch, source, target in ((pair.a, "A", "B"), (pair.b, "B", "A")):
+        for batch, source, target in ((pair["A"], "A", "B"), (pair["B"], "B", "A")):
             real = batch[[row]].largest(OPTIONS.ins_max)
             slots = real.present[0].nonzero()[:, 0]
 
@@ -156,7 +156,7 @@ def test_the_schedule_is_the_published_one(monkeypatch):
 
     monkeypatch.setattr(type(norm), "_power_method", counted_step)
     monkeypatch.setattr(torch.Tensor, "backward", lambda self: (backward.append(1), run(self)))
-    single = UnpairedBatch(pair.a[[0]], pair.b[[0]], ("a",), ("b",))
+    single = rows_of(pair, slice(1))
     published.training_step(single)
     assert {count for *_, count in rows} == {1}
     calls = {part: sum(row[:2] == part for row in rows) for part in {row[:2] for row in rows}}

@@ -136,12 +136,12 @@ def test_all_variants_begin_with_the_same_weights_and_see_the_same_pictures():
 def test_random_pictures_hold_the_instances_asked_for():
     workload = Workload(64, 4, 4, (5, 2), ins_max=4, ins_per=2, batch_size=3, device="cpu")
     pair = workload.pair()
-    assert pair.a.present.shape == (3, 5) and pair.b.present.shape == (3, 2)
-    assert pair.a.present.all() and pair.b.present.all()
-    share = (pair.a.masks > 0).float().mean((2, 3))
+    assert pair["A"].present.shape == (3, 5) and pair["B"].present.shape == (3, 2)
+    assert pair["A"].present.all() and pair["B"].present.all()
+    share = (pair["A"].masks > 0).float().mean((2, 3))
     assert share.min() > 0.02 and share.max() < 0.3 and share.std() > 0.01
-    assert pair.a.image.abs().max() <= 1 and torch.equal(pair.a.masks, workload.pair().a.masks)
-    boxes = pair.a.boxes
+    assert pair["A"].image.abs().max() <= 1 and torch.equal(pair["A"].masks, workload.pair()["A"].masks)
+    boxes = pair["A"].boxes
     assert (boxes[..., :2] >= 0).all() and (boxes[..., 2:] <= 64).all()
 
 

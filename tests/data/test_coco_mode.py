@@ -55,7 +55,7 @@ def epochs(of: TrainingLoader) -> list[torch.Tensor]:
     """Every tensor of two epochs and of a third one's tail, in order."""
     batches = [batch for epoch, start in ((1, 0), (2, 0), (3, 1)) for batch in of.epoch(epoch, start)]
     names = ("image", "masks", "present", "labels")
-    return [getattr(domain, name) for batch in batches for domain in (batch.a, batch.b) for name in names]
+    return [getattr(domain, name) for batch in batches for domain in (batch["A"], batch["B"]) for name in names]
 
 
 def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:

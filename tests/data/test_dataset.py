@@ -50,11 +50,10 @@ def batches(loader: TrainingLoader, epoch: int, start: int = 0) -> list:
 
 def batches_agree(one: list, other: list) -> bool:
     return len(one) == len(other) and all(
-        x.a_paths == y.a_paths
-        and x.b_paths == y.b_paths
+        x.paths == y.paths
         and all(
-            torch.equal(getattr(getattr(x, domain), name), getattr(getattr(y, domain), name))
-            for domain in "ab"
+            torch.equal(getattr(x[domain], name), getattr(y[domain], name))
+            for domain in "AB"
             for name in ("image", "masks", "present", "labels")
         )
         for x, y in zip(one, other, strict=True)
@@ -119,7 +118,7 @@ def test_an_epoch_left_early_does_not_change_the_next(dataroot):
 
 def test_every_picture_of_the_larger_domain_comes_once_per_epoch_in_changing_order(dataroot):
     loader = TrainingLoader(dataset(dataroot), batch_size=2, workers=0, pin_memory=False)
-    orders = [tuple(path for batch in batches(loader, epoch) for path in batch.a_paths) for epoch in (1, 2, 3)]
+    orders = [tuple(path for batch in batches(loader, epoch) for path in batch.paths["A"]) for epoch in (1, 2, 3)]
     assert all(len(order) == len(set(order)) == 5 for order in orders)
     assert len(set(orders)) > 1
 
@@ -134,7 +133,7 @@ def test_partners_are_drawn_evenly(dataroot):
 def test_serial_takes_both_domains_in_order_round_and_round(dataroot):
     loader = TrainingLoader(dataset(dataroot, serial=True), batch_size=2, workers=0, pin_memory=False)
     for epoch in (1, 2):
-        paths = [batch.a_paths + batch.b_paths for batch in batches(loader, epoch)]
+        paths = [batch.paths["A"] + batch.paths["B"] for batch in batches(loader, epoch)]
         stems = [[path.rpartition("/")[2].partition(".")[0] for path in batch] for batch in paths]
         assert stems == [["a0", "a1", "b0", "b1"], ["a2", "a3", "b2", "b0"], ["a4", "b1"]]
 
@@ -211,7 +210,7 @@ def test_a_batch_has_the_slots_of_its_fullest_sample_and_the_rest_absent(dataroo
 def test_both_domains_of_a_batch_may_differ_in_slots(dataroot):
     data = dataset(dataroot, serial=True)
     batch = collate_pairs([data[1, 2], data[1, 4]])
-    assert (batch.a.slot_count, batch.b.slot_count) == (4, 1)
+    assert (batch["A"].slot_count, batch["B"].slot_count) == (4, 1)
     assert len(batch) == 2
 
 
@@ -220,7 +219,7 @@ def test_pictures_of_any_size_share_a_batch(tmp_path):
         draw_picture(tmp_path / "trainA" / f"{number}.png", masks=1, size=size)
         draw_picture(tmp_path / "trainB" / f"{number}.png", masks=2, size=size[::-1])
     (batch,) = batches(TrainingLoader(dataset(tmp_path), 3, 0, False), 1)
-    assert batch.a.image.shape == batch.b.image.shape == (3, 3, 16, 16)
+    assert batch["A"].image.shape == batch["B"].image.shape == (3, 3, 16, 16)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -15,10 +15,10 @@ from data.prepared import UNTOLD, Prepared
 from data.preparing import dataset_json
 from data.unaligned_instance_dataset import UnalignedInstanceDataset, read_sample
 from instagan.errors import InputError
-from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch
 from models import MODELS
 from options.parse import parse_training
-from tests.batches import random_batch, trained_on
+from tests.batches import pair_of, random_batch, trained_on
 from tests.programs import ROOT, draw_set, sentence, test_program, train, train_program
 
 WHOLE = Framing("resize_and_crop", (40, 36), (40, 36), random=False, flip=False)
@@ -154,7 +154,7 @@ def test_translating_keeps_the_label_of_every_instance(order, ins_per, ins_max):
 
 
 def test_training_shows_pictures_with_their_labels():
-    pair = UnpairedBatch(labelled([3, 0, 5]), labelled([1, 4, 2], seed=1), ("a",) * 3, ("b",) * 3)
+    pair = pair_of(labelled([3, 0, 5]), labelled([1, 4, 2], seed=1))
     _, pictures = trained_on(model("--ins_max", "4"), pair)
     for source, target in ("AB", "BA"):
         real = pictures[source][f"real_{source}"]

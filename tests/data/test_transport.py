@@ -37,8 +37,8 @@ def dataset(dataroot, framing: Framing) -> UnalignedInstanceDataset:
 
 
 def agree(one: UnpairedBatch, other: UnpairedBatch) -> bool:
-    domains = [(one.a, other.a), (one.b, other.b)]
-    return (one.a_paths, one.b_paths) == (other.a_paths, other.b_paths) and all(
+    domains = [(one["A"], other["A"]), (one["B"], other["B"])]
+    return one.paths == other.paths and all(
         torch.equal(getattr(mine, name), getattr(theirs, name))
         and getattr(mine, name).dtype == getattr(theirs, name).dtype
         for mine, theirs in domains
@@ -61,7 +61,7 @@ def test_what_arrives_is_what_was_sent(dataroot, mode, load):
         pairs = [data[epoch, row] for epoch in (1, 2) for row in rows]
         sent = pickle.loads(ForkingPickler.dumps(collate_parcel(pairs)))
         assert agree(sent, collate_pairs(pairs))
-        assert all(getattr(sent.a, name).is_contiguous() for name in TENSORS)
+        assert all(getattr(sent["A"], name).is_contiguous() for name in TENSORS)
 
 
 def test_a_parcel_is_small(dataroot):
@@ -83,7 +83,7 @@ def test_what_arrived_can_be_changed(dataroot):
     """Tensors over memory that must not be written to would warn, or crash."""
     data = dataset(dataroot, Framing("none", (0, 0), (0, 0), random=True, flip=True))
     sent = pickle.loads(ForkingPickler.dumps(collate_parcel([data[1, 0]])))
-    for batch in (sent.a, sent.b):
+    for batch in (sent["A"], sent["B"]):
         for name in TENSORS:
             getattr(batch, name).zero_()
 
@@ -92,4 +92,4 @@ def test_what_arrived_can_be_changed(dataroot):
 def test_pinned_batches_arrive_pinned(dataroot):
     data = dataset(dataroot, Framing("resize_and_crop", (24, 22), (16, 16), random=True, flip=True))
     for batch in TrainingLoader(data, 2, 1, pin_memory=True).epoch(1, 0):
-        assert all(getattr(batch.a, name).is_pinned() for name in TENSORS)
+        assert all(getattr(batch["A"], name).is_pinned() for name in TENSORS)

@@ -56,7 +56,7 @@ def test_what_waits_is_noticed():
     with pytest.raises((RuntimeError, NotImplementedError)):
         trained_on(unreadable_model(), pair)[0]["G_A"].item()
     with pytest.raises((RuntimeError, NotImplementedError)):
-        (pair.a.masks > 0).flatten(2).any(2).nonzero()
+        (pair["A"].masks > 0).flatten(2).any(2).nonzero()
 
 
 def test_existence_stays_on_the_host():
@@ -77,4 +77,4 @@ def test_existence_on_another_device_is_refused():
 
 def test_pairs_travel_as_a_whole():
     pair = random_pair([1], [2]).to(UNREADABLE)
-    assert isinstance(pair, UnpairedBatch) and pair.b.labels.device.type == UNREADABLE
+    assert isinstance(pair, UnpairedBatch) and pair["B"].labels.device.type == UNREADABLE

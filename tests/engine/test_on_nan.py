@@ -37,7 +37,9 @@ def at(step: int) -> Progress:
 
 
 def spoil(pair: UnpairedBatch) -> UnpairedBatch:
-    return replace(pair, a=pair.a.with_image(torch.full_like(pair.a.image, float("nan"))))
+    return replace(
+        pair, domains={**pair.domains, "A": pair["A"].with_image(torch.full_like(pair["A"].image, float("nan")))}
+    )
 
 
 def spoil_loader(monkeypatch, *stems: str) -> None:
@@ -46,7 +48,7 @@ def spoil_loader(monkeypatch, *stems: str) -> None:
 
     def spoilt(loader, epoch, done):
         for pairs in steps(loader, epoch, done):
-            yield [spoil(pair) if any(Path(path).stem in stems for path in pair.a_paths) else pair for pair in pairs]
+            yield [spoil(pair) if any(Path(path).stem in stems for path in pair.paths["A"]) else pair for pair in pairs]
 
     monkeypatch.setattr(TrainingLoader, "steps", spoilt)
 

@@ -23,7 +23,7 @@ from models.cut_model import CutModel, Objective
 from models.cycle_gan_model import CycleGanModel
 from models.insta_gan_model import InstaGanModel
 from models.translation_model import TranslationModel
-from tests.batches import random_pair, trained_on
+from tests.batches import random_pair, rows_of, trained_on
 from tests.ranks import fork, on_ranks
 
 METHODS = ["insta_gan", "cycle_gan", "cut"]
@@ -50,18 +50,13 @@ def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
     return model.double() if double else model
 
 
-def rows_of(pair: UnpairedBatch, start: int, stop: int) -> UnpairedBatch:
-    rows = slice(start, stop)
-    return UnpairedBatch(pair.a[rows], pair.b[rows], pair.a_paths[rows], pair.b_paths[rows])
-
-
 def step_batches(steps: list[Counts], double: bool) -> list[UnpairedBatch]:
     found = [random_pair(a, b, seed=10 * number) for number, (a, b) in enumerate(steps)]
     return [_doubled(pair) for pair in found] if double else found
 
 
 def _doubled(pair: UnpairedBatch) -> UnpairedBatch:
-    return UnpairedBatch(_double(pair.a), _double(pair.b), pair.a_paths, pair.b_paths)
+    return pair.changed(_double)
 
 
 def _double(batch: InstanceBatch) -> InstanceBatch:
@@ -72,7 +67,7 @@ def dealt(world: World, pair: UnpairedBatch, rows: int, batches: int) -> list[Un
     """This rank's batches of all rows, in order: the last ranks may get fewer, or none."""
     first = world.rank * batches * rows
     starts = range(first, min(first + batches * rows, len(pair)), rows)
-    return [rows_of(pair, start, min(start + rows, first + batches * rows)) for start in starts]
+    return [rows_of(pair, slice(start, min(start + rows, first + batches * rows))) for start in starts]
 
 
 def trained(world: World, method: str, steps: list[Counts], rows: int, batches: int, pool: int = 50, fine: bool = True):
@@ -191,7 +186,7 @@ def kept_at_most(*pairs: UnpairedBatch) -> int:
 
 def test_accumulating_takes_the_memory_of_one_batch():
     pair = random_pair([2] * 4, [2] * 4)
-    apart = [rows_of(pair, row, row + 1) for row in range(4)]
+    apart = [rows_of(pair, slice(row, row + 1)) for row in range(4)]
     one, four, together = kept_at_most(apart[0]), kept_at_most(*apart), kept_at_most(pair)
     assert four < 1.02 * one
     assert together > 3 * one
@@ -199,7 +194,7 @@ def test_accumulating_takes_the_memory_of_one_batch():
 
 def shown_losses(world: World) -> tuple[dict[str, float], dict[str, float]]:
     pair = random_pair([2, 1], [1, 0])
-    mine = rows_of(pair, world.rank, world.rank + 1)
+    mine = rows_of(pair, slice(world.rank, world.rank + 1))
     update = next(updates(world, [[_doubled(mine)]], lambda: 0))
     model_of("insta_gan", 50).training_step(update)
     losses = update.losses()

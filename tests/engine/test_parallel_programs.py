@@ -46,7 +46,7 @@ def program(rank: int, argv: list[str], trouble: tuple[int, int, int] | None = N
     step = InstaGanModel.training_step
 
     def noted(model, update):
-        seen.append([Path(path).stem for pair in update.pairs for path in pair.a_paths])
+        seen.append([Path(path).stem for pair in update.pairs for path in pair.paths["A"]])
         step(model, update)
         if trouble and (rank, len(seen)) == trouble[:2]:
             os.kill(os.getpid(), trouble[2])

@@ -256,7 +256,7 @@ def test_the_dump_holds_what_ranks_were_given(data, tmp_path, monkeypatch):
         spoil_loader(patch, "a1")
         assert train(data, tmp_path, *FLAGS, "--serial_batches", "--accumulate", "2") == 1
     dump = step_dump.read(dumps(tmp_path)[0])
-    assert [[Path(path).stem for path in pair.a_paths] for pair in dump.pairs[0]] == [["a0"], ["a1"]]
-    assert dump.pairs[0][1].a.image.isnan().all() and dump.pairs[0][0].a.image.isfinite().all()
+    assert [[Path(path).stem for path in pair.paths["A"]] for pair in dump.pairs[0]] == [["a0"], ["a1"]]
+    assert dump.pairs[0][1]["A"].image.isnan().all() and dump.pairs[0][0]["A"].image.isfinite().all()
     assert replace(dump.before, steps=0) == dump.start
     assert RunFolder(tmp_path, "run").load("latest")["progress"]["steps"] == 1

@@ -13,7 +13,7 @@ from engine.update import Losses, Update
 from instagan.structures import calls
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.sequential import MiniBatch, OneMiniBatch
-from tests.batches import random_pair
+from tests.batches import random_pair, rows_of
 
 
 class Brighter(nn.Module):
@@ -56,7 +56,7 @@ def test_a_loss_is_a_mean_over_the_rows_of_all_batches_whatever_their_sizes(few_
     monkeypatch.setattr(calls, "FEW_PIXELS", few_pixels)  # each loss a graph of its own, or all of them one graph
     whole = random_pair([1] * 3, [1] * 3)
     parts = [
-        UnpairedBatch(whole["A"][rows], whole["B"][rows], whole.a_paths[rows], whole.b_paths[rows])
+        rows_of(whole, rows)
         for rows in (slice(0, 2), slice(2, 3))
     ]
     losses, gradient = updated([whole])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -175,7 +174,7 @@ def ranks_scales(world: World) -> tuple[list[float], dict]:
     mine = [[PAIRS[0]], [PAIRS[1]] if world.is_main else [], [PAIRS[2]]]
     for number, update in enumerate(updates(world, mine, lambda: 0)):
         if number == 0 and world.is_main:
-            update.pairs = [replace(pair, a=pair.a.with_image(pair.a.image * float("inf"))) for pair in update.pairs]
+            update.pairs = [pair.changed(lambda one: one.with_image(one.image * float("inf"))) for pair in update.pairs]
         model.training_step(update)
         for pool in model.pools.values():
             pool.forget_not_finite()

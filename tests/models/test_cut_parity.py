@@ -15,9 +15,10 @@ from instagan.kernels import accelerate
 from instagan.losses.patch_nce import at_positions, patch_nce
 from instagan.networks.anti_aliased import AntiAliasedGenerator, AntiAliasedPatchDiscriminator
 from instagan.networks.projection import ProjectionHeads
-from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch
 from models import cut_model
 from models.cut_model import CutModel, Objective
+from tests.batches import pair_of
 from tests.traces import CUT, Trace, sampled, statistics, traces_of
 
 TRACES = traces_of(*CUT)
@@ -186,7 +187,7 @@ def test_every_step_of_training(trace, monkeypatch, how):
         recorded = Recorded(trace, step)
         for name in ("draw_mirrored", "draw_positions"):
             monkeypatch.setattr(cut_model, name, getattr(recorded, name))
-        update = Update([UnpairedBatch(a, b, ("a",) * len(a), ("b",) * len(b))])
+        update = Update([pair_of(a, b)])
         model.training_step(update)
         assert not list(recorded.positions)  # all that was drawn there was drawn here
         compare_losses(update.losses(), trace, step)

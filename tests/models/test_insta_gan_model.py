@@ -12,7 +12,7 @@ from instagan.networks.generators import SetGenerator
 from instagan.structures import calls
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.insta_gan_model import InstaGanModel
-from tests.batches import WatchedUpdate, assert_same, random_batch, random_pair, trained_on
+from tests.batches import WatchedUpdate, assert_same, pair_of, random_batch, random_pair, rows_of, trained_on
 
 FEW_PIXELS = calls.FEW_PIXELS
 
@@ -52,7 +52,7 @@ class Recorder:
 def gradients(pair: UnpairedBatch, few_pixels: int = FEW_PIXELS) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Gradients of G and D at every mini-batch of one training step, the weights held still."""
     model = small_model().eval().double()  # eval: no power step, so that every call sees the same discriminator
-    pair = UnpairedBatch(doubled(pair.a), doubled(pair.b), pair.a_paths, pair.b_paths)
+    pair = pair.changed(doubled)
     model.optimizer_G, model.optimizer_D = Recorder(model.optimizer_G), Recorder(model.optimizer_D)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calls, "FEW_PIXELS", few_pixels)
@@ -66,7 +66,7 @@ def doubled(batch: InstanceBatch) -> InstanceBatch:
 
 
 def row_of(pair: UnpairedBatch, row: int) -> UnpairedBatch:
-    return UnpairedBatch(pair.a[[row]], pair.b[[row]], pair.a_paths[row : row + 1], pair.b_paths[row : row + 1])
+    return rows_of(pair, slice(row, row + 1))
 
 
 def test_gradients_of_a_batch_are_means_over_the_rows_in_play():
@@ -78,12 +78,11 @@ def test_gradients_of_a_batch_are_means_over_the_rows_in_play():
         assert len(together[network]) == 2
     # of B all rows are in play at both mini-batches, of A rows 0 and 1 at the first, row 0 at the second:
     # separate the directions by runs in which the other domain has no instance
-    for emptied, counts in (("a", counts_b), ("b", counts_a)):
+    for emptied, counts in (("A", counts_b), ("B", counts_a)):
 
         def only(one: UnpairedBatch, emptied: str = emptied) -> UnpairedBatch:
-            domains = {"a": one.a, "b": one.b}
-            domains[emptied] = InstanceBatch.from_masks(domains[emptied].image, domains[emptied].masks * 0 - 1)
-            return UnpairedBatch(domains["a"], domains["b"], one.a_paths, one.b_paths)
+            bare = InstanceBatch.from_masks(one[emptied].image, one[emptied].masks * 0 - 1)
+            return UnpairedBatch({**one.domains, emptied: bare}, one.paths)
 
         whole = gradients(only(pair))
         rows = [gradients(only(row_of(pair, row))) for row in range(3)]
@@ -135,9 +134,9 @@ def test_ins_max_that_ins_per_does_not_divide(ins_max):
 def test_instances_beyond_ins_max_are_dropped_smallest_first():
     pair = random_pair([5, 2], [3, 5])
     _, pictures = trained_on(small_model(ins_max=3), pair)
-    assert_same(pictures["A"]["real_A"], pair.a.largest(3))
+    assert_same(pictures["A"]["real_A"], pair["A"].largest(3))
     _, pictures = trained_on(small_model(ins_max=3, set_order="random"), pair)
-    assert_same(pictures["A"]["real_A"], pair.a.first(3))
+    assert_same(pictures["A"]["real_A"], pair["A"].first(3))
 
 
 @pytest.mark.parametrize(("switch", "gone"), [("idt", {"idt_A", "idt_B"}), ("ctx", {"ctx_A", "ctx_B"})])
@@ -192,7 +191,7 @@ def test_batches_go_through_a_network_in_one_call_up_to_a_number_of_pixels(monke
     model, seen = small_model(), []
     model.networks["G_B"].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     pair = random_pair([1], [0])
-    for pixels, expected in ((2 * pair.a.image[0, 0].numel(), [2]), (2 * pair.a.image[0, 0].numel() - 1, [1, 1])):
+    for pixels, expected in ((2 * pair["A"].image[0, 0].numel(), [2]), (2 * pair["A"].image[0, 0].numel() - 1, [1, 1])):
         monkeypatch.setattr(calls, "FEW_PIXELS", pixels)
         seen.clear()
         losses, _ = trained_on(model, pair)
@@ -202,7 +201,7 @@ def test_batches_go_through_a_network_in_one_call_up_to_a_number_of_pixels(monke
 
 def test_real_pictures_of_another_size_than_the_fakes_are_judged_by_themselves():
     a, b = random_pair([2], [2]), random_pair([2], [2], side=40)
-    losses, _ = trained_on(small_model(), UnpairedBatch(a.a, b.b, a.a_paths, b.b_paths))
+    losses, _ = trained_on(small_model(), pair_of(a["A"], b["B"]))
     assert all(loss.isfinite() for loss in losses.values())
 
 

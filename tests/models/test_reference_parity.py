@@ -30,10 +30,10 @@ from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures import calls
 from instagan.structures.calls import FEW_PIXELS
-from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import InstanceBatch
 from instagan.structures.sequential import SequentialMiniBatches
 from models.insta_gan_model import InstaGanModel
-from tests.batches import losses_of_rounds
+from tests.batches import losses_of_rounds, pair_of
 from tests.rounding import DRAWS, FACTOR, IN_TRAINING, ROUNDINGS, allowed, distance, perturb
 from tests.traces import FOLDERS, INSTA_GAN, traces_of
 
@@ -173,7 +173,7 @@ def passes_of(path: Path, how: str, draw: int = 0) -> dict[str, Tensor]:
 def training_of(path: Path, how: str, draw: int = 0) -> Training:
     trace, done = trace_of(path), Training()
     model = trace.model(how, draw, IN_TRAINING)
-    pair = UnpairedBatch(trace.batch("A", model), trace.batch("B", model), ("a",), ("b",))
+    pair = pair_of(trace.batch("A", model), trace.batch("B", model))
     with switched(how):
         for step in range(trace.meta["steps"]):
             update = Update([pair])

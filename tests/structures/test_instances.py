@@ -8,7 +8,7 @@ import torch
 from instagan.structures import instances
 from instagan.structures.boxes import rasterise
 from instagan.structures.instances import FIELDS, OUTSIDE, InstanceBatch, UnpairedBatch, alike
-from tests.batches import assert_same, boxes_only, every_field, random_batch, random_pair
+from tests.batches import assert_same, boxes_only, every_field, pair_of, random_batch, random_pair
 
 CARRYING = [random_batch, boxes_only, every_field]
 """What makes batches: of masks alone, of boxes alone, of all that there is."""
@@ -258,10 +258,12 @@ def test_both_domains_have_the_same_number_of_rows():
     pair = random_pair([1, 2], [0, 1])
     assert len(pair) == 2
     with pytest.raises(ValueError, match="same number"):
-        UnpairedBatch(pair.a, pair.b[[0]], pair.a_paths, pair.b_paths)
+        pair_of(pair["A"], pair["B"][[0]])
+    with pytest.raises(ValueError, match="same domains"):
+        UnpairedBatch(pair.domains, {"A": pair.paths["A"]})
     moved = pair.to("cpu", non_blocking=True)
-    assert_same(moved.a, pair.a)
-    assert moved.a_paths == pair.a_paths
+    assert_same(moved["A"], pair["A"])
+    assert moved.paths["A"] == pair.paths["A"]
 
 
 def test_domains_and_paths_are_found_by_their_letter():
@@ -271,3 +273,5 @@ def test_domains_and_paths_are_found_by_their_letter():
     assert pair.paths["A"] == ("a0", "a1", "a2") and pair.paths["B"] == ("b0", "b1", "b2")
     with pytest.raises(KeyError):
         pair["C"]
+    three = UnpairedBatch({**pair.domains, "C": pair["A"]}, {**pair.paths, "C": ("c0", "c1", "c2")})
+    assert_same(three.changed(lambda batch: batch.slots(0, 1))["C"], pair["A"].slots(0, 1))

@@ -18,9 +18,10 @@ def spoilt_picture(stem: str, value: float) -> Plant:
     """The picture of A of that name is read as pixels of this value."""
 
     def spoil(pair: UnpairedBatch) -> UnpairedBatch:
-        if stem not in {Path(path).stem for path in pair.a_paths}:
+        if stem not in {Path(path).stem for path in pair.paths["A"]}:
             return pair
-        return replace(pair, a=pair.a.with_image(torch.full_like(pair.a.image, value)))
+        spoilt = pair["A"].with_image(torch.full_like(pair["A"].image, value))
+        return replace(pair, domains={**pair.domains, "A": spoilt})
 
     def plant() -> None:
         steps = TrainingLoader.steps
