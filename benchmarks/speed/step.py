@@ -19,11 +19,13 @@ import torch
 from benchmarks.speed.ceiling import Ceiling, ceiling
 from benchmarks.speed.measuring import Spread, interleave, ratio, table
 from benchmarks.speed.runs import Runs, first_runs
-from benchmarks.speed.variants import OURS, PUBLISHED, add_variants, add_workload, variants_of, workload_of
+from benchmarks.speed.variants import OURS, PRECISIONS, PUBLISHED, add_variants, add_workload, variants_of, workload_of
 from instagan.flag_types import whole
+from instagan.kernels.processor import read_cpuinfo, slow_bf16
 
 HEADER = ("variant", "batch", "s/step", "s/picture", "pictures/s", "published/it", "TFLOP", "TFLOP/s", "of ceiling")
 SPREADS = ("seconds_per_step", "seconds_per_picture", "pictures_per_second", "published/it")
+PRECISION_NAMES = {dtype: name for name, dtype in PRECISIONS.items()}
 SHARES = ("of_conv_ceiling", "of_matmul_ceiling")
 
 
@@ -47,8 +49,10 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     for batch_size in options.batch_size or ([1, 8] if options.small else [1]):
         workload = workload_of(options, batch_size)
         with first_runs(variants, workload, "training_step") as runs:
-            for ready in runs.first.values():
-                if ready.dtype not in ceilings:
+            for name, ready in runs.first.items():
+                if slow_bf16(PRECISION_NAMES[ready.dtype], torch.device(workload.device).type, read_cpuinfo()):
+                    missing[f"the ceiling of {name}"] = "this processor has no bf16 instructions, it would take minutes"
+                elif ready.dtype not in ceilings:
                     ceilings[ready.dtype] = ceiling(torch.device(workload.device), ready.dtype)
             seconds = interleave(runs.runners, options.repeats, options.warm_ups)
         batches[str(batch_size)] = found = _figures(runs, seconds, batch_size, ceilings)
@@ -78,9 +82,9 @@ def _figures(
         if PUBLISHED in seconds:
             found["published/it"] = ratio(seconds[PUBLISHED], taken).figures()
         if work:
-            limit, rate = ceilings[runs.first[name].dtype], work / found["seconds_per_step"]["median"]
-            found |= {"flops_per_second": rate, "of_conv_ceiling": rate / limit.both}
-            found |= {"of_matmul_ceiling": rate / limit.matmul} if limit.matmul else {}
+            limit, rate = ceilings.get(runs.first[name].dtype), work / found["seconds_per_step"]["median"]
+            found |= {"flops_per_second": rate} | ({"of_conv_ceiling": rate / limit.both} if limit else {})
+            found |= {"of_matmul_ceiling": rate / limit.matmul} if limit and limit.matmul else {}
         variants[name] = found | {"flops": work}
     return {"flops": work, "flops_counted": flops, "variants": variants, "missing": runs.missing}
 
