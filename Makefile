@@ -54,7 +54,7 @@ lint: $(DEV)
 
 venv: $(DEV)
 
-datasets/shapes/shapes.json: scripts/make_shapes.py scripts/shapes/drawing.py | $(RUN)
+datasets/shapes/shapes.json: scripts/make_shapes.py data/shapes/drawing.py | $(RUN)
 	$(PY) scripts/make_shapes.py --save_root datasets/shapes --overwrite
 
 $(VENV)/bin/python:
