@@ -52,8 +52,15 @@ def described_translators(method: Method, trained: str) -> list[dict[str, Any]]:
     for direction, translator in method.translators().items():
         source, target = exchanged(direction, trained)
         if described := translator.description():
-            entries.append({"source": source, "target": target, "network": names[translator.generator], **described})
+            entries.append({"source": source, "target": target, **_names(translator.generator, names), **described})
     return entries
+
+
+def _names(generator: Any, names: Mapping[nn.Module, str]) -> dict[str, Any]:
+    """Under which names a checkpoint keeps a generator: one, or one for each of the networks that it is made of."""
+    if generator in names:
+        return {"network": names[generator]}
+    return {"parts": {role: names[network] for role, network in generator.named_children()}}
 
 
 def load_networks(method: Method, state: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """One update of the weights, made by all ranks from all accumulated batches: what a training step is written with.
 
 W ranks with K batches of b rows each make the update of one process with a batch of W x K x b rows, exactly: a loss is
-a mean over all rows that take part in it, wherever they are, and gradients are added. Rows have an order: that of the
-rank, then of the batch, then within the batch.
+a mean over all rows that take part in it, or over all objects of a domain, wherever they are, and gradients are added.
+Rows have an order: that of the rank, then of the batch, then within the batch.
 
 A method yields its losses, and this module does the rest: it weights them, backpropagates one graph after the other
 (so that no two of them are in memory at the same time), exchanges gradients, pools and losses between ranks, and steps
@@ -12,6 +12,7 @@ the optimizers. Collectives wait for all ranks, so all ranks take the same turns
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -33,11 +34,27 @@ from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.sequential import MiniBatch
 
+
+@dataclass(frozen=True, eq=False)
+class PerObject:
+    """A loss over objects. values (P,): one for each present instance of a batch, in any order; P may be 0.
+
+    domain: the letter of the domain that the objects are from. What counts is the mean over all present instances of
+    this domain, of all ranks and batches of the update, so that a picture with many objects weighs more than one with
+    few; 0 where there is none at all.
+    """
+
+    values: Tensor
+    domain: str
+
+
 Losses = dict[str, Tensor]
 """Name -> loss. A method gives one value per row, (R,); what is reported is their mean, ()."""
+Yielded = Mapping[str, Tensor | PerObject]
+"""Name -> loss as a method yields it: one value per row, (R,), or one per object."""
 Pictures = dict[str, InstanceBatch]
 """What to show of a batch, by name and in order: {"real_A": ..., "fake_B": ..., "rec_A": ...}."""
-Objective = Callable[[Any, MiniBatch], Iterator[Losses]]
+Objective = Callable[[Any, MiniBatch], Iterator[Yielded]]
 """(way, turn) -> losses, one dict per independent graph; a generator that may return ``Pictures`` by source domain."""
 
 
@@ -132,8 +149,13 @@ class Update:
             for way in range(len(ways))
             for plan in [turns(ways[way], pair)]
         ]
-        told = self.world.all_gather_object([(plan.way, plan.row_counts) for plan in planned])
-        everybody = [of_batch for of_rank in told for of_batch in of_rank]
+        told = self.world.all_gather_object(
+            ([(plan.way, plan.row_counts) for plan in planned], self._own_object_counts())
+        )
+        everybody = [of_batch for of_rank, _ in told for of_batch in of_rank]
+        object_counts = Counter[str]()
+        for _, of_rank in told:
+            object_counts.update(of_rank)
         for time in range(max((len(row_counts) for _, row_counts in everybody), default=0)):
             rows = [0] * len(ways)
             for way, row_counts in everybody:
@@ -143,7 +165,8 @@ class Update:
                 for plan in planned
                 if time < len(plan.row_counts)
             ]
-            yield SimultaneousTurns(self, [way for way, count in zip(ways, rows, strict=True) if count], here)
+            ways_here = [way for way, count in zip(ways, rows, strict=True) if count]
+            yield SimultaneousTurns(self, ways_here, here, dict(object_counts))
             if self.device.type == "cpu":
                 return_free_pages()
 
@@ -155,6 +178,13 @@ class Update:
         turn: (way, batch, random numbers for each row) -> what the objectives are given; called when it is needed.
         """
         return self.in_lockstep(ways, lambda way, pair: _One(len(pair), lambda: turn(way, pair, self.generators(pair))))
+
+    def _own_object_counts(self) -> Counter[str]:
+        """Domain -> present instances in this rank's batches."""
+        counts = Counter[str]()
+        for pair in self.pairs:
+            counts.update({letter: int(batch.present.sum()) for letter, batch in pair.domains.items()})
+        return counts
 
     def losses(self) -> Losses:
         """Every loss over the rows of all ranks: the mean of the times that it was minimised. All ranks must ask."""
@@ -209,16 +239,21 @@ class _Place:
 
 
 class SimultaneousTurns:
-    """One turn of every batch of this rank that still takes one, in every way. ways: those of any rank with one."""
+    """One turn of every batch of this rank that still takes one, in every way.
 
-    def __init__(self, update: Update, ways: list[Any], places: list[_Place]) -> None:
-        self.update, self.ways, self.places = update, ways, places
+    ways: those of any rank with one. object_counts: domain -> present instances on all ranks in this update.
+    """
+
+    def __init__(
+        self, update: Update, ways: list[Any], places: list[_Place], object_counts: Mapping[str, int]
+    ) -> None:
+        self.update, self.ways, self.places, self.object_counts = update, ways, places, object_counts
 
     def minimise(self, optimizers: GuardedAdam | Sequence[GuardedAdam], objective: Objective) -> None:
         """Backpropagates the losses of every turn, one graph after the other, and steps the optimizers.
 
-        Each loss counts as the mean over its rows on all ranks. In one ``minimise`` a spectral norm takes one power
-        step for every way, as for one batch with all rows.
+        Each loss counts as the mean over its rows, or its objects, on all ranks. In one ``minimise`` a spectral norm
+        takes one power step for every way, as for one batch with all rows.
         """
         optimizers = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
         for optimizer in optimizers:
@@ -228,14 +263,21 @@ class SimultaneousTurns:
             graphs = self._graphs(place, objective, optimizers, id(place.way) in seen)
             seen.add(id(place.way))
             for losses in graphs:
-                means = {name: _of_rows(name, loss).sum() / place.rows for name, loss in losses.items()}
-                optimizers[0].backward(torch.stack(list(means.values())).sum())
+                means = {name: self._mean(name, loss, place) for name, loss in losses.items()}
+                if not all(isinstance(loss, PerObject) and not len(loss.values) for loss in losses.values()):
+                    optimizers[0].backward(torch.stack(list(means.values())).sum())
                 for name, mean in means.items():
                     reported[name] = reported[name] + mean.detach() if name in reported else mean.detach()
                 del losses, means  # the graph must not stand beside the next one
         self.update.history.append(reported)
         self.update._types.append(add_gradients(self.update.world, optimizers, reported))
         step(optimizers)
+
+    def _mean(self, name: str, loss: Tensor | PerObject, place: _Place) -> Tensor:
+        """(): what this rank's part of a loss adds to the mean over all ranks."""
+        if isinstance(loss, PerObject):
+            return _flat(name, loss.values, "object, (P,)").sum() / max(self.object_counts[loss.domain], 1)
+        return _flat(name, loss, "row, (R,)").sum() / place.rows
 
     def show_pools(self, pools: Mapping[str, ImagePool]) -> None:
         """Gives every turn as ``shown`` what a pool makes of its ``aggregate``: by the way's source, fakes old and new.
@@ -251,11 +293,11 @@ class SimultaneousTurns:
 
     def _graphs(
         self, place: _Place, objective: Objective, optimizers: Sequence[GuardedAdam], again: bool
-    ) -> Iterator[Losses]:
+    ) -> Iterator[Yielded]:
         """What an objective yields; for small pictures as one graph, because its networks saw them in one call."""
         networks = [network for optimizer in optimizers for network in getattr(optimizer, "networks", ())]
         running, turn = objective(place.way, place.turn), place.turn
-        together = Losses() if few_pixels(turn.source, turn.source) else None
+        together: dict[str, Tensor | PerObject] | None = {} if few_pixels(turn.source, turn.source) else None
         while True:
             try:
                 with cached(), power_iteration_held(*networks) if again else nullcontext():
@@ -275,10 +317,10 @@ class SimultaneousTurns:
             yield together
 
 
-def _of_rows(name: str, loss: Tensor) -> Tensor:
-    if loss.ndim != 1:
-        raise ValueError(f"loss {name} must give one value for each row, (R,), not {tuple(loss.shape)}")
-    return loss
+def _flat(name: str, values: Tensor, what: str) -> Tensor:
+    if values.ndim != 1:
+        raise ValueError(f"loss {name} must give one value for each {what}, not {tuple(values.shape)}")
+    return values
 
 
 def _generator(seed: int, step: int, row: int) -> torch.Generator:

@@ -2,6 +2,7 @@
 
 picture   path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), tensor (H, W), (1, H, W) or (3, H, W)
 masks     None, one mask, a list of masks, or a stacked array or tensor (N, H, W)
+style     None, a picture as an example, or codes as a list, array or tensor: (S,) for all pictures, or (n, S)
 values    uint8 and 16 bits as they are, floats in [0, 1]; of a mask: inside is what is above half of its maximum
 """
 
@@ -23,9 +24,11 @@ from instagan.inference.sizes import Widening
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
 from instagan.io.reading import as_rgb, inside_of, read_inside, read_picture
 from instagan.structures.instances import InstanceBatch
+from instagan.structures.one_way import SMALLEST_EXAMPLE
 
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
 Masks: TypeAlias = "Picture | Iterable[Picture] | None"
+Style: TypeAlias = "Picture | Sequence[float] | Sequence[Sequence[float]] | None"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,28 @@ def batch_of(source: Source) -> InstanceBatch:
         inside.flatten(1).any(1)[None],
         torch.tensor(source.labels, dtype=torch.long)[None],
     )
+
+
+def style_of(style: Style) -> Tensor | InstanceBatch | None:
+    """Codes (1 or n, S) float32, or an example as a batch of one row."""
+    if style is None:
+        return None
+    is_picture = isinstance(style, (str, os.PathLike, Image.Image))
+    if is_picture or (isinstance(style, (np.ndarray, Tensor)) and style.ndim != 1 and not _are_codes(style)):
+        return batch_of(prepare(style))  # type: ignore[arg-type]
+    try:
+        codes = torch.as_tensor(style, dtype=torch.float32).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        codes = torch.full((1,), torch.nan)
+    if codes.ndim not in (1, 2) or codes.numel() == 0 or not codes.isfinite().all():
+        raise InputError("a style must be an image, or a list of numbers; pass one of them")
+    return codes.reshape(-1, codes.shape[-1])  # (1 or n, S)
+
+
+def _are_codes(style: np.ndarray | Tensor) -> bool:
+    """Floats in rows that are shorter than any picture a style is taken from."""
+    floats = style.is_floating_point() if isinstance(style, Tensor) else style.dtype.kind == "f"
+    return floats and style.ndim == 2 and style.shape[1] < SMALLEST_EXAMPLE
 
 
 def _pixels(picture: Picture) -> np.ndarray:

@@ -56,12 +56,18 @@ class Pasted:
 
 
 def translate_large(
-    network: Network, source: Source, manner: Manner, ins_per: int | None, ins_max: int | None, in_order: bool
+    network: Network,
+    source: Source,
+    manner: Manner,
+    ins_per: int | None,
+    ins_max: int | None,
+    in_order: bool,
+    style: Tensor | InstanceBatch | None = None,
 ) -> Pasted:
     """The instances' pixels from the networks, everything else from the picture, bit for bit beyond the feathered edge.
 
     Crops follow one another as sequential mini-batches do, each on what the last one left. A method that knows no
-    instances gives one mask or none, and without masks the whole picture, enlarged.
+    instances gives one mask or none, and without masks the whole picture, enlarged. style: the same for all crops.
     """
     side = manner.max_side or (manner.crop_side if manner.crop_instances else max(source.size))
     pixels = np.array(source.levels)  # (H, W, 3)
@@ -75,7 +81,7 @@ def translate_large(
         belonging = source.inside[:, lines, columns][members]  # (M, h, w)
         labels = tuple(source.labels[number] for number in members)
         seen = _shrunk(pixels[place], belonging, labels, window.seen(side))
-        made = network.run(batch_of(seen), ins_per, ins_max, in_order)
+        made = network.run(batch_of(seen), ins_per, ins_max, in_order, style)
         translated, masks = _enlarged(seen, made, (window.box.width, window.box.height))
         there = made.present[0].numpy()
         union = _union(belonging, masks, there, network.knows_instances)

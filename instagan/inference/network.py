@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from instagan.errors import InputError
 from instagan.inference.memory import free_memory, needed, side_that_fits
@@ -55,24 +56,34 @@ class Network:
         ins_per: int | None = None,
         ins_max: int | None = None,
         in_order: bool = False,
+        style: Tensor | InstanceBatch | None = None,
     ) -> InstanceBatch:
         """Pictures whose size the networks take -> their translations on the CPU, slots in the order of ``source``.
 
-        in_order: slots are translated as they stand, and an absent one keeps its place in its mini-batch. Rows that
-        memory does not hold together go one by one; raises ``InputError`` if it does not hold one.
+        in_order: slots are translated as they stand, and an absent one keeps its place in its mini-batch. style: as of
+        ``OneWayTranslator``. Rows that memory does not hold together go one by one; raises ``InputError`` if it does
+        not hold one.
         """
         if self._fits(source, ins_per):
             try:
                 with self._autocast():
                     translator = replace(self.translator, generator=self._generate)
-                    made = translator(source.to(self.device), ins_per, ins_max, in_order=in_order)
+                    sent = None if style is None else style.to(self.device)
+                    made = translator(source.to(self.device), ins_per, ins_max, in_order=in_order, style=sent)
                 return made.to("cpu")
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
         if len(source) == 1:
             raise self._too_large(source, ins_per)
-        return InstanceBatch.cat([self.run(source[[row]], ins_per, ins_max, in_order) for row in range(len(source))])
+        if style is not None and len(style) == 1:
+            style = style[[0] * len(source)]
+        return InstanceBatch.cat(
+            [
+                self.run(source[[row]], ins_per, ins_max, in_order, None if style is None else style[[row]])
+                for row in range(len(source))
+            ]
+        )
 
     def _at_once(self, source: InstanceBatch, ins_per: int | None) -> int:
         return min(ins_per or self.ins_per, int(source.present.sum(1).max()))
@@ -103,12 +114,12 @@ class Network:
             f"not fit into the memory of {self.device}; {advice}"
         )
 
-    def _generate(self, x: InstanceBatch) -> InstanceBatch:
-        """The generator in the asked precision; what goes in and comes out is float32."""
+    def _generate(self, x: InstanceBatch, **style: Any) -> InstanceBatch:
+        """The generator in the asked precision; what goes in and comes out is float32. style: where it takes one."""
         kind = PRECISIONS[self.precision]
         if kind == torch.float32:
-            return self.generator(x)
-        y = self.generator(InstanceBatch(x.image.to(kind), x.masks.to(kind), x.present, x.labels))
+            return self.generator(x, **style)
+        y = self.generator(InstanceBatch(x.image.to(kind), x.masks.to(kind), x.present, x.labels), **style)
         return InstanceBatch(y.image.float(), y.masks.float(), y.present, y.labels)
 
     def _autocast(self) -> AbstractContextManager[Any]:

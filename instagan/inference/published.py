@@ -65,7 +65,7 @@ def described(weights: Mapping[str, State], options: Mapping[str, Any], where: s
             ins_per = int(options.get("ins_per", DEFAULT_INS_PER)) if kind == "set" else None
             order = str(options.get("set_order", "decreasing"))
             folders = exchanged(networks, str(options.get("direction", "AtoB")))
-            found.append(Description(*folders, name, kind, config, needs, ins_per, order))
+            found.append(Description(*folders, {"": name}, kind, config, needs, ins_per, order))
     return found
 
 

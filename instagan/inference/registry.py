@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,16 @@ from instagan.errors import InputError
 from instagan.networks.anti_aliased import AntiAliasedGenerator
 from instagan.networks.blocks import NORMS
 from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.networks.styled import StyledGenerator
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
 
-GENERATORS: dict[str, type[nn.Module]] = {
-    one.kind: one for one in (SetGenerator, ResnetGenerator, AntiAliasedGenerator)
+GENERATORS: dict[str, Callable[..., nn.Module]] = {
+    SetGenerator.kind: SetGenerator,
+    ResnetGenerator.kind: ResnetGenerator,
+    AntiAliasedGenerator.kind: AntiAliasedGenerator,
+    StyledGenerator.kind: StyledGenerator.of,
 }
-NEEDS = ("masks",)
+NEEDS = ("masks", "style")
 """What ``Translator`` can hand to a model beside the image."""
 LARGEST = 2**16
 """No size of a network is beyond that."""
@@ -26,15 +30,16 @@ LARGEST = 2**16
 
 @dataclass(frozen=True)
 class Description:
-    """One direction of a trained model. source, target: letters of the folders; network: the generator's name.
+    """One direction of a trained model. source, target: letters of the folders.
 
-    kind and config: class of ``GENERATORS`` and its arguments; the rest as in ``OneWayTranslator``. What comes from a
-    file is checked where it is used.
+    parts: the networks that the generator is made of: its name for each ("content") -> the file's ("content_A"); a
+    generator that is one network has {"": "G_A"}. kind and config: out of ``GENERATORS``, and its arguments; the rest
+    as in ``OneWayTranslator``. What comes from a file is checked where it is used.
     """
 
     source: str
     target: str
-    network: str
+    parts: Mapping[str, str]
     kind: str
     config: Mapping[str, Any]
     needs: tuple[str, ...] = ()
@@ -45,11 +50,15 @@ class Description:
     def read(cls, entry: Any, where: str) -> Description:
         """An entry of "translators" in a checkpoint or a model card. Raises ``InputError`` naming ``where``."""
         try:
-            found = cls(**{**entry, "needs": tuple(entry["needs"]), "config": dict(entry["config"])})
-            words = found.source, found.target, found.network, found.kind, found.set_order, *found.needs, *found.config
+            told = dict(entry)
+            parts = {"": told.pop("network")} if "network" in told else dict(told["parts"])
+            told |= {"parts": parts, "needs": tuple(told["needs"]), "config": dict(told["config"])}
+            found = cls(**told)
+            words = [found.source, found.target, found.kind, found.set_order, *found.needs, *found.config]
+            words += [*parts, *parts.values()]
             numbers = [one for one in (found.ins_per, *found.config.values()) if not isinstance(one, str | bool | None)]
             fits = all(isinstance(word, str) for word in words) and found.set_order in SET_ORDERS
-            fits &= all(isinstance(one, int) and 1 <= one <= LARGEST for one in numbers)
+            fits &= len(parts) > 0 and all(isinstance(one, int) and 1 <= one <= LARGEST for one in numbers)
         except (TypeError, KeyError, ValueError):
             fits = False
         if not fits:
@@ -57,7 +66,24 @@ class Description:
         return found
 
     def as_entry(self) -> dict[str, Any]:
-        return {**vars(self), "needs": list(self.needs), "config": dict(self.config)}
+        entry = {**vars(self), "needs": list(self.needs), "config": dict(self.config), "parts": dict(self.parts)}
+        if list(self.parts) == [""]:
+            entry["network"] = entry.pop("parts")[""]
+        return entry
+
+    def joined(self, networks: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The weights of the networks, by the file's names for them -> those of the generator."""
+        return {
+            _within(role, key): tensor for role, name in self.parts.items() for key, tensor in networks[name].items()
+        }
+
+    def split(self, weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """The opposite of ``joined``."""
+        found = {}
+        for role, name in self.parts.items():
+            before = _within(role, "")
+            found[name] = {key.removeprefix(before): one for key, one in weights.items() if key.startswith(before)}
+        return found
 
     def check(self, where: str) -> None:
         """Raises ``InputError`` for what this version cannot build."""
@@ -98,6 +124,11 @@ class Description:
                 return f"{name} is {sizes}"
         surplus = [name for name in weights if name not in expected]
         return f"{surplus[0]} is too many" if surplus else ""
+
+
+def _within(role: str, key: str) -> str:
+    """The name in a generator of a weight of one of its networks."""
+    return f"{role}.{key}" if role else key
 
 
 def direction_to(to: str | None, there: Sequence[Description], where: str) -> Description:

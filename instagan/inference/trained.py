@@ -117,9 +117,10 @@ def _checkpoint(path: Path, content: Mapping[str, Any], to: str | None) -> Train
         states = {name: state_dict(weights, str(path)) for name, weights in generators.items()}
         there = described(states, options, str(path))
     description = direction_to(to, there, str(path))
-    if description.network not in networks:
-        raise InputError(f"{path} is damaged (it has no network {description.network}); load another checkpoint")
-    weights = detached(state_dict(networks[description.network], str(path)))
+    names = description.parts.values()
+    if missing := [name for name in names if name not in networks]:
+        raise InputError(f"{path} is damaged (it has no network {missing[0]}); load another checkpoint")
+    weights = detached(description.joined({name: state_dict(networks[name], str(path)) for name in names}))
     progress = content.get("progress")
     card = {"progress": dict(progress)} if isinstance(progress, Mapping) else {}
     return Trained(description, weights, options, str(path), card)
@@ -138,7 +139,8 @@ def _exported(path: Path, to: str | None) -> Trained:
             f"{path} was exported without the direction to {to!r}; export the model with --to {to} or both"
         )
     description = direction_to(to, there, str(path))
-    return Trained(description, detached(read_exported(path, description.network)), options, str(path), card)
+    weights = description.joined({name: read_exported(path, name) for name in description.parts.values()})
+    return Trained(description, detached(weights), options, str(path), card)
 
 
 def _told(content: Mapping[str, Any], options: Mapping[str, Any], where: str) -> list[Description] | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from instagan.errors import InputError
-from instagan.inference.inputs import Masks, Picture, Source, batch_of, prepare
+from instagan.inference.inputs import Masks, Picture, Source, Style, batch_of, prepare, style_of
 from instagan.inference.large import CROP_SIDE, Manner, Pasted, translate_large
 from instagan.inference.network import PRECISIONS, Network, choose_device
 from instagan.inference.own_method import own_translator
@@ -133,6 +134,7 @@ class Translator:
         paste_background: bool = False,
         feather: int | None = None,
         tensors: bool = False,
+        style: Style = None,
     ) -> Translation | list[Translation]:
         """One picture with its masks; see ``instagan.inference.inputs`` for their forms. Masks must have its size.
 
@@ -142,13 +144,15 @@ class Translator:
         back at full resolution, their edges fading over ``feather`` pixels (default: 4 of those that the networks saw)
         into the input, which is kept elsewhere. crop_instances: so with crops around a few instances at a time.
         paste_background: keeps every pixel that belongs to nobody in pictures of any size.
+        style: an example picture or codes, for methods that translate in styles; None: drawn for each picture, from
+        torch's random numbers.
         A list of pictures takes a list of their masks (and labels) and gives a list, as ``batch`` does.
         Raises ``InputError`` for what cannot be read or does not fit together.
         """
         rows = _rows(image, masks, labels) if isinstance(image, list) else [(image, masks, labels)]
         made = self.batch(
             rows, ins_per, ins_max, max_side=max_side, crop_instances=crop_instances,
-            paste_background=paste_background, feather=feather, tensors=tensors,
+            paste_background=paste_background, feather=feather, tensors=tensors, style=style,
         )  # fmt: skip
         return made if isinstance(image, list) else made[0]
 
@@ -159,17 +163,19 @@ class Translator:
         ins_max: int | None = None,
         *,
         tensors: bool = False,
+        style: Style = None,
         rows: int = 8,
         **how: Any,
     ) -> list[Translation]:
         """Many pictures: (image, masks) or (image, masks, labels) each, in any sizes, at most ``rows`` at a time.
 
-        how: max_side, crop_instances, paste_background and feather, as for one picture.
+        style: one for all, or codes for each. how: max_side, crop_instances, paste_background and feather, as for one
+        picture.
         """
         _check(ins_per=(ins_per, 1), ins_max=(ins_max, 1))
         manner = self.manner(**how)
         sources = [prepare(*item) if isinstance(item, (tuple, list)) else prepare(item) for item in items]
-        return self.translate(sources, ins_per, ins_max, manner=manner, tensors=tensors, rows=rows)
+        return self.translate(sources, ins_per, ins_max, manner=manner, tensors=tensors, style=style, rows=rows)
 
     def manner(
         self,
@@ -195,17 +201,20 @@ class Translator:
         manner: Manner | None = None,
         in_order: bool = False,
         tensors: bool = False,
+        style: Style = None,
         rows: int = 8,
     ) -> list[Translation]:
         """Prepared pictures, in their order; those that the networks see at one size go through them together.
 
-        in_order: masks are translated in their order, empty ones keeping their place among those of a mini-batch.
+        style: one for all, or codes for each; None: drawn for each, where the method has styles. in_order: masks are
+        translated in their order, empty ones keeping their place among those of a mini-batch.
         """
+        styles = self._styles(style, len(sources))
         done: dict[int, Translation] = {}
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for number, source in enumerate(sources):
             if manner and manner.needed_for(source):
-                made = translate_large(self.network, source, manner, ins_per, ins_max, in_order)
+                made = translate_large(self.network, source, manner, ins_per, ins_max, in_order, styles([number]))
                 done[number] = self._pasted(source, made, tensors)
             else:
                 groups[source.widening.padded].append(number)
@@ -213,12 +222,20 @@ class Translator:
             for start in range(0, len(numbers), rows):
                 chunk = numbers[start : start + rows]
                 batch = InstanceBatch.cat([batch_of(sources[number]) for number in chunk])
-                together = self.network.run(batch, ins_per, ins_max, in_order)
+                together = self.network.run(batch, ins_per, ins_max, in_order, styles(chunk))
                 for row, number in enumerate(chunk):
                     done[number] = self._translation(sources[number], together[[row]], tensors)
         if manner and manner.paste_background:
             return [_with_background(source, done[number], manner.feather) for number, source in enumerate(sources)]
         return [done[number] for number in range(len(sources))]
+
+    def _styles(self, style: Style, count: int) -> Callable[[list[int]], Tensor | InstanceBatch | None]:
+        """The style of pictures by their numbers, out of 0 ... count - 1."""
+        given, translator = style_of(style), self.network.translator
+        translator.check_style(given, count)
+        if given is None and translator.style_size:
+            given = translator.draw_styles(count)
+        return lambda numbers: given if given is None or len(given) == 1 else given[numbers]
 
     def _translation(self, source: Source, made: InstanceBatch, tensors: bool) -> Translation:
         """One row of a batch at its own size."""
@@ -253,9 +270,7 @@ class Translator:
             return "" if any(present) else "there is no instance to translate: the picture is unchanged"
         if len(source.inside) == 0 or self.network.description is None:
             return ""
-        return (
-            "the masks are translated as one" if self.network.gives_masks else "the masks are not looked at"
-        )
+        return "the masks are translated as one" if self.network.gives_masks else "the masks are not looked at"
 
 
 def _check(**given: tuple[int | None, int]) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from instagan.errors import InputError
 from instagan.structures.instances import InstanceBatch
@@ -16,13 +17,15 @@ from instagan.structures.sequential import translate_in_order
 SET_ORDERS = ("decreasing", "random")
 OF_INSTANCES = {"masks", "boxes", "labels"}
 """Needs that the slots of a batch answer."""
+SMALLEST_EXAMPLE = 16
+"""Shortest side in pixels of a picture that a style is taken from."""
 
 
 @dataclass(frozen=True, eq=False)
 class OneWayTranslator:
     """InstanceBatch -> its translation, slots in the order of the source.
 
-    generator   InstanceBatch -> InstanceBatch; takes ``style=`` where ``needs`` holds "style"
+    generator   InstanceBatch -> InstanceBatch; takes ``style=`` and has a ``style_size`` where ``needs`` holds "style"
     needs       what it looks at beside the image: "masks", "boxes", "labels", "style"
     ins_per     instances at a time, by sequential mini-batches; None: all of the picture at once
     set_order   the order in which they are taken: decreasing (by area) or random (as their slots stand)
@@ -47,10 +50,10 @@ class OneWayTranslator:
         """ins_per, ins_max: other than those above. in_order: slots are taken as they stand, absent ones keep theirs.
 
         One instance after the other: those beyond ``ins_max`` come out absent, and a picture without any comes out
-        unchanged. Raises ``InputError`` for a style that the generator does not take.
+        unchanged. style: codes (B, S) or an ``InstanceBatch`` of B examples, or one for all rows; None: drawn.
+        Raises ``InputError`` for a style that the generator does not take.
         """
-        if style is not None and "style" not in self.needs:
-            raise InputError("this model translates without a style; drop it")
+        self.check_style(style, len(source))
         generator = partial(self.generator, style=style) if "style" in self.needs else self.generator
         if self.ins_per is None:
             return generator(source if OF_INSTANCES & set(self.needs) else source.slots(0, 0))
@@ -59,6 +62,31 @@ class OneWayTranslator:
         else:
             order = source.order_by_area() if self.set_order == "decreasing" else source.order_of_slots()  # (B, N)
         return translate_in_order(generator, source, order, ins_per or self.ins_per, ins_max or self.ins_max)
+
+    @property
+    def style_size(self) -> int | None:
+        """S, the numbers of a style code; None where there are none."""
+        return getattr(self.generator, "style_size", None)
+
+    def draw_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, S) codes from N(0, I), on the CPU. generator: None takes torch's own random numbers."""
+        assert self.style_size is not None
+        return torch.randn(count, self.style_size, generator=generator)
+
+    def check_style(self, style: Any, rows: int) -> None:
+        """Raises ``InputError`` for a style that does not fit, or not so many pictures."""
+        if style is None:
+            return
+        if "style" not in self.needs:
+            raise InputError("this model translates without a style; drop it")
+        if isinstance(style, InstanceBatch) and min(style.image.shape[2:]) < SMALLEST_EXAMPLE:
+            size = "x".join(map(str, reversed(style.image.shape[2:])))
+            raise InputError(f"a style image of {size} pixels is too small; use {SMALLEST_EXAMPLE} or more a side")
+        if len(style) not in (1, rows):
+            raise InputError(f"there are {len(style)} styles for {rows} images; pass one, or one for each")
+        wanted = self.style_size
+        if isinstance(style, Tensor) and wanted is not None and tuple(style.shape[1:]) != (wanted,):
+            raise InputError(f"a style of this model has {wanted} numbers, not {tuple(style.shape[1:])}")
 
     def description(self) -> dict[str, Any]:
         """What ``instagan.inference.registry`` makes it of again, in plain values; empty for a generator of no kind."""

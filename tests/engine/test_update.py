@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from engine.optimizer import GuardedAdam
-from engine.update import Losses, Update
+from engine.parallel import ALONE, World
+from engine.rounds import updates
+from engine.update import Losses, PerObject, Update, Yielded
 from instagan.structures import calls
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.sequential import MiniBatch, OneMiniBatch
 from tests.batches import random_pair, rows_of
+from tests.ranks import on_ranks
 
 
 class Brighter(nn.Module):
@@ -112,3 +116,76 @@ def test_pictures_of_the_first_batch_are_shown_and_later_ones_take_their_place()
     assert torch.equal(update.pictures["A"]["real_A"].image, first["A"].image)
     assert torch.equal(update.pictures["A"]["fake_B"].image, shown[2].image)
     assert not update.pictures["A"]["fake_B"].image.requires_grad
+
+
+def areas(network: Brighter, batch: InstanceBatch) -> Tensor:
+    """(P,): how large the present instances are, times the learnt number, plus 1."""
+    owner, slot = batch.instances()
+    return (network.value + 1) * batch.boxes[owner, slot].double().diff(dim=1).abs().sum(1)
+
+
+def updated_per_object(world: World, pairs: list[UnpairedBatch]) -> tuple[dict[str, float], float]:
+    """Losses of one update with losses over the objects of both domains, and the learnt number after it."""
+    network = Brighter().double()
+
+    def objective(way: str, turn: MiniBatch) -> Iterator[Yielded]:
+        yield {"rows": (network.value + turn.source.image.double()).square().mean((1, 2, 3))}
+        yield {f"size_{way}": PerObject(areas(network, turn.source), way)}
+
+    (update,) = updates(world, [pairs], lambda: 0)
+    for turns in update.in_lockstep(["A", "B"], lambda way, pair: OneMiniBatch(lambda batch: batch, pair[way])):
+        turns.minimise(GuardedAdam([network]), objective)
+    return {name: loss.item() for name, loss in update.losses().items()}, network.value.item()
+
+
+def updated_dealt(world: World, counts: tuple[list[int], list[int]], batches: int) -> tuple[dict[str, float], float]:
+    """``updated_per_object`` with one row in each batch."""
+    first, pair = world.rank * batches, random_pair(*counts)
+    rows = range(first, min(first + batches, len(pair)))
+    return updated_per_object(world, [rows_of(pair, slice(row, row + 1)) for row in rows])
+
+
+@pytest.mark.parametrize("few_pixels", [0, 10**6])
+def test_a_loss_over_objects_is_their_mean_however_many_each_row_has(few_pixels, monkeypatch):
+    monkeypatch.setattr(calls, "FEW_PIXELS", few_pixels)
+    pair = random_pair([3, 0, 1], [0, 2, 5])
+    losses, value = updated_per_object(ALONE, [pair])
+    for way in "AB":
+        assert losses[f"size_{way}"] == pytest.approx(areas(Brighter().double(), pair[way]).mean().item())
+    apart, value_apart = updated_per_object(ALONE, [rows_of(pair, slice(row, row + 1)) for row in range(3)])
+    assert apart == pytest.approx(losses, rel=1e-12)
+    assert value_apart == pytest.approx(value, rel=1e-12) and value != 0
+
+
+@pytest.mark.parametrize(
+    "counts", [([4, 1, 0, 2], [0, 0, 3, 1]), ([2, 1, 3], [0, 0, 0])],
+    ids=["the first of two has none of B", "nobody has one of B, and the second of two has one row"],
+)  # fmt: skip
+def test_ranks_and_batches_with_ragged_objects_make_the_update_of_one_batch(counts, tmp_path: Path):
+    losses, value = updated_per_object(ALONE, [random_pair(*counts)])
+    for of_rank, value_of_rank in on_ranks(2, tmp_path, updated_dealt, counts, 2):
+        assert of_rank == pytest.approx(losses, rel=1e-12)
+        assert value_of_rank == pytest.approx(value, rel=1e-12)
+
+
+def test_without_any_object_a_loss_over_objects_is_0_and_moves_nothing():
+    network = Brighter()
+
+    def objective(way: str, turn: MiniBatch) -> Iterator[Yielded]:
+        yield {"size": PerObject(torch.zeros(0), "A")}
+
+    update = Update([random_pair([0, 0], [1, 2])])
+    for turns in update.in_lockstep(["A"], unchanged):
+        turns.minimise(GuardedAdam([network]), objective)
+    assert update.losses()["size"].item() == 0 and network.value.item() == 0
+
+
+def test_a_loss_over_objects_that_is_no_value_per_object_is_refused_by_name():
+    network = Brighter()
+
+    def objective(way: str, turn: MiniBatch) -> Iterator[Yielded]:
+        yield {"size": PerObject(areas(network, turn.source).mean(), "A")}
+
+    for turns in Update([random_pair([2], [1])]).in_lockstep(["A"], unchanged):
+        with pytest.raises(ValueError, match="loss size must give one value for each object"):
+            turns.minimise(GuardedAdam([network]), objective)

@@ -33,7 +33,7 @@ def model_card(
         "name": name,
         "made_by": f"instagan {instagan.__version__}",
         "options": {**run_options(trained.description), **options},
-        "directions": {to: one.description.network for to, one in directions.items()},
+        "directions": {to: ", ".join(one.description.parts.values()) for to, one in directions.items()},
         "translators": [one.description.as_entry() for one in directions.values()],
         "sizes": {
             "ngf": config["ngf"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,5 +18,6 @@ def export(
     directions: Mapping[str, Trained], card: dict[str, Any], output: Path, options: Namespace
 ) -> dict[Path, str]:
     """Writes the file, whole or not at all; the card is in its header, too. Returns it, and what to tell of it."""
-    write_exported(output, {one.description.network: one.weights for one in directions.values()}, card)
+    networks = [one.description.split(one.weights).items() for one in directions.values()]
+    write_exported(output, dict(chain(*networks)), card)
     return {output: f"to {' and '.join(directions)}"}

@@ -1,0 +1,63 @@
+"""The generator of methods that split a picture into content and style: content of the source, style of the target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from instagan.networks.munit import RESIDUAL_BLOCKS, ContentEncoder, Decoder, StyleEncoder
+from instagan.structures.instances import InstanceBatch
+
+
+class StyledGenerator(nn.Module):
+    """Translates pictures, each in a style: G(x, s) = decoder(content(x), s). H and W must be multiples of 4.
+
+    content    encoder of the source's domain
+    style      encoder of the target's domain, for styles that are given as example pictures of 16 pixels a side or more
+    decoder    of the target's domain
+
+    Takes any slots and gives none. The three are networks of a method, which keeps them under names of their own.
+    """
+
+    kind = "content_style"
+
+    def __init__(self, content: ContentEncoder, style: StyleEncoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.content, self.style, self.decoder = content, style, decoder
+
+    @classmethod
+    def of(
+        cls, ngf: int = 64, blocks: int = RESIDUAL_BLOCKS, style_size: int = 8, mlp_width: int = 256
+    ) -> StyledGenerator:  # fmt: skip
+        """The generator with this ``config``."""
+        decoder = Decoder(ngf, blocks, style_size, mlp_width)
+        return cls(ContentEncoder(ngf, blocks), StyleEncoder(ngf, style_size), decoder)
+
+    @property
+    def style_size(self) -> int:
+        """S, the numbers of a style code."""
+        return int(self.decoder.mlp[0].in_features)  # type: ignore[arg-type]
+
+    @property
+    def config(self) -> dict[str, int]:
+        ngf, mlp_width = self.content.stem[1].out_channels, self.decoder.mlp[0].out_features
+        return {
+            "ngf": int(ngf),  # type: ignore[arg-type]
+            "blocks": len(self.decoder.blocks),
+            "style_size": self.style_size,
+            "mlp_width": int(mlp_width),  # type: ignore[arg-type]
+        }
+
+    def forward(self, x: InstanceBatch, style: Any = None) -> InstanceBatch:
+        """style: codes (B, S) or (1, S); an ``InstanceBatch`` of B examples or one; None: drawn from N(0, I)."""
+        codes = self.codes(style, len(x)).to(x.image)  # (B or 1, S)
+        made = self.decoder(self.content(x.image), codes.expand(len(x), -1))  # (B, 3, H, W)
+        return InstanceBatch.from_images(made.to(x.image))
+
+    def codes(self, style: Any, rows: int) -> Tensor:
+        """What a style is as numbers, (B, S) or (1, S)."""
+        if style is None:
+            return torch.randn(rows, self.style_size)
+        return self.style(style.image) if isinstance(style, InstanceBatch) else style

@@ -1,0 +1,118 @@
+"""Translating in styles: a generator of several networks, described and built again; codes, examples, drawn styles."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from instagan import InputError, Translator
+from instagan.inference.network import Network
+from instagan.inference.registry import Description
+from instagan.networks.blocks import initialise
+from instagan.networks.styled import StyledGenerator
+from instagan.structures.one_way import OneWayTranslator
+from tests.batches import random_batch
+
+PARTS = {"content": "content_A", "style": "style_B", "decoder": "decoder_B"}
+
+
+@pytest.fixture(scope="module")
+def generator() -> StyledGenerator:
+    torch.manual_seed(0)
+    made = StyledGenerator.of(ngf=4, blocks=1, style_size=3, mlp_width=8)
+    initialise(made, "kaiming")
+    return made.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def t(generator) -> Translator:
+    return Translator(Network(OneWayTranslator(generator, ("style",)), described(generator)))
+
+
+def described(generator: StyledGenerator) -> Description:
+    told = {"source": "A", "target": "B", "parts": PARTS, **OneWayTranslator(generator, ("style",)).description()}
+    return Description.read(json.loads(json.dumps(told)), "x.pth")
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def pixels(translation) -> np.ndarray:
+    return np.asarray(translation.picture)
+
+
+def test_a_description_builds_the_same_generator_of_its_parts_again(generator):
+    told = described(generator)
+    assert Description.read(told.as_entry(), "x.pth") == told and told.config["style_size"] == 3
+    networks = told.split(generator.state_dict())
+    assert {name: set(weights) for name, weights in networks.items()} == {
+        name: set(getattr(generator, role).state_dict()) for role, name in PARTS.items()
+    }
+    again = told.build(told.joined(networks), "x.pth")
+    source, style = random_batch([0, 0]), torch.randn(2, 3)
+    assert torch.equal(again(source, style=style).image, generator(source, style=style).image)
+    networks["style_B"].popitem()
+    with pytest.raises(InputError, match="x.pth does not fit its generator .*style.layers.* is missing"):
+        told.build(told.joined(networks), "x.pth")
+
+
+def test_entries_with_one_network_are_read_and_written_as_ever():
+    entry = {"source": "A", "target": "B", "network": "G_A", "kind": "set", "config": {"ngf": 4, "blocks": 1}}
+    entry |= {"needs": ["masks"], "ins_per": 2, "set_order": "decreasing"}
+    told = Description.read(entry, "x.pth")
+    assert told.parts == {"": "G_A"} and told.as_entry() == entry
+    weights = {"image_encoder.1.bias": torch.zeros(4)}
+    assert told.joined({"G_A": weights}) == weights and told.split(weights) == {"G_A": weights}
+    for wrong in ({}, {"content": 3}, []):
+        with pytest.raises(InputError, match="x.pth is damaged"):
+            Description.read({**{k: v for k, v in entry.items() if k != "network"}, "parts": wrong}, "x.pth")
+
+
+def test_drawn_styles_differ_and_follow_the_random_seed(t):
+    image = picture(21, 30)
+    torch.manual_seed(0)
+    first, second = t(image), t(image)
+    torch.manual_seed(0)
+    again = t(image)
+    assert first.picture.size == (30, 21) and first.masks == []
+    assert (pixels(first) != pixels(second)).mean() > 0.5 and (pixels(first) == pixels(again)).all()
+    drawn = t.network.translator.draw_styles(4, torch.Generator().manual_seed(1))
+    assert drawn.shape == (4, 3) and torch.equal(
+        drawn, t.network.translator.draw_styles(4, torch.Generator().manual_seed(1))
+    )
+
+
+def test_codes_and_examples_as_one_picture_and_as_many(t, generator):
+    images = [picture(20, 24), picture(33, 18, 1), picture(20, 24, 2)]
+    codes = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)
+    together = t.batch(images, style=codes)
+    for image, code, made in zip(images, codes, together, strict=True):
+        for form in (code, code.tolist(), torch.from_numpy(code)[None]):
+            alone = t(image, style=form)
+            assert np.abs(pixels(alone).astype(int) - pixels(made)).max() <= 1
+    example = picture(40, 25, 3)
+    padded = torch.from_numpy(np.pad(example, ((0, 0), (0, 3), (0, 0)), mode="reflect")).permute(2, 0, 1)
+    encoded = generator.style(padded[None] / 127.5 - 1)
+    by_example, by_code = t.batch(images, style=example), t.batch(images, style=encoded)
+    for one, other in zip(by_example, by_code, strict=True):
+        assert np.abs(pixels(one).astype(int) - pixels(other)).max() <= 1
+    large = t(images[0], style=codes[0], max_side=16)
+    assert large.picture.size == (24, 20) and (pixels(large) != images[0]).any()
+
+
+@pytest.mark.parametrize(
+    "style, said",
+    [
+        ([1.0, 2.0], r"a style of this model has 3 numbers, not \(2,\)"),
+        (np.zeros((2, 3)), "there are 2 styles for 1 images; pass one, or one for each"),
+        ([[1.0, float("nan"), 0.0]], "a style must be an image, or a list of numbers"),
+        (["a", "b"], "a style must be an image, or a list of numbers"),
+        (picture(8, 30), "a style image of 32x8 pixels is too small; use 16 or more a side"),
+        ("nowhere.png", "nowhere.png: no such file"),
+    ],
+)
+def test_a_style_that_cannot_be_is_one_sentence(t, style, said):
+    with pytest.raises(InputError, match=said):
+        t(picture(20, 20), style=style)
