@@ -1,5 +1,6 @@
 # make demo    draw the shapes, train a small InstaGAN, translate the validation pictures, measure the result
-# make test    all tests but the slow ones, with coverage        make test PYTEST_FLAGS="-k pool"   some of them
+# make test    all tests but the slow ones        make test PYTEST_FLAGS="-k pool"   some of them
+# make coverage    the same tests, and which lines none of them ran
 # make reliability   kills, planted faults, damaged files: docs/reliability.md        make reliability RELIABILITY_FLAGS="kills"
 # make fuzz    an hour of hostile input: docs/reliability.md            make fuzz FUZZ_FLAGS="--seconds 60 --seed 3"
 # make lint    ruff, and mypy on instagan/
@@ -28,7 +29,7 @@ endif
 
 PIP := PIP_ROOT_USER_ACTION=ignore $(PY) -m pip install -qq --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: demo test reliability fuzz lint venv clean
+.PHONY: demo test coverage reliability fuzz lint venv clean
 
 demo: $(RUN) datasets/shapes/shapes.json
 	$(PY) train.py --config configs/shapes.yaml --overwrite
@@ -40,6 +41,9 @@ demo: $(RUN) datasets/shapes/shapes.json
 	@echo "          checkpoints/shapes/web/index.html       how training went"
 
 test: $(DEV)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(PYTEST_FLAGS)
+
+coverage: $(DEV)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
 
 reliability: $(DEV)

@@ -27,7 +27,7 @@ from instagan.errors import InputError
 from instagan.inference.trained import published_networks
 from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
-from instagan.kernels.processor import read_cpuinfo, slow_bf16
+from instagan.kernels.processor import PRECISIONS, read_cpuinfo, slow_bf16
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.discriminators import smallest_side
 from instagan.structures.directions import A_TO_B, exchanged
@@ -35,7 +35,6 @@ from models import MODELS
 from models.translation_model import TranslationModel
 from options.parse import Resolved, parse_training
 
-PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 Evaluating = Callable[[Namespace, torch.device], Evaluation]
 
 
@@ -107,7 +106,7 @@ def build_model(options: Namespace, device: torch.device, kernels: Iterable[str]
     if _channels_last(options, device):
         model.to(memory_format=torch.channels_last)
     recompute = getattr(options, "checkpoint_activations", False)
-    precision = PRECISIONS[options.precision]
+    precision = None if options.precision == "fp32" else PRECISIONS[options.precision]
     accelerate(model.networks, precision=precision, recompute=recompute, compiled=options.compile, kernels=kernels)
     if options.precision == "fp16":
         for optimizer in model.optimizers().values():

@@ -13,6 +13,7 @@ from data.placement import MODES
 from engine.finite import ON_NAN
 from engine.schedule import POLICIES
 from instagan.flag_types import finite, real, whole
+from instagan.kernels.processor import PRECISIONS
 from instagan.metrics.figures import METRICS
 from instagan.metrics.measuring import MEASURED
 from instagan.networks.blocks import INITIALISERS, NORMS
@@ -24,7 +25,6 @@ BEST_METRICS = tuple(name for name in EVALUATED if METRICS[name].better)
 DEFAULT_METRICS = ("background_mae", "background_ssim", "instance_score", "balance", "fid")
 DEFAULT_BEST = "balance"
 SIZES = ("load_size_w", "load_size_h", "fine_size_w", "fine_size_h")
-PRECISIONS = ("fp32", "bf16", "fp16")
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 ARCHITECTURE = ("model", "ngf", "ndf", "netG", "netD", "n_layers_D", "norm", "input_nc", "output_nc")
 """Flags that shape the networks of every method: a trained run's values cannot be changed."""

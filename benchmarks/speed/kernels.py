@@ -13,8 +13,9 @@ from typing import Any
 
 from benchmarks.speed.measuring import Spread, interleave, ratio, table
 from benchmarks.speed.runs import first_runs
-from benchmarks.speed.variants import OURS, PRECISIONS, WITHOUT, Variant, Workload, add_workload, workload_of
+from benchmarks.speed.variants import OURS, WITHOUT, Variant, Workload, add_workload, workload_of
 from instagan.flag_types import whole
+from instagan.kernels.processor import PRECISIONS
 
 HEADER = ("without", "size", "ngf", "s/step with all", "s/step without it", "times as long")
 

@@ -20,9 +20,10 @@ import torch
 
 from benchmarks.speed.ceiling import counted
 from benchmarks.speed.measuring import clocked, reason
-from benchmarks.speed.variants import PRECISIONS, System, Variant, Workload, build
+from benchmarks.speed.variants import System, Variant, Workload, build
 from engine.device import wait_for
 from instagan.errors import InputError
+from instagan.kernels.processor import PRECISIONS
 from instagan.structures.instances import UnpairedBatch
 
 Use = Literal["training_step", "translate"]

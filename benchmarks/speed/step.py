@@ -19,9 +19,9 @@ import torch
 from benchmarks.speed.ceiling import Ceiling, ceiling
 from benchmarks.speed.measuring import Spread, interleave, ratio, table
 from benchmarks.speed.runs import Runs, first_runs
-from benchmarks.speed.variants import OURS, PRECISIONS, PUBLISHED, add_variants, add_workload, variants_of, workload_of
+from benchmarks.speed.variants import OURS, PUBLISHED, add_variants, add_workload, variants_of, workload_of
 from instagan.flag_types import whole
-from instagan.kernels.processor import read_cpuinfo, slow_bf16
+from instagan.kernels.processor import PRECISIONS, read_cpuinfo, slow_bf16
 
 HEADER = ("variant", "batch", "s/step", "s/picture", "pictures/s", "published/it", "TFLOP", "TFLOP/s", "of ceiling")
 SPREADS = ("seconds_per_step", "seconds_per_picture", "pictures_per_second", "published/it")

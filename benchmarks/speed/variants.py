@@ -17,6 +17,7 @@ from engine.update import Losses, Update
 from instagan.errors import InputError
 from instagan.flag_types import whole
 from instagan.kernels import KERNELS
+from instagan.kernels.processor import PRECISIONS
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from options.build import build_model
 from options.parse import parse_training
@@ -36,7 +37,6 @@ NO_ALLOCATOR = "no_allocator"
 WITHOUT: dict[str, frozenset[str]] = {f"no_{name}": frozenset({name}) for name in KERNELS} | {NO_ALLOCATOR: frozenset()}
 """Part of a variant's name -> kernels that are left out; without the allocator's settings there are no fewer."""
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PER_SWITCH = ("compile", "checkpoint")
 
 

@@ -21,11 +21,10 @@ from instagan.cli.web.layout import lay_out
 from instagan.cli.web.serving import prepared, serve
 from instagan.errors import InputError
 from instagan.flag_types import whole
-from instagan.inference.network import PRECISIONS
 from instagan.inference.translator import Translator
 from instagan.io.categories import split_names
 from instagan.io.optional import need
-from instagan.kernels.processor import read_cpuinfo, slow_bf16
+from instagan.kernels.processor import PRECISIONS, read_cpuinfo, slow_bf16
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MEGABYTES, MEGAPIXELS = 20, 4

@@ -97,7 +97,7 @@ def bf16_line(instructions: list[str] | None) -> str:
         return "unknown: this system does not tell the processor's instructions"
     if instructions:
         return f"{', '.join(instructions)}: --precision bf16 is faster than float32 on this processor"
-    return "no instructions for it: --precision bf16 is several times slower than float32 on this processor"
+    return "no instructions for it: --precision bf16 is much slower than float32 on this processor"
 
 
 def threads_line(threads: int, processors: int, setting: str | None) -> str:

@@ -8,12 +8,12 @@ from pathlib import Path
 from instagan.cli.finding import add_detector_flags
 from instagan.errors import InputError
 from instagan.flag_types import fraction, levels, whole
-from instagan.inference.network import PRECISIONS
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.translator import DOMAINS
 from instagan.io.categories import split_names
 from instagan.io.pasting import FEATHER
 from instagan.io.reading import LOSSY
+from instagan.kernels.processor import PRECISIONS
 
 
 def add_options(parser: ArgumentParser) -> None:

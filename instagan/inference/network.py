@@ -12,10 +12,9 @@ from torch import Tensor
 from instagan.errors import InputError
 from instagan.inference.memory import free_memory, needed, side_that_fits
 from instagan.inference.registry import Description
+from instagan.kernels.processor import PRECISIONS
 from instagan.structures.instances import InstanceBatch
 from instagan.structures.one_way import OneWayTranslator
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch import Tensor
 from instagan.errors import InputError
 from instagan.inference.inputs import Masks, Picture, Source, Style, batch_of, prepare, style_of
 from instagan.inference.large import CROP_SIDE, Manner, Pasted, translate_large
-from instagan.inference.network import PRECISIONS, Network, choose_device
+from instagan.inference.network import Network, choose_device
 from instagan.inference.own_method import own_translator
 from instagan.inference.result import Translation, belonging
 from instagan.inference.sizes import SMALLEST_SIDE
@@ -24,6 +24,7 @@ from instagan.io.pasting import FEATHER, paste_background
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture, to_tensor
 from instagan.kernels import accelerate
 from instagan.kernels.convolution import WIDE_ENOUGH
+from instagan.kernels.processor import PRECISIONS
 from instagan.structures.instances import InstanceBatch
 
 DOMAINS = ("a", "b")

@@ -1,10 +1,14 @@
-"""What the processor can do: whether it has instructions for bfloat16."""
+"""The precisions of the networks, and what the processor can do: whether it has instructions for bfloat16."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import torch
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Values of --precision -> what the networks compute in."""
 INSTRUCTIONS = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX", "bf16": "Arm BF16", "svebf16": "Arm SVE BF16"}
 """A flag of /proc/cpuinfo -> what it is usually called."""
 
@@ -31,6 +35,6 @@ def slow_bf16(precision: str, device_type: str, cpuinfo: str | None) -> str | No
     if precision != "bf16" or device_type != "cpu" or bf16_instructions(cpuinfo) != []:
         return None
     return (
-        "--precision bf16 is several times slower than float32 on this processor, which has neither AVX512-BF16 nor "
+        "--precision bf16 is much slower than float32 on this processor, which has neither AVX512-BF16 nor "
         "AMX instructions; use --precision fp32"
     )
