@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from instagan.errors import InputError
 
@@ -89,8 +90,9 @@ def inside_of(image: Image.Image, lossy: bool = False) -> np.ndarray:
         alpha = np.asarray(image.getchannel("A"))
         if alpha.min() < 255:
             return alpha > 127
-    values = np.asarray(image if image.mode[0] in "1LIF" else image.convert("RGB"))
-    brightness = values.max(axis=2) if values.ndim == 3 else values  # (H, W)
+    if image.mode not in ("1", "L", "F") and not image.mode.startswith("I"):
+        image = reduce(ImageChops.lighter, image.convert("RGB").split())  # of a band at a time, for large ones
+    brightness = np.asarray(image)  # (H, W)
     limit = max(float(brightness.max()) / 2, 127.5 if lossy else 0.0)
     return brightness > (math.floor(limit) if brightness.dtype.kind in "bu" else limit)  # the same, and no floats
 
@@ -101,7 +103,9 @@ def open_upright(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             upright = image.format in ("PNG", "JPEG", "BMP", "WEBP") and not _EXIF & image.info.keys()
-            return image if upright else ImageOps.exif_transpose(image)
+            if not upright:
+                ImageOps.exif_transpose(image, in_place=True)  # which copies nothing that is upright
+            return image
     except FileNotFoundError:
         raise InputError(f"{path}: the file is gone; put it back or start again without it") from None
     except Image.DecompressionBombError:

@@ -56,6 +56,26 @@ def test_a_sentence_is_one_line_whatever_a_file_is_called():
     assert len(str(InputError("x" * 10**6))) < LONGEST + 10
 
 
+def test_a_mask_in_colours_of_fifty_megapixels_takes_little_more_memory_than_its_pixels(tmp_path):
+    """As a small TIFF file tells it: most of its rows are not in the file, and come out black."""
+    path, size = tmp_path / "mask.tif", (24, 2_097_168)
+    Image.new("RGB", (24, 16), "white").save(path)
+    content = path.read_bytes()
+    assert content.count(struct.pack("<HHII", 257, 4, 1, 16)) == 1
+    path.write_bytes(content.replace(struct.pack("<HHII", 257, 4, 1, 16), struct.pack("<HHII", 257, 4, 1, size[1])))
+    code = (
+        "import resource, sys, pathlib; from instagan.io.reading import read_inside\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "inside = read_inside(pathlib.Path(sys.argv[1]))\n"
+        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "print(*inside.shape, inside.sum(), grown // 1024)"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code, str(path)], text=True, cwd=ROOT)
+    height, width, inside, mebibytes = map(int, told.split())
+    assert (width, height) == size and inside == 24 * 16
+    assert mebibytes < 9 * width * height / 2**20, mebibytes  # 4 bytes a pixel decoded, and the bands
+
+
 def test_a_sentence_from_a_worker_is_the_sentence():
     told = "Caught InputError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File x\n"
     assert str(InputError(told + "instagan.errors.InputError: a.png is bad; fix it\n")) == "a.png is bad; fix it"
