@@ -1,4 +1,4 @@
-"""10,000 cases of hostile input, the same every time; and the law itself, held to what it must notice."""
+"""4,000 cases of hostile input, the same every time; and the law itself, held to what it must notice."""
 
 import json
 import mmap
@@ -18,10 +18,10 @@ from tests.soak.fuzzing.session import Plan, run_all
 from tests.soak.fuzzing.target import Target, file_target
 from tests.test_floors import ROOT
 
-CASES = 10_000
+CASES = 4_000
 
 
-def test_ten_thousand_cases_break_no_law(tmp_path):
+def test_thousands_of_cases_break_no_law(tmp_path):
     """In a process of its own: what a case is depends on what was imported, and a crash must not end the tests."""
     command = [sys.executable, "tests/soak/fuzz.py", "--cases", str(CASES), "--keep", str(tmp_path / "finds")]
     told = tmp_path / "told.json"
