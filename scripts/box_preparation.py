@@ -109,7 +109,8 @@ def run(
 
 def _by_source(seen: Mapping[str, int], source: Mapping[str, Any]) -> list[str]:
     """All classes: in the order of the file of names, where there is one, then by name."""
-    return [*source.get("names", ()), *sorted(name for name in seen if name not in source.get("names", ()))]
+    numbered = [name for name in source.get("names", ()) if name]
+    return [*numbered, *sorted(name for name in seen if name not in numbered)]
 
 
 def _leave_out_empty(sets: Sequence[BoxSet]) -> None:
