@@ -40,13 +40,13 @@ def train(run: ReadyRun) -> int:
         check = finite_check(run, saver, loggers.message if loggers else None)
         try:
             while progress.epoch <= last_epoch and progress.steps < last_step and not stop.agreed:
-                rates = set_learning_rates(model.optimizers(), learning_rate(options, progress.epoch))
                 waiting_since = time.perf_counter()
                 for read in run.updates(progress, lambda: stop.wish() | saver.wish(), loggers and loggers.message):
                     if stop.agree(read.requests):
                         break
                     data_wait = time.perf_counter() - waiting_since
                     update = read.to(run.device)
+                    rates = set_learning_rates(model.optimizers(), learning_rate(options, progress))
                     model.training_step(update)
                     losses = update.losses()
                     before, progress = progress, progress.after_batch(update.pair_count)

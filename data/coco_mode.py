@@ -89,7 +89,7 @@ class CocoFile:
         plan = plan_coco([part], names, needed=letters, crowd_as_instances=crowd, skip_bad=skip_bad)
         levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
         domains = {letter: _domain(plan, letter).with_levels(levels) for letter in letters}
-        for note in (*plan.notes, *_left_out(plan.problems, part)):
+        for note in (*plan.notes, *left_out(plan.problems, part.annotations)):
             domains[letters[-1]] = domains[letters[-1]].with_note(note)
         return domains
 
@@ -113,11 +113,9 @@ def _entry(task: Task) -> Entry:
     return Entry(task.picture, masks, annotation.size, task.name, task.source_id)
 
 
-def _left_out(problems: Sequence[Problem], part: CocoPart) -> list[str]:
+def left_out(problems: Sequence[Problem], file: Path) -> list[str]:
     """A note on what is bad, and what that costs; none if nothing is."""
-    reasons = [
-        problem.sentence.removeprefix(str(part.annotations)).lstrip(",: ").rpartition(";")[0] for problem in problems
-    ]
+    reasons = [problem.sentence.removeprefix(str(file)).lstrip(",: ").rpartition(";")[0] for problem in problems]
     return [f"{cost(problems)} ({_some(reasons, ' | ')})"] if problems else []
 
 

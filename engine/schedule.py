@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-POLICIES = ("lambda", "step", "cosine")
+POLICIES = ("lambda", "step", "cosine", "halve")
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,24 @@ class Progress:
         return Progress(self.epoch + 1, 0, self.steps, self.pictures)
 
 
-def learning_rate_factor(policy: str, epoch: int, niter: int, niter_decay: int, decay_epochs: int) -> float:
-    """Factor in [0, 1] on the initial learning rate in an epoch (1-based).
+def learning_rate_factor(
+    policy: str, progress: Progress, niter: int, niter_decay: int, decay_epochs: int, halving_steps: int
+) -> float:
+    """Factor in [0, 1] on the initial learning rate of the next update.
 
     ``lambda``: 1 for ``niter`` epochs, then linearly towards 0 over ``niter_decay`` (never quite 0 in the last one).
-    ``step``: a tenth after every ``decay_epochs`` epochs. ``cosine``: half a cosine over all epochs.
+    ``step``: a tenth after every ``decay_epochs`` epochs. ``cosine``: half a cosine over all epochs. ``halve``: half
+    after every ``halving_steps`` updates.
     """
+    epoch = progress.epoch
     if policy == "lambda":
         return 1 - max(0, epoch - niter) / (niter_decay + 1)
     if policy == "step":
         return float(0.1 ** ((epoch - 1) // decay_epochs))
     if policy == "cosine":
         return (1 + math.cos(math.pi * (epoch - 1) / (niter + niter_decay))) / 2
+    if policy == "halve":
+        return float(0.5 ** (progress.steps // halving_steps))
     raise ValueError(f"learning rate policy must be one of {', '.join(POLICIES)}, not {policy!r}")
 
 

@@ -122,15 +122,15 @@ class Update:
         """Pairs of pictures on all ranks."""
         return sum(map(sum, self.row_counts))
 
-    def generators(self, pair: UnpairedBatch) -> list[torch.Generator]:
+    def generators(self, pair: UnpairedBatch, way: int = 0) -> list[torch.Generator]:
         """A source of random numbers for each row of one of ``pairs``, on the CPU, by (seed, step, row of all ranks).
 
-        A row gets the same numbers for any number of ranks and batches.
+        A row gets the same numbers for any number of ranks and batches, and others in each way (its number, from 0).
         """
         number = next(number for number, own in enumerate(self.pairs) if own is pair)
         own = self.row_counts[self.world.rank]
         first = sum(map(sum, self.row_counts[: self.world.rank])) + sum(own[:number])
-        return [_generator(self.seed, self.progress.steps, first + row) for row in range(len(pair))]
+        return [_generator(self.seed, self.progress.steps, first + row, way) for row in range(len(pair))]
 
     def show(self, source: str, pictures: Pictures) -> None:
         """Pictures of the first batch; what is shown later under a name takes the place of what was shown before."""
@@ -177,7 +177,11 @@ class Update:
 
         turn: (way, batch, random numbers for each row) -> what the objectives are given; called when it is needed.
         """
-        return self.in_lockstep(ways, lambda way, pair: _One(len(pair), lambda: turn(way, pair, self.generators(pair))))
+        numbers = {id(way): number for number, way in enumerate(ways)}
+        return self.in_lockstep(
+            ways,
+            lambda way, pair: _One(len(pair), lambda: turn(way, pair, self.generators(pair, numbers[id(way)]))),
+        )
 
     def _own_object_counts(self) -> Counter[str]:
         """Domain -> present instances in this rank's batches."""
@@ -323,6 +327,7 @@ def _flat(name: str, values: Tensor, what: str) -> Tensor:
     return values
 
 
-def _generator(seed: int, step: int, row: int) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed}/{step}/{row}".encode(), digest_size=7).digest()
+def _generator(seed: int, step: int, row: int, way: int) -> torch.Generator:
+    key = f"{seed}/{step}/{row}" + (f"/{way}" if way else "")
+    digest = hashlib.blake2b(key.encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest))

@@ -23,7 +23,7 @@ from options.build import trained_model
 from options.parse import parse_testing
 
 ALL_PICTURES = "1000000"
-FOLDERS = ("unaligned", "unaligned_seg")
+FOLDERS = ("unaligned", "unaligned_seg", "boxes")
 
 
 def read_run(flags: Namespace, others: Sequence[str]) -> System:

@@ -3,6 +3,7 @@
 from models.cut_model import CutModel
 from models.cycle_gan_model import CycleGanModel, CycleGanSegModel
 from models.insta_gan_model import InstaGanModel
+from models.munit_model import MunitModel
 from models.translation_model import TranslationModel
 
 MODELS: dict[str, type[TranslationModel]] = {
@@ -10,4 +11,5 @@ MODELS: dict[str, type[TranslationModel]] = {
     "cycle_gan": CycleGanModel,
     "cycle_gan_seg": CycleGanSegModel,
     "cut": CutModel,
+    "munit": MunitModel,
 }

@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.optimizer import GuardedAdam
 from engine.update import Update
+from instagan.networks.discriminators import smallest_side
 from instagan.structures.directions import A_TO_B, B_TO_A, Direction
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch
@@ -50,6 +51,11 @@ class TranslationModel(nn.Module, ABC):
     def dataset_mode(options: Namespace) -> str:
         """The data set that the method needs when the user names none: pictures, unless it says otherwise."""
         return "unaligned"
+
+    @staticmethod
+    def smallest_side(options: Namespace) -> tuple[int, str]:
+        """Shortest side in pixels of the images that the discriminators can judge, and the flag that asks for it."""
+        return smallest_side(options.n_layers_D), f"--n_layers_D {options.n_layers_D}"
 
     @abstractmethod
     def training_step(self, update: Update) -> None:

@@ -29,7 +29,6 @@ from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
 from instagan.kernels.processor import PRECISIONS, read_cpuinfo, slow_bf16
 from instagan.networks.blocks import SIZE_MULTIPLE
-from instagan.networks.discriminators import smallest_side
 from instagan.structures.directions import A_TO_B, exchanged
 from models import MODELS
 from models.translation_model import TranslationModel
@@ -54,7 +53,7 @@ def framing(options: Namespace, training: bool) -> Framing:
         random=training,
         flip=not options.no_flip,
         multiple=SIZE_MULTIPLE,
-        smallest=smallest_side(options.n_layers_D) if training else 2 * SIZE_MULTIPLE,
+        smallest=MODELS[options.model].smallest_side(options)[0] if training else 2 * SIZE_MULTIPLE,
     )
 
 
@@ -90,9 +89,10 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
     return dataset, [a.summary(), b.summary()]
 
 
-def learning_rate(options: Namespace, epoch: int) -> float:
-    """The factor on every initial learning rate in an epoch (from 1)."""
-    return learning_rate_factor(options.lr_policy, epoch, options.niter, options.niter_decay, options.lr_decay_iters)
+def learning_rate(options: Namespace, progress: Progress) -> float:
+    """The factor on every initial learning rate in the update after this progress."""
+    epochs = options.niter, options.niter_decay, options.lr_decay_iters
+    return learning_rate_factor(options.lr_policy, progress, *epochs, options.lr_halve_steps)
 
 
 def build_model(options: Namespace, device: torch.device, kernels: Iterable[str] = KERNELS) -> TranslationModel:

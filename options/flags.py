@@ -163,6 +163,9 @@ def _add_schedule(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--lr_decay_iters", type=whole(1), default=50, help="epochs between decays with --lr_policy step"
     )
+    group.add_argument(
+        "--lr_halve_steps", type=whole(1), default=100_000, help="updates between decays with --lr_policy halve"
+    )
     group.add_argument("--no_lsgan", action="store_true", help="vanilla GAN loss instead of least squares (LSGAN)")
     group.add_argument(
         "--pool_size",

@@ -19,7 +19,6 @@ from instagan.errors import InputError, one_line
 from instagan.inference.trained import published_options
 from instagan.io.options_file import OPTIONS
 from instagan.networks.blocks import SIZE_MULTIPLE
-from instagan.networks.discriminators import smallest_side
 from models import MODELS
 from options import flags
 from options.saved_options import FlatYaml, check_saved
@@ -270,12 +269,12 @@ def _check_sizes(options: Namespace) -> None:
 
 
 def _check_training(options: Namespace) -> None:
-    low = smallest_side(options.n_layers_D)
+    low, reason = MODELS[options.model].smallest_side(options)
     for side in "wh":
         fine = getattr(options, f"fine_size_{side}")
         if options.resize_or_crop.endswith("crop") and fine < low:
             raise InputError(
-                f"--fine_size_{side} {fine} is too small for --n_layers_D {options.n_layers_D}: use {low} or more"
+                f"--fine_size_{side} {fine} is too small for {reason}: use {low} or more"
             )
     if options.niter + options.niter_decay < 1:
         raise InputError("--niter 0 and --niter_decay 0 leave no epoch to train; raise one of them")

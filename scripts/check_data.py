@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Checks a data set in the published layout: reads every picture and mask once and names all that is wrong.
+"""Checks a data set: reads every picture with its masks or boxes once and names all that is wrong.
 
     python scripts/check_data.py --dataroot datasets/shp2gir
     python scripts/check_data.py --dataroot datasets/shp2gir --phases train val --json report.json --preview
+    python scripts/check_data.py --dataroot datasets/day2night --dataset_mode boxes --preview
 
 Errors are what training would stop at, warnings what it makes do with; docs/checking_data.md lists both. Exit code 0
 without errors, 1 with errors, 2 for wrong input.
@@ -22,7 +23,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data.checking.checking import Report, check  # noqa: E402
+from data.checking.boxes import check_boxes  # noqa: E402
+from data.checking.checking import Report, check, classes_of  # noqa: E402
 from data.checking.files import Limits  # noqa: E402
 from data.checking.findings import ERROR, WARNING, Finding  # noqa: E402
 from data.checking.page import write_preview  # noqa: E402
@@ -62,10 +64,25 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     add, limits = parser.add_argument, Limits()
-    add("--dataroot", type=Path, required=True, metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
+    add(
+        "--dataroot",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of trainA, trainA_seg, ..., or of boxes.json",
+    )
     add("--phases", nargs="+", metavar="PHASE", help="phases that must be there (default: all that are)")
-    add("--dataset_mode", choices=["unaligned_seg", "unaligned"], default="unaligned_seg", help="unaligned: no masks")
-    add("--tiny_area", type=whole(0), default=limits.tiny_area, metavar="PIXELS", help="masks below this are tiny")
+    add(
+        "--dataset_mode", choices=["unaligned_seg", "unaligned", "boxes"], default="unaligned_seg",
+        help="unaligned: no masks; boxes: what prepare_boxes.py and its kin have listed",
+    )  # fmt: skip
+    add(
+        "--tiny_area",
+        type=whole(0),
+        default=limits.tiny_area,
+        metavar="PIXELS",
+        help="masks or boxes below this are tiny",
+    )
     add(
         "--overlap",
         type=real(0, 1, above=True),
@@ -97,8 +114,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _check(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     limits = Limits(args.tiny_area, args.overlap, args.imbalance)
-    with_masks = args.dataset_mode == "unaligned_seg"
-    report = check(args.dataroot, args.phases, with_masks, limits, args.workers, bar("checking"))
+    if args.dataset_mode == "boxes":
+        report = check_boxes(args.dataroot, args.phases, limits, args.workers, bar("checking"))
+    else:
+        with_masks = args.dataset_mode == "unaligned_seg"
+        report = check(args.dataroot, args.phases, with_masks, limits, args.workers, bar("checking"))
     if args.json:
         content = json.dumps(report.content(), indent=1) + "\n"
         write_whole(args.json, lambda scratch: scratch.write_text(content), "pass another --json")
@@ -106,7 +126,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.preview:
         folder = args.preview_dir or PREVIEWS / (plain(args.dataroot.resolve().name) or "data")
         page = write_preview(folder, report, args.preview, args.seed)
-    for line in told(report, args.list):
+    for line in (*told(report, args.list), *counts(report)):
         print(readable(line))
     if page:
         print(readable(f"preview: {page}"))
@@ -130,10 +150,23 @@ def told(report: Report, most: int) -> Iterator[str]:
             yield f"{WARNING}    ... and {len(kinds[code]) - len(shown)} more [{code}]; --list 0 names all"
 
 
+def counts(report: Report) -> Iterator[str]:
+    """Of a data set with boxes: how many there are of each category, and how large they are."""
+    for listing in report.listings if report.boxes else ():
+        bare = sum(not task.count for task in listing.tasks)
+        parts = [f"{len(listing.tasks)} pictures" + (f", {bare} without a box" if bare else "")]
+        for name, told in classes_of((report.boxes or {}).get(listing.folder, {})).items():
+            sizes = (
+                "shorter side {least:g} to {most:g} pixels, median {median:g}".format(**told) if told["boxes"] else ""
+            )
+            parts.append(f"{name} {told['boxes']} boxes" + (f", {sizes}" if sizes else ""))
+        yield f"{listing.folder}: {'; '.join(parts)}"
+
+
 def summary(report: Report) -> str:
     counts = {name: report.count(name) for name in (ERROR, WARNING)}
     found = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
-    return f"{report.root}: {report.pictures} pictures, {report.masks} masks; {found}"
+    return f"{report.root}: {report.pictures} pictures, {report.masks} {report.counted}; {found}"
 
 
 def _line(finding: Finding) -> str:

@@ -65,7 +65,7 @@ def replay(folder: Path, flags: Sequence[str], world: World) -> tuple[StepDump, 
     run = ready(world.from_main(lambda: _options(folder, flags)), world, lambda *_: _state(folder))
     _lead_up(run, dump)
     options, pairs = run.resolved.values, dump.pairs[world.rank]
-    set_learning_rates(run.model.optimizers(), learning_rate(options, dump.before.epoch))
+    set_learning_rates(run.model.optimizers(), learning_rate(options, dump.before))
     refused = {name: count.item() for name, count in refused_updates(run.model).items()}
     before, update = copy.deepcopy(state_of(run.model)), _update(run, dump)
     run.model.training_step(update)
@@ -97,9 +97,9 @@ def _lead_up(run: ReadyRun, dump: StepDump) -> None:
     """The steps from the checkpoint to the one that was kept, as train.py makes them."""
     progress, check = dump.start, FiniteCheck(run.model, run.world, "skip", limit=sys.maxsize)
     while progress.steps < dump.before.steps:
-        set_learning_rates(run.model.optimizers(), learning_rate(run.resolved.values, progress.epoch))
         for read in run.updates(progress):
             update = read.to(run.device)
+            set_learning_rates(run.model.optimizers(), learning_rate(run.resolved.values, progress))
             run.model.training_step(update)
             before, progress = progress, progress.after_batch(update.pair_count)
             check.step(before, progress, update.losses(), read.pairs)

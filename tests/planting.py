@@ -57,6 +57,84 @@ GOOD = square(5, 5, 20, 20)
 OTHER = square(24, 20, 36, 34)
 
 
+BOX_FAULTS: dict[str, Callable[[Path], Expected]] = {}
+"""The same for a data set with boxes (``tests/data/test_check_boxes.py``), whose images are 0.png, 1.png, ..."""
+
+
+def box_fault(plant: Callable[[Path], Expected]) -> Callable[[Path], Expected]:
+    BOX_FAULTS[plant.__name__] = plant
+    return plant
+
+
+def change_annotations(root: Path, change: Callable[[dict], object], name: str = "trainA") -> None:
+    content = json.loads((root / f"{name}.json").read_text())
+    change(content)
+    (root / f"{name}.json").write_text(json.dumps(content))
+
+
+@box_fault
+def bad_box(root):
+    change_annotations(root, lambda content: content["annotations"][0].update(bbox=[1, 2, 0, 4]))
+    return {("bad_annotation", "trainA.json")}
+
+
+@box_fault
+def empty_mask_in_json(root):
+    runs = {"size": [48, 64], "counts": [48 * 64]}
+    change_annotations(root, lambda content: content["annotations"][0].update(segmentation=runs))
+    return {("bad_annotation", "trainA/0.png")}
+
+
+@box_fault
+def absent_image(root):
+    (root.parent / "images1" / "2.png").unlink()
+    return {("absent_image", "trainA.json")}
+
+
+@box_fault
+def tiny_box(root):
+    change_annotations(root, lambda content: content["annotations"][1].update(bbox=[1, 2, 3, 4]), "trainB")
+    return {("tiny_box", "trainB/0.png")}
+
+
+@box_fault
+def same_box(root):
+    change_annotations(root, lambda content: content["annotations"][1].update(bbox=[24.5, 12, 16, 24]))
+    return {("same_box", "trainA/0.png")}
+
+
+@box_fault
+def truncated_image_of_boxes(root):
+    cut(root.parent / "images2" / "1.png")
+    return {("truncated", "trainB/1.png")}
+
+
+@box_fault
+def image_of_another_size(root):
+    Image.new("RGB", (32, 32), "red").save(root.parent / "images1" / "1.png")
+    return {("size_mismatch", "trainA/1.png")}
+
+
+@box_fault
+def json_that_is_none(root):
+    (root / "trainB.json").write_text("{")
+    return {("refused", "trainB.json")}
+
+
+@box_fault
+def folder_of_images_is_gone(root):
+    (root.parent / "images2").rename(root.parent / "elsewhere")
+    return {("refused", "trainB.json")}
+
+
+@box_fault
+def a_domain_that_is_not_listed(root):
+    index = json.loads((root / "boxes.json").read_text())
+    index["sets"].pop("trainB")
+    (root / "boxes.json").write_text(json.dumps(index))
+    return {("one_domain", "trainA")}
+
+
 @fault
 def zero_byte_picture(root):
     picture(root, "nothing", GOOD)

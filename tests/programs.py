@@ -16,6 +16,10 @@ TINY = (
 )  # fmt: skip
 
 
+OF_SMALL = {"munit": ("--num_scales", "1")}
+"""Method -> the flags with which it learns from pictures as small as these."""
+
+
 def load(program: str) -> ModuleType:
     """train.py or test.py as a module. By path: ``import test`` would find a package of the standard library."""
     spec = importlib.util.spec_from_file_location(f"program_{program}", ROOT / f"{program}.py")

@@ -83,9 +83,9 @@ class Study:
         validation = Validation.of(run.resolved.values, run.device)
         progress, looks = run.start, list[dict[str, Any]]()
         while progress.epoch <= cell.epochs:
-            set_learning_rates(run.model.optimizers(), learning_rate(run.resolved.values, progress.epoch))
             for read in run.updates(progress):
                 update = read.to(run.device)
+                set_learning_rates(run.model.optimizers(), learning_rate(run.resolved.values, progress))
                 run.model.training_step(update)
                 losses = update.losses()
                 before, progress = progress, progress.after_batch(update.pair_count)

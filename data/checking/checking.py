@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -27,12 +27,16 @@ Progress = Callable[[Iterable[list[Finding]], int], Iterable[list[Finding]]]
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found. findings: sorted by file; the same for any number of workers."""
+    """What a check found. findings: sorted by file; the same for any number of workers.
+
+    boxes: of a data set with boxes, set -> category -> the shorter sides of its boxes in pixels, sorted.
+    """
 
     root: Path
     phases: tuple[str, ...]
     listings: tuple[Listing, ...]
     findings: tuple[Finding, ...]
+    boxes: Mapping[str, Mapping[str, Sequence[float]]] | None = None
 
     def count(self, severity: str) -> int:
         return sum(finding.severity == severity for finding in self.findings)
@@ -43,8 +47,13 @@ class Report:
 
     @property
     def masks(self) -> int:
-        """Mask files that belong to a picture."""
-        return sum(len(task.masks) for listing in self.listings for task in listing.tasks)
+        """Mask files that belong to a picture, or listed objects."""
+        return sum(task.count for listing in self.listings for task in listing.tasks)
+
+    @property
+    def counted(self) -> str:
+        """What an instance is in this data set."""
+        return "masks" if self.boxes is None else "boxes"
 
     def content(self) -> dict[str, object]:
         """All of it in numbers and strings. Bytes of a name that are no UTF-8 are lone surrogates."""
@@ -52,13 +61,14 @@ class Report:
             "dataroot": str(self.root),
             "phases": list(self.phases),
             "pictures": self.pictures,
-            "masks": self.masks,
+            self.counted: self.masks,
             "errors": self.count(ERROR),
             "warnings": self.count(WARNING),
             "domains": {
                 listing.folder: {
                     "pictures": len(listing.tasks),
-                    "masks": sum(len(task.masks) for task in listing.tasks),
+                    self.counted: sum(task.count for task in listing.tasks),
+                    **({"classes": classes_of(self.boxes[listing.folder])} if self.boxes else {}),
                 }
                 for listing in self.listings
             },
@@ -67,6 +77,15 @@ class Report:
                 for finding in self.findings
             ],
         }
+
+
+def classes_of(boxes: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Category -> how many boxes it has, and least, middle and most of their shorter sides in pixels."""
+    return {
+        name: {"boxes": len(sides)}
+        | ({"least": sides[0], "median": sides[len(sides) // 2], "most": sides[-1]} if sides else {})
+        for name, sides in boxes.items()
+    }
 
 
 def check(
@@ -98,7 +117,7 @@ def check(
     read = in_order(partial(check_files, root=root, limits=limits), tasks, workers)
     for found in progress(read, len(tasks)):
         findings.extend(found)
-    findings.extend(_few_levels(listings, findings))
+    findings.extend(few_levels(listings, findings))
     findings.extend(_refused(root, listings, with_masks, findings))
     return Report(root, tuple(chosen), tuple(listings), tuple(sorted(set(findings))))
 
@@ -149,7 +168,7 @@ def _compare(phase: str, pair: list[Listing], with_masks: bool, imbalance: float
         yield Finding(f"{phase}A_seg", "no_masks", message)
 
 
-def _few_levels(listings: list[Listing], findings: list[Finding]) -> Iterable[Finding]:
+def few_levels(listings: list[Listing], findings: list[Finding]) -> Iterable[Finding]:
     """Folders of pictures of more than 8 bits that use little of what 16 bits can hold."""
     for listing in listings:
         brightest = max((f.brightest for f in findings if f.file.startswith(f"{listing.folder}/")), default=0)

@@ -38,14 +38,14 @@ class Limits:
 
 def check_files(task: Task, root: Path, limits: Limits) -> list[Finding]:
     """Everything that is wrong with the files of one picture. Never raises for what a file holds."""
-    picture = _File(root, task.picture)
+    picture = File(task.picture.relative_to(root).as_posix(), task.picture)
     image = picture.read(read_picture)
     if image is not None:
         picture.describe()
     findings = picture.findings
-    regions: list[tuple[_File, Region]] = []
+    regions: list[tuple[File, Region]] = []
     for path in task.masks:
-        mask = _File(root, path)
+        mask = File(path.relative_to(root).as_posix(), path)
         shown = mask.read(_read_mask)
         if shown is not None:
             stored, inside = shown
@@ -69,11 +69,11 @@ def _read_mask(path: Path) -> tuple[Image.Image, np.ndarray]:
     return stored, inside_of(stored, lossy=path.suffix.lower() in LOSSY)
 
 
-class _File:
-    """A file that is being looked at, and what was found in it so far."""
+class File:
+    """A file that is being looked at, by the name that findings give it, and what was found in it so far."""
 
-    def __init__(self, root: Path, path: Path) -> None:
-        self.path, self.name = path, path.relative_to(root).as_posix()
+    def __init__(self, name: str, path: Path) -> None:
+        self.path, self.name = path, name
         self.findings: list[Finding] = []
 
     def add(self, code: str, message: str, brightest: int = 0) -> None:
@@ -137,7 +137,7 @@ def _refusal(path: Path, error: Exception) -> tuple[str, str]:
     return "unreadable", f"cannot be read: {reason}"
 
 
-def _judge_area(mask: _File, area: int, pixels: int, limits: Limits) -> None:
+def _judge_area(mask: File, area: int, pixels: int, limits: Limits) -> None:
     if area == 0:
         mask.add("empty_mask", "shows nothing, and is no instance")
     elif area < limits.tiny_area:
@@ -146,7 +146,7 @@ def _judge_area(mask: _File, area: int, pixels: int, limits: Limits) -> None:
         mask.add("full_mask", f"covers {area / pixels:.0%} of the picture; are inside and outside exchanged?")
 
 
-def _overlaps(regions: list[tuple[_File, Region]], least: float) -> Iterator[Finding]:
+def _overlaps(regions: list[tuple[File, Region]], least: float) -> Iterator[Finding]:
     for index, earlier, share in closest_overlaps([region for _, region in regions], least):
         name, other = regions[index][0].name, regions[earlier][0].path.name
         if share == 1:

@@ -18,6 +18,7 @@ ERRORS = (
     "unreadable",
     "size_mismatch",
     "bad_dataset_json",
+    "bad_annotation",
     "refused",
 )
 WARNINGS = (
@@ -49,6 +50,9 @@ WARNINGS = (
     "long_name",
     "not_as_prepared",
     "rectangles",
+    "absent_image",
+    "tiny_box",
+    "same_box",
 )
 SEVERITIES = dict.fromkeys(ERRORS, ERROR) | dict.fromkeys(WARNINGS, WARNING)
 """Code of a finding -> whether training on the data set stops there."""

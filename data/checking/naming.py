@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.checking.findings import Finding
+from data.entries import Entry
 from data.folders import is_picture, stem_and_number
 from data.results import LONGEST_STEM
 from instagan.io.reading import PICTURE_ENDINGS
@@ -19,10 +20,22 @@ SHOWN_NUMBERS = 8
 
 @dataclass(frozen=True)
 class Task:
-    """A picture and the files of its masks in the order of their numbers: what is read in one go."""
+    """A picture and the files of its masks in the order of their numbers: what is read in one go.
+
+    Where objects are listed in a json, ``entry`` has them, and ``classes`` are the names of their labels; ``name`` is
+    what findings call the picture.
+    """
 
     picture: Path
     masks: tuple[Path, ...] = ()
+    entry: Entry | None = None
+    classes: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def count(self) -> int:
+        """Of its masks, or of its listed objects."""
+        return len(self.entry.masks) if self.entry else len(self.masks)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def write_preview(folder: Path, report: Report, count: int, seed: int) -> Path:
 def _head(report: Report, columns: Sequence[Column], seed: int) -> list[tags.html_tag]:
     facts = {
         "Pictures": report.pictures,
-        "Masks": report.masks,
+        report.counted.capitalize(): report.masks,
         "Errors": report.count(ERROR),
         "Warnings": report.count(WARNING),
         "Shown here": sum(len(shown) for _, shown in columns),

@@ -11,8 +11,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from data.checking.boxes import box_of_mask
 from data.checking.masks import Box, Region
 from data.checking.naming import Listing, Task
+from data.entries import Entry
 from data.folders import stem_and_number
 from data.placement import Size
 from instagan.io.contact_sheet import INK, PAPER, contact_sheet, enlarged
@@ -56,6 +58,8 @@ def choose(listing: Listing, count: int, seed: int) -> Iterator[Shown]:
 
 def draw(task: Task) -> Shown | None:
     """A picture as the preview shows it; None if it cannot be read."""
+    if task.entry:
+        return _draw_boxes(task, task.entry)
     try:
         picture = read_picture(task.picture)
     except Exception:  # the report has told
@@ -75,7 +79,27 @@ def draw(task: Task) -> Shown | None:
     return Shown(task, fitted, numbered(fitted, inside, list(masks)), tuple(masks), tuple(left_out))
 
 
-def numbered(picture: Image.Image, masks: Sequence[np.ndarray], numbers: Sequence[int]) -> Image.Image:
+def _draw_boxes(task: Task, entry: Entry) -> Shown | None:
+    """The same for objects that are listed in a json: tinted, with the outlines of their boxes and their categories."""
+    try:
+        picture = entry.read_picture()
+        inside = [Image.fromarray(mask.read(picture.size)) for mask in entry.masks]
+        boxes = [box_of_mask(entry, mask.number) for mask in entry.masks]
+    except Exception:  # the report has told
+        return None
+    fitted = _fit(picture, Image.Resampling.LANCZOS)
+    shown = [np.asarray(_fit(one, Image.Resampling.NEAREST)) for one in inside]  # (H, W) bool each
+    names = [f"{mask.number} {task.classes[mask.label]}" for mask in entry.masks]
+    across, down = fitted.width / picture.width, fitted.height / picture.height
+    drawn = numbered(fitted, shown, names)
+    pen = ImageDraw.Draw(drawn)
+    for slot, (left, top, right, bottom) in enumerate(boxes):
+        corner = max(right * across - 1, left * across), max(bottom * down - 1, top * down)
+        pen.rectangle((left * across, top * down, *corner), outline=colour(slot))
+    return Shown(task, fitted, drawn, tuple(mask.number for mask in entry.masks), ())
+
+
+def numbered(picture: Image.Image, masks: Sequence[np.ndarray], numbers: Sequence[int | str]) -> Image.Image:
     """The picture with every instance, (H, W) bool, tinted and outlined in its colour and its number drawn at it."""
     if not masks:
         return picture.copy()

@@ -135,7 +135,7 @@ def _yolo_class(word: str, classes: Sequence[str]) -> str:
 
 def _yolo_outline(words: list[str]) -> Corners:
     if len(words) == 4:
-        raise ValueError("is a box; export segmentation labels instead")
+        raise ValueError("is a box; export segmentation labels, or list boxes with prepare_boxes.py")
     if len(words) % 2:
         raise ValueError("has an odd number of coordinates; is a confidence at its end?")
     numbers = [number(word) for word in words]

@@ -26,6 +26,8 @@ from instagan.io.reading import as_rgb, inside_of, read_inside, read_picture
 from instagan.structures.instances import InstanceBatch
 from instagan.structures.one_way import SMALLEST_EXAMPLE
 
+STYLE_SEED = 0
+"""Random seed of the styles that are drawn where none is given."""
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
 Masks: TypeAlias = "Picture | Iterable[Picture] | None"
 Style: TypeAlias = "Picture | Sequence[float] | Sequence[Sequence[float]] | None"

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from instagan.errors import InputError
-from instagan.inference.inputs import Masks, Picture, Source, Style, batch_of, prepare, style_of
+from instagan.inference.inputs import STYLE_SEED, Masks, Picture, Source, Style, batch_of, prepare, style_of
 from instagan.inference.large import CROP_SIDE, Manner, Pasted, translate_large
 from instagan.inference.network import Network, choose_device
 from instagan.inference.own_method import own_translator
@@ -145,8 +145,8 @@ class Translator:
         back at full resolution, their edges fading over ``feather`` pixels (default: 4 of those that the networks saw)
         into the input, which is kept elsewhere. crop_instances: so with crops around a few instances at a time.
         paste_background: keeps every pixel that belongs to nobody in pictures of any size.
-        style: an example picture or codes, for methods that translate in styles; None: drawn for each picture, from
-        torch's random numbers.
+        style: an example picture or codes, for methods that translate in styles; None: the first of ``draw_styles``,
+        so that the same call gives the same picture.
         A list of pictures takes a list of their masks (and labels) and gives a list, as ``batch`` does.
         Raises ``InputError`` for what cannot be read or does not fit together.
         """
@@ -178,6 +178,19 @@ class Translator:
         sources = [prepare(*item) if isinstance(item, (tuple, list)) else prepare(item) for item in items]
         return self.translate(sources, ins_per, ins_max, manner=manner, tensors=tensors, style=style, rows=rows)
 
+    @property
+    def has_styles(self) -> bool:
+        """Whether one picture has many translations, which a style tells apart."""
+        return "style" in self.network.translator.needs
+
+    def draw_styles(self, count: int, seed: int = STYLE_SEED) -> Tensor:
+        """(count, S) styles from N(0, I), for ``style``: one a row. More of the same seed begin with the same ones.
+
+        Raises ``InputError`` where the method has no styles.
+        """
+        _check(count=(count, 1), seed=(seed, 0))
+        return self.network.translator.draw_styles(count, torch.Generator().manual_seed(seed))
+
     def manner(
         self,
         max_side: int | None = None,
@@ -207,7 +220,7 @@ class Translator:
     ) -> list[Translation]:
         """Prepared pictures, in their order; those that the networks see at one size go through them together.
 
-        style: one for all, or codes for each; None: drawn for each, where the method has styles. in_order: masks are
+        style: one for all, or codes for each; None: one that is drawn, where the method has styles. in_order: masks are
         translated in their order, empty ones keeping their place among those of a mini-batch.
         """
         styles = self._styles(style, len(sources))
@@ -235,7 +248,7 @@ class Translator:
         given, translator = style_of(style), self.network.translator
         translator.check_style(given, count)
         if given is None and translator.style_size:
-            given = translator.draw_styles(count)
+            given = self.draw_styles(1)
         return lambda numbers: given if given is None or len(given) == 1 else given[numbers]
 
     def _translation(self, source: Source, made: InstanceBatch, tensors: bool) -> Translation:

@@ -54,7 +54,7 @@ class Records:
     """What a json holds of the categories that are wanted.
 
     categories  name -> its ids in this file
-    pictures    those with an instance, by file name
+    pictures    those with an instance, by file name; on request those without any, too
     problems    what cannot be used, though it may be wanted
     fates       name -> how many of its annotations became what: USED, CROWD, STRAY, BAD
     nameless    how many annotations have a category id that is not in the list categories, by that id
@@ -88,8 +88,12 @@ class Records:
             self.fates[instance.category][BAD] += 1
 
 
-def read_records(file: Path, wanted: Mapping[str, list[str]], crowd_as_instances: bool = False) -> Records:
+def read_records(
+    file: Path, wanted: Mapping[str, list[str]], crowd_as_instances: bool = False, bare: bool = False
+) -> Records:
     """wanted: flag -> the names of categories that it gives. Crowd regions are no instances, unless they shall be.
+
+    bare    whether pictures without an annotation of these categories are wanted, too
 
     Raises ``InputError`` for a file that is not in COCO's format, and for a name that it does not know.
     """
@@ -99,6 +103,7 @@ def read_records(file: Path, wanted: Mapping[str, list[str]], crowd_as_instances
         records.categories.setdefault(name, []).append(category)
     images, without_id = _by_id(content["images"])
     found: defaultdict[Id, list[Instance]] = defaultdict(list)
+    spoiled: set[Id] = set()  # pictures with something bad: nobody shall think that they show nothing
     owners: dict[Id, Id] = {}
     for where, name, record in _annotations(content["annotations"], names, wanted, records):
         try:
@@ -107,6 +112,7 @@ def read_records(file: Path, wanted: Mapping[str, list[str]], crowd_as_instances
         except BROKEN as error:
             records.fates[name][BAD] += 1
             records.refuse(where, _reason(error), instances=1)
+            spoiled |= _owner(record)
             continue
         if crowd and not crowd_as_instances:
             records.fates[name][CROWD] += 1
@@ -117,15 +123,26 @@ def read_records(file: Path, wanted: Mapping[str, list[str]], crowd_as_instances
             records.fates[name][BAD] += 1
             both = f"(of picture {owners[instance.id]} and of picture {picture})"
             records.refuse(where, f"its id is there twice {both}; give each an id of its own", instances=1)
+            spoiled.add(picture)
         else:
             records.fates[name][USED] += 1
             owners[instance.id] = picture
             found[picture].append(instance)
+    if bare:
+        found.update({image: [] for image in images if image not in found and image not in spoiled})
     for number_, instances in found.items():
         _add_picture(records, number_, images[number_], tuple(instances))
     records.pictures.sort(key=lambda picture: (picture.name, str(picture.id)))
     records.problems.sort(key=lambda problem: -problem.pictures)  # what costs a picture may be the cause of others
     return records
+
+
+def _owner(record: Any) -> set[Id]:
+    """The id of the picture that a broken annotation is of, where it can be told."""
+    try:
+        return {_id(record, "image_id")}
+    except BROKEN:
+        return set()
 
 
 def _add_picture(records: Records, number_: Id, listed: list[Any], instances: tuple[Instance, ...]) -> None:

@@ -23,7 +23,8 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class CocoPictures:
-    """pictures: with path, size and at least one instance that can be decoded. absent: their files are not there."""
+    """pictures: with path, size and at least one instance that can be decoded, or on request those without any, too.
+    absent: their files are not there."""
 
     images: Path
     records: Records
@@ -52,13 +53,15 @@ def read_pictures(
     crowd_as_instances: bool = False,
     skip_bad: bool = False,
     only: Path | None = None,
+    bare: bool = False,
 ) -> CocoPictures:
     """wanted: flag -> names of categories. only: this file of ``images``, where no other is of interest.
+    bare: pictures that have no annotation of these categories are wanted, too.
 
     skip_bad    leaves out the smallest part that is bad, an annotation if it can be, and notes it in the problems of
                 ``records``. Without it the first of them is raised as ``InputError``
     """
-    records = read_records(file, wanted, crowd_as_instances)
+    records = read_records(file, wanted, crowd_as_instances, bare)
     found = {picture: locate(images, picture.name) for picture in records.pictures}
     names: defaultdict[Path | None, set[str]] = defaultdict(set)
     for picture, path in found.items():
@@ -77,7 +80,8 @@ def read_pictures(
             _lose(records, picture, reason)
         elif only in (None, path):
             (there if path else absent).append(replace(picture, path=path or expected))
-    usable = [picture for picture in (_checked(picture, records) for picture in there) if picture.instances]
+    checked = [(picture, _checked(picture, records)) for picture in there]
+    usable = [kept for listed, kept in checked if kept.instances or (kept.size and not listed.instances)]
     if not skip_bad:
         refuse(records.problems)
     return CocoPictures(images, records, tuple(usable), tuple(absent))

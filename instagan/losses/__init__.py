@@ -20,6 +20,11 @@ def vanilla(scores: Tensor, real: bool) -> Tensor:
     return functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none").mean((1, 2, 3))
 
 
+def l1(made: Tensor, target: Tensor) -> Tensor:
+    """|x - x'|_1: the mean over all but the rows."""
+    return (made - target).abs().flatten(1).mean(1)
+
+
 def set_l1(made: InstanceBatch, target: InstanceBatch) -> Tensor:
     """|(x, a) - (x', a')|_1: the mean over all 3 + N channels.
 

@@ -90,6 +90,11 @@ class Decoder(nn.Module):
             tail += [nn.ReLU(inplace=True)]
         self.tail = nn.Sequential(*tail, *_convolution(ngf, 3, 7), nn.Tanh())
 
+    @property
+    def style_size(self) -> int:
+        """S."""
+        return int(self.mlp[0].in_features)  # type: ignore[arg-type]
+
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         numbers = self.mlp(style).chunk(len(self.blocks), dim=1)  # (B, 4 C) for each block
         for block, of_block in zip(self.blocks, numbers, strict=True):

@@ -38,7 +38,7 @@ class StyledGenerator(nn.Module):
     @property
     def style_size(self) -> int:
         """S, the numbers of a style code."""
-        return int(self.decoder.mlp[0].in_features)  # type: ignore[arg-type]
+        return self.decoder.style_size
 
     @property
     def config(self) -> dict[str, int]:

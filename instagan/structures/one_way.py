@@ -69,9 +69,13 @@ class OneWayTranslator:
         return getattr(self.generator, "style_size", None)
 
     def draw_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, S) codes from N(0, I), on the CPU. generator: None takes torch's own random numbers."""
-        assert self.style_size is not None
-        return torch.randn(count, self.style_size, generator=generator)
+        """(count, S) codes from N(0, I), on the CPU. generator: None takes torch's own random numbers.
+
+        Drawn one after the other, so that more of them begin with the same ones. Raises ``InputError`` without styles.
+        """
+        if self.style_size is None:
+            raise InputError("this model translates without a style, so there is none to draw")
+        return torch.stack([torch.randn(self.style_size, generator=generator) for _ in range(count)])
 
     def check_style(self, style: Any, rows: int) -> None:
         """Raises ``InputError`` for a style that does not fit, or not so many pictures."""

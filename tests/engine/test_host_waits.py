@@ -11,7 +11,7 @@ from models import MODELS
 from models.insta_gan_model import InstaGanModel
 from options.parse import parse_training
 from tests.batches import random_batch, random_pair, trained_on
-from tests.programs import ROOT
+from tests.programs import OF_SMALL, ROOT
 
 UNREADABLE = "meta"
 """A device that knows shapes and no values: whoever asks it for one, or mixes it with another device, is told off."""
@@ -44,7 +44,8 @@ def test_a_training_step_never_waits_for_the_device(changes):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_no_method_waits_for_the_device(name):
-    options = parse_training(["--dataroot", str(ROOT), "--model", name, "--ngf", "2", "--ndf", "2"]).values
+    flags = ["--model", name, "--ngf", "2", "--ndf", "2", *OF_SMALL.get(name, ())]
+    options = parse_training(["--dataroot", str(ROOT), *flags]).values
     with torch.device(UNREADABLE):
         model = MODELS[name].from_options(options)
     losses, _ = trained_on(model, random_pair([2, 1], [1, 3]).to(UNREADABLE))

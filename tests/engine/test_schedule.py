@@ -8,17 +8,17 @@ from engine.schedule import Progress, due, learning_rate_factor
 
 
 def test_linear_decay_is_the_published_formula():
-    factors = [learning_rate_factor("lambda", epoch, 3, 4, 50) for epoch in range(1, 8)]
+    factors = [learning_rate_factor("lambda", Progress(epoch), 3, 4, 50, 9) for epoch in range(1, 8)]
     assert factors == pytest.approx([1, 1, 1, 0.8, 0.6, 0.4, 0.2])
 
 
 def test_step_policy_divides_by_ten():
-    factors = [learning_rate_factor("step", epoch, 100, 100, 2) for epoch in range(1, 6)]
+    factors = [learning_rate_factor("step", Progress(epoch), 100, 100, 2, 9) for epoch in range(1, 6)]
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 
 
 def test_cosine_falls_from_one_towards_zero():
-    factors = [learning_rate_factor("cosine", epoch, 5, 5, 50) for epoch in range(1, 11)]
+    factors = [learning_rate_factor("cosine", Progress(epoch), 5, 5, 50, 9) for epoch in range(1, 11)]
     assert factors[0] == 1
     assert factors == sorted(factors, reverse=True)
     assert factors[5] == pytest.approx(0.5)
@@ -26,8 +26,14 @@ def test_cosine_falls_from_one_towards_zero():
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ValueError, match="lambda, step, cosine"):
-        learning_rate_factor("plateau", 1, 1, 1, 1)
+    with pytest.raises(ValueError, match="lambda, step, cosine, halve"):
+        learning_rate_factor("plateau", Progress(), 1, 1, 1, 1)
+
+
+def test_halving_counts_updates():
+    times = [Progress(7, steps=steps) for steps in (0, 99, 100, 299, 300)]
+    factors = [learning_rate_factor("halve", progress, 1, 1, 1, 100) for progress in times]
+    assert factors == [1, 1, 0.5, 0.25, 0.125]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 150])

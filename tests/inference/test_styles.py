@@ -72,16 +72,35 @@ def test_entries_with_one_network_are_read_and_written_as_ever():
 
 def test_drawn_styles_differ_and_follow_the_random_seed(t):
     image = picture(21, 30)
-    torch.manual_seed(0)
-    first, second = t(image), t(image)
-    torch.manual_seed(0)
-    again = t(image)
-    assert first.picture.size == (30, 21) and first.masks == []
-    assert (pixels(first) != pixels(second)).mean() > 0.5 and (pixels(first) == pixels(again)).all()
-    drawn = t.network.translator.draw_styles(4, torch.Generator().manual_seed(1))
-    assert drawn.shape == (4, 3) and torch.equal(
-        drawn, t.network.translator.draw_styles(4, torch.Generator().manual_seed(1))
-    )
+    drawn = t.draw_styles(20, seed=1)
+    assert drawn.shape == (20, 3) and not torch.equal(drawn, t.draw_styles(20, seed=2))
+    assert torch.equal(drawn[:4], t.draw_styles(4, seed=1))
+    made = t.batch([image] * 4, style=drawn[:4])
+    assert made[0].picture.size == (30, 21) and made[0].masks == []
+    assert all((pixels(made[0]) != pixels(other)).mean() > 0.5 for other in made[1:])
+    for wrong in ({"count": 0}, {"count": 1, "seed": -1}):
+        with pytest.raises(InputError, match="must be a whole number of"):
+            t.draw_styles(**wrong)
+
+
+def test_the_same_call_gives_the_same_picture(t):
+    images = [picture(21, 30), picture(33, 18, 1)]
+    first = [t(image) for image in images]
+    torch.manual_seed(5)
+    for one, again, together, told in zip(
+        first, map(t, images), t.batch(images), t.batch(images, style=t.draw_styles(1)), strict=True
+    ):
+        assert (pixels(one) == pixels(again)).all()
+        assert (pixels(one) == pixels(together)).all() and (pixels(one) == pixels(told)).all()
+
+
+def test_a_model_without_styles_draws_none_and_takes_none():
+    plain = Translator(Network(OneWayTranslator(lambda batch: batch)))
+    assert not plain.has_styles
+    with pytest.raises(InputError, match="translates without a style, so there is none to draw"):
+        plain.draw_styles(2)
+    with pytest.raises(InputError, match="translates without a style; drop it"):
+        plain(picture(20, 20), style=[0.0, 1.0])
 
 
 def test_codes_and_examples_as_one_picture_and_as_many(t, generator):

@@ -15,9 +15,12 @@ from engine.method import load_state, state_of
 from models import MODELS
 from options.parse import parse_training
 from tests.batches import assert_same, random_pair, trained_on
-from tests.programs import ROOT, draw_set, train, translate
+from tests.programs import OF_SMALL, ROOT, draw_set, train, translate
 
-CASES = [(name,) for name in MODELS] + [("cycle_gan", "--with_masks"), ("cut", "--CUT_mode", "FastCUT")]
+CASES = [(name, *OF_SMALL.get(name, ())) for name in MODELS] + [
+    ("cycle_gan", "--with_masks"),
+    ("cut", "--CUT_mode", "FastCUT"),
+]
 STEP = ("--niter", "1", "--niter_decay", "1", "--no_html", "--print_freq", "1")
 
 
@@ -55,7 +58,8 @@ def test_train_save_resume_translate(case, data, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_state_restores_everything_that_training_depends_on(name):
-    options = parse_training(["--dataroot", str(ROOT), "--model", name, "--ngf", "2", "--ndf", "2"]).values
+    flags = ["--model", name, "--ngf", "2", "--ndf", "2", *OF_SMALL.get(name, ())]
+    options = parse_training(["--dataroot", str(ROOT), *flags]).values
     torch.manual_seed(0)
     model = MODELS[name].from_options(options)
     trained_on(model, random_pair([2, 1], [1, 3]))

@@ -11,6 +11,7 @@ import yaml
 from engine.device import choose_device, workers
 from engine.optimizer import set_learning_rates
 from engine.run_folder import RunFolder
+from engine.schedule import Progress
 from options import flags
 from options.build import build_model, learning_rate, training_dataset
 from options.parse import REFUSED, parse_testing, parse_training
@@ -406,8 +407,8 @@ def test_no_flag_is_declared_twice_with_two_defaults():
 def test_both_learning_rates_follow_the_schedule():
     found = values("--lr", "0.1", "--lr_D", "0.2", "--niter", "2", "--niter_decay", "3", "--ngf", "2", "--ndf", "2")
     optimizers = build_model(found, torch.device("cpu")).optimizers()
-    rates = [set_learning_rates(optimizers, learning_rate(found, epoch)) for epoch in (1, 2, 3, 5)]
+    rates = [set_learning_rates(optimizers, learning_rate(found, Progress(epoch))) for epoch in (1, 2, 3, 5)]
     assert [rate["lr"] for rate in rates] == pytest.approx([0.1, 0.1, 0.075, 0.025])
     assert [rate["lr_D"] for rate in rates] == pytest.approx([0.2, 0.2, 0.15, 0.05])
     optimizers = build_model(values("--ngf", "2", "--ndf", "2"), torch.device("cpu")).optimizers()
-    assert set_learning_rates(optimizers, learning_rate(found, 1)) == {"lr": 0.0002, "lr_D": 0.0002}
+    assert set_learning_rates(optimizers, learning_rate(found, Progress())) == {"lr": 0.0002, "lr_D": 0.0002}

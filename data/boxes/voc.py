@@ -1,0 +1,53 @@
+"""Pascal VOC xml -> objects: <object> with <name> and <bndbox> of <xmin>, <ymin>, <xmax>, <ymax>.
+
+VOC counts pixels from 1, and both corners are inside: a box over the first two columns is 1 to 2. Here it is 0 to 2.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from data.boxes.objects import Found, Object, within
+from data.placement import Size
+from instagan.errors import InputError
+from instagan.io.categories import clean
+from instagan.io.values import number, side
+
+ADVICE = "export the annotations again"
+
+
+def read_voc(path: Path, size: Size, found: Found) -> list[Object]:
+    """Raises ``InputError`` for a file that is no VOC xml, or is of an image of another size."""
+    root = _parse(path)
+    told = tuple(side(root.findtext(f"size/{name}"), name) for name in ("width", "height"))
+    if all(told) and told != size:
+        raise InputError(
+            f"{path} is of an image of {told[0]}x{told[1]} pixels but its image is {size[0]}x{size[1]}; "
+            "put back the image that was annotated"
+        )
+    objects = []
+    for place, record in enumerate(root.findall("object"), 1):
+        with found.part(f"{path}, object {place}"):
+            name = record.findtext("name")
+            if name is None or not clean(name):
+                raise ValueError("it has no name")
+            category = found.category(clean(name))
+            box = record.find("bndbox")
+            if category is None:
+                continue
+            if box is None:
+                raise ValueError("it has no bndbox")
+            left, top, right, bottom = (number(box.findtext(edge)) for edge in ("xmin", "ymin", "xmax", "ymax"))
+            objects.append(Object(category, within(left - 1, top - 1, right, bottom, size)))
+    return objects
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    try:
+        root = ElementTree.fromstring(path.read_bytes())
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:  # tells the line
+        raise InputError(f"{path} is no xml file that can be read ({error}); {ADVICE}") from None
+    if root.tag != "annotation":
+        raise InputError(f"{path} is not a Pascal VOC file: its root is <{root.tag}>, not <annotation>; {ADVICE}")
+    return root
