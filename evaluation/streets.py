@@ -11,15 +11,12 @@ from typing import Any
 import numpy as np
 
 from evaluation.outputs import outputs_of
+from evaluation.styles import MOST_IMAGES, StyleFigures, StyleJudges
 from instagan.errors import InputError
 from instagan.io.reading import read_inside, read_picture
-from instagan.metrics.diversity import Distance, Diversity, diversity
-from instagan.metrics.inception_score import InceptionScores, inception_scores
 from instagan.metrics.look_classifier import LookClassifier, train_look_classifier
 from instagan.metrics.streets import JudgedOutput, StreetObject, StreetTruth, judge
 
-MOST_IMAGES = 200
-"""Images of each style that the classifier learns from, at most."""
 ONE_OUTPUT = 1e-4
 """Diversity below which the style makes no difference."""
 HARDLY, NEARLY = 0.1, 0.9
@@ -42,17 +39,14 @@ class ClassFigures:
 @dataclass(frozen=True)
 class StreetFigures:
     """Of one direction. styles_reached: how many of the target's ``styles`` are the nearest to an output of one input,
-    on average. diversity: None with one output for each input; scores: None where no classifier could be trained."""
+    on average. of_styles: what the outputs alone tell."""
 
-    inputs: int
-    outputs: int
+    of_styles: StyleFigures
     error: float
     background_error: float
     styles: int
     styles_reached: float
     classes: dict[str, ClassFigures]
-    diversity: Diversity | None
-    scores: InceptionScores | None
 
     def share(self, what: str) -> float:
         """Mean over the classes of ``look`` or ``found``; classes that nobody can tell of do not count."""
@@ -62,11 +56,12 @@ class StreetFigures:
     def verdicts(self) -> list[str]:
         """What the figures come to, worst first."""
         look, found, told = self.share("look"), self.share("found"), []
+        diversity = self.of_styles.diversity
         if found < 0.5:
             told.append("Degenerate: most objects are nowhere to be found, the outputs do not show the scene.")
         elif look <= HARDLY:
             told.append("Degenerate: hardly any object looks as in the target's domain; nothing was translated.")
-        if self.diversity is not None and self.diversity.value < ONE_OUTPUT:
+        if diversity is not None and diversity.value < ONE_OUTPUT:
             told.append("Degenerate: one output for all styles.")
         if not told and look >= NEARLY and found >= NEARLY:
             told.append("Objects have the look of the target's domain and are where they were.")
@@ -117,13 +112,12 @@ def measure_streets(
     content: dict[str, Any],
     phase: str,
     letters: str,
-    distance: tuple[Distance, str],
-    classifier: LookClassifier | None,
+    judges: StyleJudges,
     seed: int,
 ) -> StreetFigures | None:
     """The figures of the direction ``letters``, AB or BA; None if the folder holds nothing of it.
 
-    distance: for the diversity, and who measures it. Raises ``InputError`` naming a file of another size.
+    Raises ``InputError`` naming a file of another size.
     """
     source, target = letters
     judged: list[list[JudgedOutput]] = []
@@ -142,17 +136,13 @@ def measure_streets(
         return None
     everything = [one for of_input in judged for one in of_input]
     reached = [len({one.style for one in of_input}) for of_input in judged]
-    scores = inception_scores([classifier.probabilities(of) for of in images]) if classifier else None
     return StreetFigures(
-        len(judged),
-        len(everything),
+        StyleFigures.of(images, judges, seed),
         float(np.mean([one.error for one in everything])),
         float(np.mean([one.background_error for one in everything])),
         len(content["domains"][target]),
         float(np.mean(reached)),
         {kind: figures for kind in content["classes"] if (figures := _of_class(everything, kind))},
-        diversity(images, *distance, seed),
-        scores,
     )
 
 

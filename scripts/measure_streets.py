@@ -23,15 +23,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from evaluation.streets import StreetFigures, measure_streets, read_streets, style_classifier  # noqa: E402
+from evaluation.styles import StyleJudges  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.metrics.diversity import BUILT_IN, LPIPS, built_in_distance, lpips_distance  # noqa: E402
-from instagan.metrics.look_classifier import NAME, LookClassifier  # noqa: E402
-from instagan.metrics.perceptual import lpips  # noqa: E402
+from instagan.metrics.look_classifier import LookClassifier  # noqa: E402
 
 
 def report(letters: str, figures: StreetFigures | None, classifier: LookClassifier | None) -> str:
@@ -39,7 +36,10 @@ def report(letters: str, figures: StreetFigures | None, classifier: LookClassifi
     way = " -> ".join(letters)
     if figures is None:
         return f"{way}: not measured, no results"
-    lines = [f"{way}: {figures.inputs} inputs, {figures.outputs} outputs", *(f"  {one}" for one in figures.verdicts())]
+    lines = [
+        f"{way}: {figures.of_styles.inputs} inputs, {figures.of_styles.outputs} outputs",
+        *(f"  {one}" for one in figures.verdicts()),
+    ]
     lines.append(
         f"  error from the nearest true rendering: image {figures.error:.4f}, background {figures.background_error:.4f}"
     )
@@ -48,27 +48,14 @@ def report(letters: str, figures: StreetFigures | None, classifier: LookClassifi
         look = "    unknown" if one.look is None else f"{one.look:>11.1%}"
         lines.append(f"  {kind:<8} {one.objects:>8} {one.error:>8.4f} {look}  {one.found:>12.1%}")
     lines.append(f"  true styles reached by the outputs of one input: {figures.styles_reached:.2f} of {figures.styles}")
-    if figures.diversity:
-        lines.append(
-            f"  diversity {figures.diversity.value:.4f} ({figures.diversity.by}; {figures.diversity.pairs} pairs)"
-        )
-    if figures.scores and classifier:
-        scores = figures.scores
-        lines.append(f"  IS   mean KL {scores.is_kl:.4f}, exponentiated {scores.is_exp:.4f}")
-        if scores.cis_kl is not None and scores.cis_exp is not None:
-            lines.append(f"  CIS  mean KL {scores.cis_kl:.4f}, exponentiated {scores.cis_exp:.4f}")
-        right = f"right on {classifier.accuracy:.0%} of {classifier.judged} real images"
-        lines.append(f"       ({NAME}; {len(classifier.classes)} classes, {right})")
+    lines += [f"  {line}" for line in figures.of_styles.lines(classifier)]
     return "\n".join(lines)
 
 
 def as_json(figures: StreetFigures | None) -> dict[str, Any] | None:
     if figures is None:
         return None
-    content = asdict(figures) | {"verdicts": figures.verdicts()}
-    if figures.scores:
-        content["scores"] |= {"is_exp": figures.scores.is_exp, "cis_exp": figures.scores.cis_exp}
-    return content
+    return asdict(figures) | {"of_styles": figures.of_styles.as_json(), "verdicts": figures.verdicts()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,13 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         content = read_streets(args.dataroot)
         if not args.results.is_dir():
             raise InputError(f"--results {args.results}: no such folder; pass the folder that test.py wrote")
-        cpu = torch.device("cpu")
-        distance = (lpips_distance(lpips(args.lpips, cpu)), LPIPS) if args.lpips else (built_in_distance(cpu), BUILT_IN)
-        classifier = style_classifier(args.dataroot, content, args.phase, args.seed)
+        judges = StyleJudges.of(args.lpips, style_classifier(args.dataroot, content, args.phase, args.seed))
         measured = {
-            letters: measure_streets(
-                args.results, args.dataroot, content, args.phase, letters, distance, classifier, args.seed
-            )
+            letters: measure_streets(args.results, args.dataroot, content, args.phase, letters, judges, args.seed)
             for letters in ("AB", "BA")
         }
         if not any(measured.values()):
@@ -104,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     for letters, figures in measured.items():
-        print(report(letters, figures, classifier))
+        print(report(letters, figures, judges.classifier))
     return 0
 
 

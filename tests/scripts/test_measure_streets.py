@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from evaluation.outputs import outputs_of
-from scripts import make_streets, measure_streets
+from scripts import make_streets, measure_streets, measure_styles
 
 VAL = 3
 
@@ -54,12 +54,15 @@ def test_the_truth_in_all_styles_is_perfect(dataroot, tmp_path, capsys):
     found = figures(dataroot, results)
     for way, styles in (("A_to_B", 3), ("B_to_A", 2)):
         one = found[way]
-        assert one["error"] == one["background_error"] == 0 and one["outputs"] == VAL * styles
+        assert one["error"] == one["background_error"] == 0 and one["of_styles"]["outputs"] == VAL * styles
         assert one["styles_reached"] == one["styles"] == styles
-        assert one["diversity"]["value"] > 0.01 and "not comparable with LPIPS" in one["diversity"]["by"]
+        assert (
+            one["of_styles"]["diversity"]["value"] > 0.01
+            and "not comparable with LPIPS" in one["of_styles"]["diversity"]["by"]
+        )
         for kind in one["classes"].values():
             assert kind["error"] == 0 and kind["look"] == kind["found"] == 1
-        assert one["scores"]["is_exp"] == pytest.approx(np.exp(one["scores"]["is_kl"]))
+        assert one["of_styles"]["scores"]["is_exp"] == pytest.approx(np.exp(one["of_styles"]["scores"]["is_kl"]))
         assert "look of the target's domain" in one["verdicts"][0]
     printed = capsys.readouterr().out
     assert "IS   mean KL" in printed and "CIS  mean KL" in printed and "exponentiated" in printed
@@ -68,8 +71,8 @@ def test_the_truth_in_all_styles_is_perfect(dataroot, tmp_path, capsys):
 def test_one_true_output_for_all_styles_is_degenerate(dataroot, tmp_path):
     results = translated(dataroot, tmp_path / "one", lambda key, styles: [next(iter(styles.values()))] * 3)
     for one in figures(dataroot, results).values():
-        assert one["diversity"]["value"] == 0 and one["styles_reached"] == 1 and one["error"] == 0
-        assert one["scores"]["cis_kl"] == pytest.approx(0, abs=1e-9)
+        assert one["of_styles"]["diversity"]["value"] == 0 and one["styles_reached"] == 1 and one["error"] == 0
+        assert one["of_styles"]["scores"]["cis_kl"] == pytest.approx(0, abs=1e-9)
         assert one["verdicts"] == ["Degenerate: one output for all styles."]
 
 
@@ -77,7 +80,7 @@ def test_the_input_itself_is_degenerate(dataroot, tmp_path):
     results = translated(dataroot, tmp_path / "identity", lambda key, styles: [key])
     for one in figures(dataroot, results).values():
         assert all(kind["look"] in (0, None) and kind["found"] == 1 for kind in one["classes"].values())
-        assert one["diversity"] is None and one["scores"]["cis_kl"] is None
+        assert one["of_styles"]["diversity"] is None and one["of_styles"]["scores"]["cis_kl"] is None
         assert one["verdicts"] == [
             "Degenerate: hardly any object looks as in the target's domain; nothing was translated."
         ]
@@ -115,3 +118,20 @@ def test_what_is_missing_is_named(dataroot, tmp_path, capsys):
         assert measure_streets.main(["--results", str(results), "--dataroot", str(root)]) == 2
         message = capsys.readouterr().err
         assert says in message and message.count("\n") == 1
+
+
+def test_styles_are_measured_on_any_data_set(dataroot, tmp_path, capsys):
+    results = translated(dataroot, tmp_path / "truth", lambda key, styles: list(styles.values()))
+    flags = ["--results", str(results), "--dataroot", str(dataroot), "--json", str(tmp_path / "styles.json")]
+    assert measure_styles.main(flags) == 0
+    found = json.loads((tmp_path / "styles.json").read_text())
+    assert found["A_to_B"]["outputs"] == VAL * 3 and found["B_to_A"]["outputs"] == VAL * 2
+    assert found["A_to_B"]["diversity"]["value"] > 0.01
+    assert "2 classes" in capsys.readouterr().out
+    for wrong, says in (
+        (["--results", str(tmp_path / "no"), "--dataroot", str(dataroot)], "no such folder"),
+        (["--results", str(tmp_path), "--dataroot", str(dataroot)], "no translation such as"),
+        (["--results", str(results), "--dataroot", str(tmp_path / "no")], "no such folder"),
+    ):
+        assert measure_styles.main(wrong) == 2
+        assert says in capsys.readouterr().err
