@@ -9,7 +9,7 @@ from data.streets.canvas import Brush, Canvas, Emitter, Material, Point, shade
 from data.streets.scene import Camera, Thing
 
 GLASS, TYRE, DARK, PLATE = (74, 92, 112), (28, 28, 30), (44, 46, 50), (236, 236, 226)
-HEAD_GLASS, TAIL_GLASS = (226, 228, 226), (176, 34, 32)
+HEAD_GLASS, TAIL_GLASS = (190, 194, 196), (150, 30, 30)
 RED, WHITE, POLE = (206, 30, 36), (246, 246, 242), (120, 124, 130)
 LENGTH = 3.9
 SIGN_HEIGHT, SIGN_RADIUS = 2.45, 0.5

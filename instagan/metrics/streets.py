@@ -15,11 +15,11 @@ LUMA = np.array((0.299, 0.587, 0.114)) / 255
 LEAST_GAP = 0.05
 """Where day and night of an object differ by less than this, nobody can tell which one it looks like."""
 DARKEST = 0.02
-"""Brightness from which on a sign is compared with its scene, so that the ratio exists."""
-LEAST_LIKENESS, LEAST_OVERLAP = 0.5, 0.5
+"""Brightness that counts for everything darker where two are divided, so that the ratio exists."""
+LEAST_LIKENESS, LEAST_OVERLAP = 0.7, 0.5
 """Correlation that an object must reach to be found, and intersection over union of where it is with its box."""
-MARGIN = 2
-"""Pixels around a box that belong to the pattern that is looked for."""
+RIM = 1
+"""Pixels around a mask that belong to the pattern that is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def judge(output: np.ndarray, truth: StreetTruth) -> JudgedOutput:
             one.kind,
             nearest(output, truth.targets, one.mask)[1],
             has_look(output, one, truth),
-            is_found(brightness, one.box, renderings),
+            is_found(brightness, one, renderings),
         )
         for one in truth.objects
     )
@@ -104,25 +104,31 @@ def nearest(output: np.ndarray, targets: Mapping[str, np.ndarray], where: np.nda
 def look(image: np.ndarray, one: StreetObject, background: np.ndarray) -> float:
     """One number that tells an object by night from itself by day. background: what belongs to no object, (H, W) bool.
 
-    car     how much brighter its lamps are than the rest of it, by the brightest channel: tail lights are red
-    sign    how much brighter it is than the scene around the objects, as a logarithm to base 2: by night it shines back
-    person  how bright it is: by night it is nearly dark
+    car     how much brighter its lamps are than the background, by the brightest channel: tail lights are red
+    sign    how much brighter it is than the background: by night it shines back
+    person  how bright it is, in [0, 1]: by night it is nearly dark
+    Brighter is told as a logarithm to base 2.
     """
-    if one.kind == "person":
-        return float((image[one.mask] @ LUMA).mean())
-    if one.kind == "sign":
-        sign, scene = (max(DARKEST, float((image[where] @ LUMA).mean())) for where in (one.mask, background))
-        return float(np.log2(sign / scene))
-    brightest = image.max(2) / 255  # (H, W)
-    rows, columns = np.mgrid[0 : image.shape[0], 0 : image.shape[1]] + 0.5
-    lamps = np.zeros(image.shape[:2], bool)
+    if one.kind == "car":
+        return _ratio(image.max(2) / 255, lamps_of(one), background)
+    brightness = image @ LUMA  # (H, W)
+    return _ratio(brightness, one.mask, background) if one.kind == "sign" else float(brightness[one.mask].mean())
+
+
+def lamps_of(one: StreetObject) -> np.ndarray:
+    """Where the lamps of a car show: (H, W) bool; all of it where something covers them."""
+    rows, columns = np.mgrid[0 : one.mask.shape[0], 0 : one.mask.shape[1]] + 0.5
+    lamps = np.zeros_like(one.mask)
     for x, y, radius in one.lamps:
         lamps |= np.hypot(columns - x, rows - y) <= max(radius, 0.75)
     lamps &= one.mask
-    rest = one.mask & ~lamps
-    if not lamps.any() or not rest.any():
-        return 0.0
-    return float(brightest[lamps].mean() - brightest[rest].mean())
+    return lamps if lamps.any() else one.mask
+
+
+def _ratio(brightness: np.ndarray, inside: np.ndarray, background: np.ndarray) -> float:
+    """Base-2 logarithm of how much brighter the pixels inside are than the background, on average."""
+    part, rest = (max(DARKEST, float(brightness[where].mean())) for where in (inside, background))
+    return float(np.log2(part / rest))
 
 
 def has_look(output: np.ndarray, one: StreetObject, truth: StreetTruth) -> bool | None:
@@ -139,32 +145,39 @@ def has_look(output: np.ndarray, one: StreetObject, truth: StreetTruth) -> bool 
     return min(abs(value - a) for a in right) < min(abs(value - b) for b in wrong)
 
 
-def is_found(brightness: np.ndarray, box: tuple[int, int, int, int], renderings: Sequence[np.ndarray]) -> bool:
+def is_found(brightness: np.ndarray, one: StreetObject, renderings: Sequence[np.ndarray]) -> bool:
     """Whether an object still is where its box is, whatever it looks like.
 
     Its pattern in each rendering of the scene, by day and by night, is looked for around the box by normalised
-    correlation, which no change of brightness or contrast disturbs. Found is the best place if it correlates enough
-    and covers the box well enough. brightness and renderings: (H, W) in [0, 1].
+    correlation, which no change of brightness or contrast disturbs. The pattern is what the mask holds and a rim around
+    it, in which its outline shows. Found is the best place if it correlates enough and covers the box well enough.
+    brightness and renderings: (H, W) in [0, 1].
     """
     height, width = brightness.shape
-    left, top, right, bottom = box
-    x0, y0, x1, y1 = (
-        max(0, left - MARGIN),
-        max(0, top - MARGIN),
-        min(width, right + MARGIN),
-        min(height, bottom + MARGIN),
-    )
+    left, top, right, bottom = one.box
+    x0, y0, x1, y1 = max(0, left - RIM), max(0, top - RIM), min(width, right + RIM), min(height, bottom + RIM)
     reach = max(2, min(right - left, bottom - top) // 2 + 1)
     first_x, first_y = max(0, x0 - reach), max(0, y0 - reach)
     around = brightness[first_y : min(height, y1 + reach), first_x : min(width, x1 + reach)]
     windows = np.lib.stride_tricks.sliding_window_view(around, (y1 - y0, x1 - x0))  # (down, across, h, w)
-    down, across = windows.shape[:2]
-    seen = _normal(windows.reshape(down * across, -1))  # (places, h * w)
-    patterns = _normal(np.stack([image[y0:y1, x0:x1].ravel() for image in renderings]))  # (renderings, h * w)
+    part = _widened(one.mask, RIM)[y0:y1, x0:x1]  # (h, w)
+    seen = _normal(windows[:, :, part].reshape(-1, int(part.sum())))  # (places, pixels)
+    patterns = _normal(np.stack([image[y0:y1, x0:x1][part] for image in renderings]))  # (renderings, pixels)
     likeness = (seen @ patterns.T).max(1)  # (places,)
     best = int(likeness.argmax())
-    dx, dy = best % across + first_x - x0, best // across + first_y - y0
-    return bool(likeness[best] >= LEAST_LIKENESS and _shifted_overlap(box, dx, dy) >= LEAST_OVERLAP)
+    down, across = divmod(best, windows.shape[1])
+    overlap = _shifted_overlap(one.box, across + first_x - x0, down + first_y - y0)
+    return bool(likeness[best] >= LEAST_LIKENESS and overlap >= LEAST_OVERLAP)
+
+
+def _widened(mask: np.ndarray, reach: int) -> np.ndarray:
+    """What is no farther than ``reach`` pixels from a mask (H, W) bool, along lines and columns."""
+    height, width = mask.shape
+    padded, wide = np.pad(mask, reach), np.zeros_like(mask)
+    for down in range(2 * reach + 1):
+        for across in range(2 * reach + 1):
+            wide |= padded[down : down + height, across : across + width]
+    return wide
 
 
 def _normal(patches: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def test_an_object_that_was_painted_over_is_not_found(truths):
                 column = image[top:bottom, left - 2 : left].mean(1, keepdims=True)
                 image[top:bottom, left:right] = np.repeat(column, width, 1)
         found += [one.found for one in judge(image, truth).objects]
-    assert np.mean(found) <= 0.35
+    assert np.mean(found) <= 0.2
 
 
 def test_an_object_elsewhere_is_not_in_its_box():
@@ -87,10 +87,13 @@ def test_an_object_elsewhere_is_not_in_its_box():
     scene = np.full((40, 60), 0.5)
     pattern = rng.uniform(0, 1, (10, 10))
     scene[15:25, 25:35] = pattern
-    assert is_found(scene, (25, 15, 35, 25), [scene])
+    mask = np.zeros(scene.shape, bool)
+    mask[15:25, 25:35] = True
+    one = StreetObject("car", (25, 15, 35, 25), mask)
+    assert is_found(scene, one, [scene])
     for shift, found in ((1, True), (2, True), (4, False), (20, False)):
-        assert is_found(np.roll(scene, shift, 1), (25, 15, 35, 25), [scene]) == found
-    assert is_found(0.3 * scene + 0.1, (25, 15, 35, 25), [scene])  # darker and flatter, but there
+        assert is_found(np.roll(scene, shift, 1), one, [scene]) == found
+    assert is_found(0.3 * scene + 0.1, one, [scene])  # darker and flatter, but there
 
 
 def test_the_nearest_rendering_is_named_with_its_error():
@@ -108,8 +111,8 @@ def test_looks_are_the_numbers_that_they_are_said_to_be():
     box = (2, 2, 6, 6)
     assert look(image, StreetObject("person", box, mask), ~mask) == pytest.approx(0.8)
     assert look(image, StreetObject("sign", box, mask), ~mask) == pytest.approx(2)  # four times as bright
-    image[3, 3] = (255, 0, 0)  # a tail light: its brightest channel counts
-    assert look(image, StreetObject("car", box, mask, ((3.5, 3.5, 0.5),)), ~mask) == pytest.approx(0.2)
+    image[3, 3] = (102, 0, 0)  # a tail light: its brightest channel counts
+    assert look(image, StreetObject("car", box, mask, ((3.5, 3.5, 0.5),)), ~mask) == pytest.approx(1)
 
 
 def test_an_output_of_another_size_is_refused(truths):
