@@ -11,7 +11,7 @@ from data.streets.canvas import Colour, Point
 UNITS = 64.0
 """Height of every image in the units of the canvas."""
 CLASSES = ("car", "person", "sign")
-COUNTS = {"car": (1, 3), "person": (1, 3), "sign": (1, 2)}
+COUNTS = {"car": (1, 2), "person": (1, 3), "sign": (1, 2)}
 """How many of each class a scene tries to show: fewest and most."""
 LARGEST_OVERLAP = 0.2
 """Share of an object's rectangle that another one may cover."""
