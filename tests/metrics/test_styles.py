@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from instagan.metrics import look_classifier
 from instagan.metrics.diversity import BUILT_IN, PAIRS, built_in_distance, diversity
 from instagan.metrics.inception_score import inception_scores
 from instagan.metrics.look_classifier import train_look_classifier
@@ -78,7 +79,8 @@ def test_without_second_outputs_there_is_no_conditional_score():
         inception_scores([])
 
 
-def test_the_classifier_tells_plain_classes_apart_and_repeats_itself():
+def test_the_classifier_tells_plain_classes_apart_and_repeats_itself(monkeypatch):
+    monkeypatch.setattr(look_classifier, "STEPS", 40)
     colours = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
     images = {name: [plain([level + k for level in colour]) for k in range(4)] for name, colour in colours.items()}
     before = torch.random.get_rng_state()

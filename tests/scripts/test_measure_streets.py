@@ -9,9 +9,16 @@ import pytest
 from PIL import Image
 
 from evaluation.outputs import outputs_of
+from instagan.metrics import look_classifier
 from scripts import make_streets, measure_streets, measure_styles
 
 VAL = 3
+
+
+@pytest.fixture(autouse=True)
+def quick_classifier(monkeypatch):
+    """Its figures are looked at where it is at home, in tests/metrics/test_styles.py."""
+    monkeypatch.setattr(look_classifier, "STEPS", 10)
 
 
 @pytest.fixture(scope="module")
