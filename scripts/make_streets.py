@@ -23,7 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data.streets.writing import PHASES, Plan, write_set  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 
-FILES = ("dataset.json", "streets.json", *(f"annotations/{phase}{letter}.json" for phase in PHASES for letter in "AB"))
+FILES = [
+    "dataset.json",
+    "boxes.json",
+    "streets.json",
+    *(f"{phase}{letter}.json" for phase in PHASES for letter in "AB"),
+]
 FOLDERS = [f"{phase}{end}" for phase in PHASES for end in ("A", "A_seg", "B", "B_seg", "_styles")]
 LEAST_SIDE = 32
 
@@ -61,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if min(args.size) < LEAST_SIDE:
         parser.error(f"--size must be at least {LEAST_SIDE} x {LEAST_SIDE}, not {args.size[0]} x {args.size[1]}.")
     counts = {phase: getattr(args, phase) for phase in PHASES}
+    if not any(counts.values()):
+        parser.error("--train, --val and --test are all 0; at least one image has to be drawn.")
     try:
         clear(args.save_root, args.overwrite)
         write_set(args.save_root, Plan(args.seed, tuple(args.size), counts))

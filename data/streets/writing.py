@@ -3,7 +3,7 @@
 {phase}A/NAME.png, {phase}B/NAME.png                 images by day and by night
 {phase}A_seg/NAME_0.png, ...                         masks of the objects that show
 {phase}_styles/NAME_STYLE.png                        of validation and test scenes: every style of both domains
-annotations/{phase}A.json, {phase}B.json             COCO: boxes, outlines as runs, the categories car, person, sign
+{phase}A.json, {phase}B.json, boxes.json             COCO: boxes, outlines as runs, the categories car, person, sign
 dataset.json                                         the category of each mask, as for every prepared set
 streets.json                                         the truth
 """
@@ -57,20 +57,22 @@ class Plan:
 
 
 def write_set(root: Path, plan: Plan) -> None:
-    """Writes everything; streets.json last of all."""
+    """Writes everything; streets.json last of all. Phases without any scene are left out."""
     pictures: dict[str, Any] = {}
-    (root / "annotations").mkdir(parents=True, exist_ok=True)
-    for phase in PHASES:
+    phases = [phase for phase in PHASES if plan.counts[phase]]
+    for phase in phases:
         for folder in (f"{phase}{end}" for end in ("A", "A_seg", "B", "B_seg")):
-            (root / folder).mkdir(exist_ok=True)
+            (root / folder).mkdir(parents=True, exist_ok=True)
         for index, letters, scene in plan.scenes(phase):
             pictures |= _write_scene(root, phase, index, letters, scene)
         for letter in STYLES:
             coco = coco_of({key: of for key, of in pictures.items() if key.startswith(f"{phase}{letter}/")}, plan.size)
-            _write_json(root / "annotations" / f"{phase}{letter}.json", coco)
+            _write_json(root / f"{phase}{letter}.json", coco)
     for picture in pictures.values():
         picture.pop("runs")
     _write_json(root / "dataset.json", _described(pictures, plan))
+    sets = {f"{phase}{letter}": {"images": f"{phase}{letter}"} for phase in phases for letter in STYLES}
+    _write_json(root / "boxes.json", {"format": 1, "categories": list(CLASSES), "sets": sets})
     domains = {letter: [style.name for style in styles] for letter, styles in STYLES.items()}
     told = {"seed": plan.seed, "size": list(plan.size), "classes": list(CLASSES), "domains": domains}
     _write_json(root / "streets.json", {**told, "pictures": pictures})

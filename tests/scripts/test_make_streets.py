@@ -1,12 +1,14 @@
 """Laws of the street scenes: repeatable, one scene under all skies, masks and boxes that fit, truth that is true."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from data.boxes_mode import BoxFolder
 from data.folders import list_domain
 from data.streets.rendering import drawn, render
 from data.streets.scene import CLASSES, COUNTS, draw_scene
@@ -104,7 +106,7 @@ def test_masks_and_boxes_fit_each_other(streets, pictures):
 def test_coco_annotations_say_the_same(streets, pictures):
     codec = pytest.importorskip("pycocotools.mask")
     for folder in ("trainA", "valB"):
-        told = json.loads((streets / "annotations" / f"{folder}.json").read_text())
+        told = json.loads((streets / f"{folder}.json").read_text())
         assert [category["name"] for category in told["categories"]] == ["car", "person", "sign"]
         assert [one["file_name"] for one in told["images"]] == sorted(
             path.name for path in (streets / folder).iterdir()
@@ -118,6 +120,19 @@ def test_coco_annotations_say_the_same(streets, pictures):
                 left, top, width, height = one["bbox"]
                 assert [left, top, left + width, top + height] == truth["box"]
                 assert CLASSES[one["category_id"] - 1] == truth["class"] and one["area"] == truth["pixels"]
+
+
+def test_boxes_and_folders_are_the_same_data(streets, pictures):
+    pytest.importorskip("pycocotools")
+    for phase in ("train", "val", "test"):
+        found = BoxFolder().list_domains(
+            Namespace(dataroot=streets, phase=phase, skip_bad=False, input_range=None), "AB"
+        )
+        for letter, domain in found.items():
+            for entry, same in zip(domain.entries, list_domain(streets, phase, letter, True), strict=True):
+                assert entry.picture.resolve() == same.picture.resolve()
+                for one, other in zip(entry.masks, same.masks, strict=True):
+                    assert one.label == other.label and np.array_equal(one.read((48, 32)), other.read((48, 32)))
 
 
 def test_runs_begin_outside():
