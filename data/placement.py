@@ -31,6 +31,11 @@ class Framing:
     smallest  shortest side in pixels that the networks can work with
     least_share  an instance is left out if the crop leaves less than this share of its box's area, in [0, 1]; whatever
               it is, an instance of which nothing is left is left out
+    least_side  an instance is left out if a side of what is left of its box is shorter than this share, in [0, 1], of
+              the shorter side of the placed picture
+    most      of the instances that are kept, at most so many: the first ones in their order, which is drawn in
+              training; None: all
+    boxes_only  instances are told by their boxes alone, also where the data has masks
     """
 
     mode: str
@@ -41,6 +46,23 @@ class Framing:
     multiple: int = 4
     smallest: int = 8
     least_share: float = 0.0
+    least_side: float = 0.0
+    most: int | None = None
+    boxes_only: bool = False
+
+    @property
+    def looks_at_boxes(self) -> bool:
+        """Whether samples need the boxes of their instances, also where the data has masks."""
+        return self.boxes_only or self.least_share > 0 or self.least_side > 0 or self.most is not None
+
+    def kept(self, boxes: Tensor, share: Tensor, placement: Placement) -> Tensor:
+        """Placed boxes (n, 4), and how much of each the crop has left (n,) -> (n,) bool: those that are not left out.
+        Without any, (0,)."""
+        left, top, right, bottom = placement.crop
+        sides = torch.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])  # (n,)
+        shortest = self.least_side * min(right - left, bottom - top)
+        kept = (share > 0) & (share >= self.least_share) & (sides >= shortest)
+        return kept if self.most is None else kept & (kept.cumsum(0) <= self.most)
 
     @property
     def resizing(self) -> tuple[str, Size, int]:

@@ -27,9 +27,9 @@ Key = tuple[int, int]
 class Sample:
     """One picture: image (3, H, W) in [-1, 1], masks (n, H, W) in {-1, 1}, category labels (n,), where it came from.
 
-    masks    None where the data gives boxes alone
-    boxes    (n, 4) in pixels of the image, where the data gives one, or ``Framing.least_share`` asks for them; of an
-             instance that is left out, 0
+    masks    None where the data gives boxes alone, or ``Framing.boxes_only`` asks for that
+    boxes    (n, 4) in pixels of the image, where the data gives one, or ``Framing`` looks at them; of an instance that
+             is left out, 0
     skipped  sentences on pictures that it stands in for, which could not be read
     """
 
@@ -55,8 +55,8 @@ def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Ge
     count = len(entry.masks)
     order = random.permutation(count) if shuffled else np.arange(count)
     labels = torch.tensor([entry.masks[number].label for number in order], dtype=torch.long)  # (n,)
-    if any(mask.box or framing.least_share > 0 for mask in entry.masks):
-        masks, boxes = _with_boxes(entry, decoded, placement, order, framing.least_share)
+    if framing.boxes_only or any(mask.box or framing.looks_at_boxes for mask in entry.masks):
+        masks, boxes = _with_boxes(entry, decoded, placement, order, framing)
         return Sample(image, masks, labels, str(entry.picture), boxes=boxes)
     inside = np.empty((count, *image.shape[1:]), bool)  # (n, H, W)
     for slot, mask in zip(order.argsort(), decoded.masks, strict=True):
@@ -65,10 +65,11 @@ def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Ge
 
 
 def _with_boxes(
-    entry: Entry, decoded: Decoded, placement: Placement, order: np.ndarray, least_share: float
+    entry: Entry, decoded: Decoded, placement: Placement, order: np.ndarray, framing: Framing
 ) -> tuple[Tensor | None, Tensor]:
-    """The masks (n, H, W) of a picture some of whose instances have boxes alone, None if all of them do, and the boxes
-    (n, 4) of all. Rectangles stand for masks that are missing; an instance that is left out has neither."""
+    """The masks (n, H, W) of a picture some of whose instances have boxes alone, None if all of them do or boxes are
+    enough, and the boxes (n, 4) of all. Rectangles stand for masks that are missing; an instance that is left out has
+    neither."""
     left, top, right, bottom = placement.crop
     drawn = iter(decoded.masks)
     rows: list[tuple[Tensor, Tensor, Tensor | None]] = []  # box, share that is left, mask
@@ -80,15 +81,17 @@ def _with_boxes(
             inside = torch.from_numpy(placement.inside(whole.numpy()).copy())  # (H, W)
             box, share = placement.boxes(boxes_of_masks(whole), placement.resize)
             rows.append((box, share * inside.any(), inside))
-    kept = torch.tensor([bool(share > 0) and bool(share >= least_share) for _, share, _ in rows])  # (n,)
-    boxes = torch.where(kept[:, None], torch.stack([box for box, _, _ in rows]), 0)  # (n, 4)
-    boxes, in_order = boxes[order], [rows[number][2] for number in order]
-    if all(inside is None for inside in in_order):
+    rows = [rows[number] for number in order]
+    boxes = torch.stack([box for box, _, _ in rows]) if rows else torch.zeros(0, 4)  # (n, 4)
+    share = torch.stack([of_one for _, of_one, _ in rows]) if rows else torch.zeros(0)  # (n,)
+    kept = framing.kept(boxes, share, placement)  # (n,)
+    boxes = torch.where(kept[:, None], boxes, 0)
+    if framing.boxes_only or all(inside is None for _, _, inside in rows):
         return None, boxes
     shown = rasterise(boxes, bottom - top, right - left)  # (n, H, W)
-    for slot, inside in enumerate(in_order):
+    for slot, (_, _, inside) in enumerate(rows):
         if inside is not None:
-            shown[slot] = inside & kept[order[slot]]
+            shown[slot] = inside & kept[slot]
     return mask_to_tensor(shown.numpy()), boxes
 
 

@@ -2,6 +2,7 @@
 
 from models.cut_model import CutModel
 from models.cycle_gan_model import CycleGanModel, CycleGanSegModel
+from models.init_model import InitModel
 from models.insta_gan_model import InstaGanModel
 from models.munit_model import MunitModel
 from models.translation_model import TranslationModel
@@ -12,4 +13,5 @@ MODELS: dict[str, type[TranslationModel]] = {
     "cycle_gan_seg": CycleGanSegModel,
     "cut": CutModel,
     "munit": MunitModel,
+    "init": InitModel,
 }

@@ -60,6 +60,15 @@ class Domain:
     decoder: Decoder
     D: MultiScaleDiscriminator
 
+    @property
+    def generators(self) -> list[nn.Module]:
+        """The networks that translating is learnt by."""
+        return [self.content, self.style, self.decoder]
+
+    @property
+    def discriminators(self) -> list[nn.Module]:
+        return [self.D]
+
 
 @dataclass(frozen=True, eq=False)
 class Way:
@@ -91,6 +100,7 @@ class MunitModel(TranslationModel):
 
     architecture = ("n_res", "style_dim", "mlp_dim", "num_scales")
     not_inherited = ("vgg_w", "vgg_weights")
+    weights_type = Weights
 
     def __init__(
         self, A: Domain, B: Domain, weights: Weights, perceptual: DomainInvariantPerceptual | None = None,
@@ -104,14 +114,15 @@ class MunitModel(TranslationModel):
             self.networks.update({f"{role}_{letter}": network for role, network in vars(domain).items()})
         self.ways = (Way("A", "B", A, B), Way("B", "A", B, A))
         self.gan_loss = lsgan if least_squares else vanilla
-        generators = [network for of in (A, B) for network in (of.content, of.style, of.decoder)]
-        self.optimizer_G = GuardedAdam(generators, lr, beta1, weight_decay=weight_decay)
-        self.optimizer_D = GuardedAdam([A.D, B.D], lr if lr_D is None else lr_D, beta1, weight_decay=weight_decay)
+        self.discriminators = [*A.discriminators, *B.discriminators]
+        decay, lr_D = weight_decay, lr if lr_D is None else lr_D
+        self.optimizer_G = GuardedAdam([*A.generators, *B.generators], lr, beta1, weight_decay=decay)
+        self.optimizer_D = GuardedAdam(self.discriminators, lr_D, beta1, weight_decay=decay)
 
     def training_step(self, update: Update) -> None:
         for turns in update.at_once(self.ways, self.turn):
             turns.minimise(self.optimizer_D, self.discriminator_losses)
-            with frozen(*(domain.D for domain in self.domains.values())):
+            with frozen(*self.discriminators):
                 turns.minimise(self.optimizer_G, self.generator_losses)
 
     def turn(self, way: Way, pair: UnpairedBatch, generators: list[torch.Generator]) -> Turn:
@@ -186,18 +197,21 @@ class MunitModel(TranslationModel):
         flag("--weight_decay", type=finite(), default=1e-4, help="weight decay of Adam")
 
     @classmethod
+    def new_domain(cls, options: Namespace) -> Domain:
+        """The networks of one domain, with weights that are drawn."""
+        content = ContentEncoder(options.ngf, options.n_res)
+        style = StyleEncoder(options.ngf, options.style_dim)
+        decoder = Decoder(options.ngf, options.n_res, options.style_dim, options.mlp_dim)
+        D = MultiScaleDiscriminator(options.ndf, options.num_scales)
+        initialise(nn.ModuleList([content, style, decoder]), options.init_type, options.init_gain)
+        initialise(D, "normal", options.init_gain)
+        return Domain(content, style, decoder, D)
+
+    @classmethod
     def from_options(cls, options: Namespace) -> MunitModel:
-        domains = []
-        for _ in "AB":
-            content = ContentEncoder(options.ngf, options.n_res)
-            style = StyleEncoder(options.ngf, options.style_dim)
-            decoder = Decoder(options.ngf, options.n_res, options.style_dim, options.mlp_dim)
-            D = MultiScaleDiscriminator(options.ndf, options.num_scales)
-            initialise(nn.ModuleList([content, style, decoder]), options.init_type, options.init_gain)
-            initialise(D, "normal", options.init_gain)
-            domains.append(Domain(content, style, decoder, D))
-        weights = Weights(**{name: getattr(options, name) for name in vars(Weights())})
+        weights = cls.weights_type(**{name: getattr(options, name) for name in vars(cls.weights_type())})
         file = Path(options.vgg_weights) if options.vgg_weights else None
         perceptual = DomainInvariantPerceptual.of_file(file) if weights.vgg_w else None
         rates = options.lr, options.lr_D, options.beta1, options.weight_decay
+        domains = [cls.new_domain(options) for _ in "AB"]
         return cls(*domains, weights, perceptual, not options.no_lsgan, *rates)

@@ -34,6 +34,9 @@ class TranslationModel(nn.Module, ABC):
     not_inherited: tuple[str, ...] = ()
     """Names of the method's own flags whose value in training is no default for translating."""
 
+    takes: tuple[str, ...] = ("masks", "boxes", "labels")
+    """What training looks at beside the images, where the data have it. Without "masks", boxes alone are loaded."""
+
     networks: nn.ModuleDict
     pools: dict[str, ImagePool]
 
@@ -56,6 +59,11 @@ class TranslationModel(nn.Module, ABC):
     def smallest_side(options: Namespace) -> tuple[int, str]:
         """Shortest side in pixels of the images that the discriminators can judge, and the flag that asks for it."""
         return smallest_side(options.n_layers_D), f"--n_layers_D {options.n_layers_D}"
+
+    @staticmethod
+    def most_instances(options: Namespace) -> int | None:
+        """Most instances of an image that training looks at; others are drawn each time. None: all of them."""
+        return None
 
     @abstractmethod
     def training_step(self, update: Update) -> None:

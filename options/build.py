@@ -40,16 +40,26 @@ Evaluating = Callable[[Namespace, torch.device], Evaluation]
 def framing(options: Namespace, training: bool) -> Framing:
     """How pictures are brought to the networks' size: drawn in training, central otherwise.
 
-    To give pictures back their own size (``--original_size``) they are framed whole instead of cropped.
+    To give pictures back their own size (``--original_size``) they are framed whole instead of cropped. Training
+    leaves instances out as the flags and the method say; translating leaves none out.
     """
     mode, load = options.resize_or_crop, (options.load_size_w, options.load_size_h)
     fine = options.fine_size_w, options.fine_size_h
     if not training and options.original_size and mode.endswith("crop"):
         mode, load = "resize_and_crop", fine
+    method, chosen = MODELS[options.model], {}
+    if training:
+        chosen = {
+            "least_share": options.box_least_share,
+            "least_side": options.box_least_side,
+            "most": method.most_instances(options),
+            "boxes_only": "masks" not in method.takes,
+        }
     return Framing(
         mode,
         load,
         fine,
+        **chosen,
         random=training,
         flip=not options.no_flip,
         multiple=SIZE_MULTIPLE,

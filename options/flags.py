@@ -114,11 +114,25 @@ def _add_execution(group: _ArgumentGroup) -> None:
 
 def add_training(parser: ArgumentParser) -> None:
     _add_cache(parser.add_argument_group("cache"))
+    _add_boxes(parser.add_argument_group("boxes"))
     _add_faults(parser.add_argument_group("data faults"))
     _add_schedule(parser.add_argument_group("training"))
     _add_saving(parser.add_argument_group("saving"))
     _add_watching(parser.add_argument_group("watching"))
     _add_evaluating(parser.add_argument_group("evaluating"))
+
+
+def _add_boxes(group: _ArgumentGroup) -> None:
+    share = real(0, 1)
+    group.add_argument(
+        "--box_least_share", type=share, default=0.0,
+        help="leave out instances of whose box the crop leaves less than this share (0.3: a third or so)",
+    )  # fmt: skip
+    group.add_argument(
+        "--box_least_side", type=share, default=0.0,
+        help="leave out instances whose box is narrower or lower than this share of the image's shorter side "
+        "(0.05: 18 of 360 pixels)",
+    )  # fmt: skip
 
 
 def _add_faults(group: _ArgumentGroup) -> None:

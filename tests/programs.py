@@ -16,7 +16,7 @@ TINY = (
 )  # fmt: skip
 
 
-OF_SMALL = {"munit": ("--num_scales", "1")}
+OF_SMALL = dict.fromkeys(("munit", "init"), ("--num_scales", "1"))
 """Method -> the flags with which it learns from pictures as small as these."""
 
 

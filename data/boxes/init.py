@@ -63,8 +63,10 @@ def _read_record(lines: list[Line], images: Path, found: Found) -> None:
     height, width = (side(word, "size") for word in lines[1][1][1:3])
     if not height or not width:
         raise ValueError("the record tells no height and width")
-    told, boxes = int(lines[3][1][0]), lines[4:]
-    if told != len(boxes):
+    told, boxes = lines[3][1][0], lines[4:]
+    if not told.isdecimal():
+        raise ValueError(f"the record tells {told[:40]!r} for the number of its boxes")
+    if int(told) != len(boxes):
         raise ValueError(f"the record tells {told} boxes and has {len(boxes)}")
     path = locate(images, name)
     if path is None:

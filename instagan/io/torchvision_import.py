@@ -12,9 +12,9 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from instagan.errors import InputError
+from instagan.networks.roi_align import roi_align as regions_of
 
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -46,7 +46,7 @@ def _import_without_compiled_part() -> ModuleType:
     for schema in SCHEMAS:
         library.define(schema)
     library.impl("nms", nms, "CompositeExplicitAutograd")
-    library.impl("roi_align", roi_align, "CompositeExplicitAutograd")
+    library.impl("roi_align", roi_align, "CompositeImplicitAutograd")  # gradients: through what it is made of
     _registered.append(library)
     import torchvision
     from torchvision.ops import roi_align as _  # noqa: F401  (loads the module below)
@@ -78,35 +78,9 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
 def roi_align(
     features: Tensor, rois: Tensor, scale: float, height: int, width: int, samples: int, aligned: bool
 ) -> Tensor:
-    """Regions of features (B, C, h, w) as (K, C, height, width), each cell the mean of samples x samples points.
+    """Regions of features (B, C, h, w) as (K, C, height, width); see ``instagan.networks.roi_align``.
 
-    rois (K, 5): row of the batch, left, top, right, bottom before scaling. He et al., Mask R-CNN, 2017.
+    rois (K, 5): row of the batch, left, top, right, bottom before scaling. samples: 0 or less is taken for 2.
     """
-    samples = samples if samples > 0 else 2
-    shift = 0.5 if aligned else 0.0
-    left, top, right, bottom = (rois[:, 1:] * scale - shift).unbind(1)
-    span_x, span_y = right - left, bottom - top
-    if not aligned:
-        span_x, span_y = span_x.clamp(min=1.0), span_y.clamp(min=1.0)
-    steps_x = (torch.arange(width * samples, device=rois.device) + 0.5) / (width * samples)
-    steps_y = (torch.arange(height * samples, device=rois.device) + 0.5) / (height * samples)
-    x = left[:, None] + span_x[:, None] * steps_x  # (K, width * samples)
-    y = top[:, None] + span_y[:, None] * steps_y  # (K, height * samples)
-    pooled = features.new_zeros((len(rois), features.shape[1], height, width))  # (K, C, height, width)
-    for row in range(len(features)):
-        mine = (rois[:, 0] == row).nonzero()[:, 0]
-        if len(mine):
-            points = _sample(features[row], x[mine], y[mine])  # (C, k, height * samples, width * samples)
-            pooled[mine] = functional.avg_pool2d(points.transpose(0, 1), samples)
-    return pooled
-
-
-def _sample(features: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Bilinear values of (C, h, w) at the grids x (k, n) by y (k, m): (C, k, m, n). Nothing a pixel outside or more."""
-    h, w = features.shape[1:]
-    grid_x = (x / max(w - 1, 1) * 2 - 1)[:, None, :].expand(-1, y.shape[1], -1)  # (k, m, n)
-    grid_y = (y / max(h - 1, 1) * 2 - 1)[:, :, None].expand(-1, -1, x.shape[1])
-    grid = torch.stack((grid_x, grid_y), dim=-1).flatten(0, 1)[None]  # (1, k * m, n, 2)
-    values = functional.grid_sample(features[None], grid, padding_mode="border", align_corners=True)
-    within = ((x >= -1) & (x <= w))[:, None, :] & ((y >= -1) & (y <= h))[:, :, None]  # (k, m, n)
-    return values[0].unflatten(1, (len(x), y.shape[1])) * within
+    size, samples = (height, width), samples if samples > 0 else 2
+    return regions_of(features, rois[:, 0].long(), rois[:, 1:], size, scale, samples, aligned)

@@ -73,12 +73,12 @@ def small() -> Kind:
         layers: list[nn.Module] = []
         for inputs, outputs in zip((3, *WIDTHS[:-1]), WIDTHS, strict=True):
             layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
-        return nn.Sequential(*layers, _Pooled(), nn.Linear(2 * WIDTHS[-1], 1), nn.Flatten(0))
+        return nn.Sequential(*layers, Pooled(), nn.Linear(2 * WIDTHS[-1], 1), nn.Flatten(0))
 
     return Kind("small network from scratch, not the paper's VGG-16", SIDE, make, STEPS, RATE)
 
 
-class _Pooled(nn.Module):
+class Pooled(nn.Module):
     """(n, C, h, w) -> (n, 2 C): mean and maximum of every channel, so that one instance among many pixels counts."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def _learn(
     network.train()
     for _ in range(kind.steps):
         x = torch.cat([seen[torch.from_numpy(random.randint(len(seen), size=BATCH // 2))] for seen in of])
-        loss = functional.binary_cross_entropy_with_logits(network(_varied(x, random)), truth)
+        loss = functional.binary_cross_entropy_with_logits(network(varied(x, random)), truth)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -175,7 +175,7 @@ def _prepared(kind: Kind, pictures: Sequence[np.ndarray], device: torch.device) 
     return torch.cat(parts)
 
 
-def _varied(x: Tensor, random: np.random.RandomState) -> Tensor:
+def varied(x: Tensor, random: np.random.RandomState) -> Tensor:
     """Pictures (n, 3, side, side) mirrored and moved about; anything else as it is."""
     if x.ndim != 4:
         return x

@@ -55,22 +55,33 @@ def built_in(device: torch.device) -> Features:
     It sees colours, textures and coarse shapes, and orders models of one data set. Its distances compare with nothing
     but themselves.
     """
+    filters = fixed_filters(device)
+
+    def extract(pictures: Tensor) -> Tensor:
+        x = pictures.to(device).float() / 127.5 - 1
+        return torch.cat([layer.mean((2, 3)) for layer in (x, *responses(x, filters))], 1)  # (n, 3 + 16 + 32 + 48)
+
+    return Features("built-in features, not comparable with Inception", extract, SIDE)
+
+
+def fixed_filters(device: torch.device) -> list[Tensor]:
+    """Weights (outputs, inputs, size, size) of three layers, the same in every run."""
     random = np.random.RandomState(FILTERS_SEED)
     filters = []
     for inputs, outputs, size in zip((3, *WIDTHS[:-1]), WIDTHS, (5, 3, 3), strict=True):
         drawn = random.standard_normal((outputs, inputs, size, size)) * math.sqrt(2 / (inputs * size * size))
         drawn -= drawn.mean((2, 3), keepdims=True) * 0.5  # half blind to flat areas, so that edges count
         filters.append(torch.from_numpy(drawn.astype(np.float32)).to(device))
+    return filters
 
-    def extract(pictures: Tensor) -> Tensor:
-        x = pictures.to(device).float() / 127.5 - 1
-        found = [x.mean((2, 3))]
-        for weight in filters:
-            x = functional.relu(functional.conv2d(x, weight, stride=2, padding=weight.shape[2] // 2))
-            found.append(x.mean((2, 3)))
-        return torch.cat(found, 1)  # (n, 3 + 16 + 32 + 48)
 
-    return Features("built-in features, not comparable with Inception", extract, SIDE)
+def responses(x: Tensor, filters: Sequence[Tensor]) -> list[Tensor]:
+    """Pictures (n, 3, H, W) in [-1, 1] -> the answers of each layer: (n, C, h, w), half as large each time."""
+    found = []
+    for weight in filters:
+        x = functional.relu(functional.conv2d(x, weight, stride=2, padding=weight.shape[2] // 2))
+        found.append(x)
+    return found
 
 
 def inception(weights: Path | None, device: torch.device) -> Features:

@@ -53,6 +53,18 @@ def clip(boxes: Tensor, width: float, height: float) -> Tensor:
     return torch.where((area(clipped) > 0)[..., None], clipped, 0)
 
 
+def squared(boxes: Tensor, width: float, height: float) -> Tensor:
+    """(..., 4) within a picture -> (..., 4): around each the square of its longer side, moved into the picture.
+
+    Where the picture is narrower or lower than that, the square is as large as fits.
+    """
+    left, top, right, bottom = boxes.unbind(-1)
+    side = torch.maximum(right - left, bottom - top).clamp(max=min(width, height))  # (...)
+    x = torch.minimum(((left + right - side) / 2).clamp(min=0), width - side)
+    y = torch.minimum(((top + bottom - side) / 2).clamp(min=0), height - side)
+    return torch.stack([x, y, x + side, y + side], dim=-1)
+
+
 def share_kept(boxes: Tensor, width: float, height: float) -> Tensor:
     """(..., 4) -> (...) in [0, 1]: how much of each box's area is within a picture; 0 for a box without area."""
     whole, within = area(boxes), area(clip(boxes, width, height))

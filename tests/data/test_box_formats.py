@@ -173,6 +173,7 @@ def test_init_damaged(tmp_path):
         init_record(2, "/3.png", size="3 48"),
         "# 3\n/4.png",
         init_record(4, "/../4.png"),
+        init_record(5, "/1.png", count="two"),
     ]
     file = write(tmp_path / "night1.txt", "\n\n".join(records))
     found = Found(Classes())
@@ -182,6 +183,7 @@ def test_init_damaged(tmp_path):
     assert f"{file}, line 7: it has 4 numbers; a box has 5" in told[0] and f"{file}, line 8: the box 9 9 8 8" in told[1]
     assert f"{file}, line 10: the record tells 2 boxes and has 1" in told[2]
     assert f"{file}, line 17: " in told[3] and f"{file}, line 23: the record has 1 lines" in told[4]
+    assert f"{file}, line 32: the record tells 'two' for the number of its boxes" in told[5]
     for text, reason in (("", "has no record"), ("/1.png\n", "line 1: a record begins with a line '# NUMBER'")):
         with pytest.raises(InputError, match=reason):
             read_init(write(tmp_path / "other.txt", text), folder, Found(Classes()))

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -144,6 +145,42 @@ def test_what_the_crop_leaves_too_little_of_is_left_out(mixed):
                     if not there:
                         assert (batch.masks[0, number] == -1).all() and (batch.boxes[0, number] == 0).all()
     assert left_out > 10
+
+
+def test_boxes_that_are_too_narrow_or_too_many_are_left_out(mixed):
+    """By the shorter side of what is left, as a share of the shorter side of the picture."""
+    sides, counts = [], set()
+    for entry in entries(mixed):
+        for seed in range(8):
+            framing = Framing("crop", (0, 0), (24, 28), random=True, flip=True, least_side=0.25)
+            few = replace(framing, most=1, boxes_only=True)
+            every, one = (
+                place(entry, decode(entry, framing), framing, np.random.default_rng(seed), shuffled=True)
+                for framing in (replace(framing, least_side=0.0, boxes_only=True), framing)
+            )
+            wide = every.boxes[:, 2:] - every.boxes[:, :2]  # (n, 2)
+            kept = wide.amin(1) >= 6  # of 24
+            assert torch.equal(one.boxes, torch.where(kept[:, None], every.boxes, 0))
+            sides += wide.amin(1).tolist()
+            only = place(entry, decode(entry, few), few, np.random.default_rng(seed), shuffled=True)
+            assert only.masks is None
+            first = kept & (kept.cumsum(0) == 1)
+            assert torch.equal(only.boxes, torch.where(first[:, None], every.boxes, 0))
+            counts.add(int((only.boxes.sum(1) > 0).sum()))
+            batch, _ = collate_domain([only])
+            assert batch.given_masks is None and int(batch.present.sum()) == int(first.sum())
+    assert counts == {0, 1} and any(0 < side < 6 for side in sides)
+
+
+def test_where_boxes_are_enough_an_entry_without_instances_has_none_and_no_mask(root):
+    framing = Framing("crop", (0, 0), (24, 24), random=True, flip=True, boxes_only=True)
+    entry = entries(root)[0]
+    samples = [
+        read_sample(one, framing, np.random.default_rng(0)) for one in (replace(entry, masks=()), entry)
+    ]
+    assert samples[0].boxes.shape == (0, 4)
+    batch, _ = collate_domain(samples)
+    assert batch.given_masks is None and not batch.present[0].any()
 
 
 def test_an_entry_without_instances_has_no_boxes(root):

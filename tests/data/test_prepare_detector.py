@@ -147,3 +147,14 @@ def test_aligned_regions_of_a_plane_are_the_plane():
         assert torch.allclose(cells[1], -centre_x.expand(4, 5) + 100 * roi[0], atol=1e-4)
         assert torch.allclose(cells[2], centre_y[:, None].expand(4, 5) + 100 * roi[0], atol=1e-4)
     assert roi_align(features, torch.tensor([[0, -90.0, -90.0, -50.0, -50.0]]), 1.0, 2, 2, 2, False).abs().max() == 0
+
+
+def test_gradients_flow_through_the_operator_that_detectors_call():
+    features = torch.randn((1, 2, 8, 8), generator=torch.Generator().manual_seed(0)).requires_grad_()
+    rois = torch.tensor([[0, 1.0, 1.0, 6.0, 7.0]])
+    torchvision.ops.roi_align(features, rois, (2, 2), sampling_ratio=2).sum().backward()
+    called = features.grad.clone()
+    features.grad = None
+    roi_align(features, rois, 1.0, 2, 2, 2, False).sum().backward()
+    torch.testing.assert_close(called, features.grad)
+    assert called.sum().item() == pytest.approx(8)  # 2 x 2 cells of 2 channels, each a weighted mean

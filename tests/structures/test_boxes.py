@@ -82,3 +82,16 @@ def test_known_values():
     assert boxes.share_kept(torch.tensor([-2.0, 0, 2, 4]), 8, 3).item() == 0.375
     empty = torch.zeros(2, 0, 4)
     assert boxes.rasterise(empty, 4, 5).shape == (2, 0, 4, 5) and boxes.area(empty).shape == (2, 0)
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(drawn(COORDINATE))
+def test_a_square_is_around_its_box_within_the_picture(found):
+    clipped = boxes.clip(found, WIDTH, HEIGHT)
+    square = boxes.squared(clipped, WIDTH, HEIGHT)
+    size, side = clipped[..., 2:] - clipped[..., :2], square[..., 2:] - square[..., :2]
+    torch.testing.assert_close(side, size.amax(-1, keepdim=True).clamp(max=HEIGHT).expand_as(side))
+    torch.testing.assert_close(boxes.clip(square, WIDTH, HEIGHT), torch.where(side.amin(-1)[..., None] > 0, square, 0))
+    fits = size.amax(-1) <= HEIGHT  # else the square is narrower than its box
+    around = torch.minimum(square[..., :2], clipped[..., :2]), torch.maximum(square[..., 2:], clipped[..., 2:])
+    torch.testing.assert_close(torch.cat(around, dim=-1)[fits], square[fits])
