@@ -104,7 +104,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--preview_dir", type=Path, metavar="DIR", help=f"where to (default: {PREVIEWS}/NAME)")
     add("--seed", type=whole(0), default=0, help="of the images that the preview shows")
     args = parser.parse_args(argv)
-    if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
+    # os.path, unlike Path, takes a name that is too long for one that is not there
+    if args.json and (os.path.isdir(args.json) or not os.path.isdir(args.json.absolute().parent)):
         raise InputError(f"--json {args.json} cannot be written: it is a folder, or in none; pass a file")
     if args.preview is None and args.preview_dir:
         args.preview = 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -36,7 +37,8 @@ def write_together(files: Mapping[Path, Write], instead: str = ANOTHER) -> None:
         raise not_written(path, error, instead) from None
     finally:
         for scratch in scratches.values():
-            scratch.unlink(missing_ok=True)
+            with suppress(OSError):  # what failed above is what is told
+                scratch.unlink(missing_ok=True)
 
 
 def replace_content(path: Path, content: bytes) -> None:

@@ -25,6 +25,8 @@ from instagan.io.options_file import inference_options
 from instagan.io.segmentations import decode
 from instagan.io.tensor_files import read_tensors, state_dict
 from options.parse import parse_testing, parse_training
+from scripts import check_data
+from tests.programs import draw_set
 from tests.soak.fuzzing.annotation_files import COCO, DATASET, LABELME, VIA
 from tests.soak.fuzzing.checkpoint_files import OPTIONS, YAML, generator
 from tests.test_floors import ROOT
@@ -74,6 +76,14 @@ def test_a_mask_in_colours_of_fifty_megapixels_takes_little_more_memory_than_its
     height, width, inside, mebibytes = map(int, told.split())
     assert (width, height) == size and inside == 24 * 16
     assert mebibytes < 9 * width * height / 2**20, mebibytes  # 4 bytes a pixel decoded, and the bands
+
+
+def test_a_file_whose_name_is_too_long_cannot_be_written(tmp_path, capsys):
+    data = draw_set(tmp_path / "data", "train", a=[1], b=[1])
+    name = str(tmp_path / ("9" * 600))
+    assert check_data.main(["--dataroot", str(data), "--json", name]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f"check_data.py: {tmp_path}") and "cannot be written (File name too long)" in told
 
 
 def test_a_sentence_from_a_worker_is_the_sentence():
