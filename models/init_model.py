@@ -77,26 +77,16 @@ class InitModel(MunitModel):
     weights_type = InitWeights
 
     def turn(self, way: Way, pair: UnpairedBatch, generators: list[torch.Generator]) -> InitTurn:
-        scenes = super().turn(way, pair, generators)
-        styles = {
-            name: self.with_examples(way, getattr(scenes, name), scenes.real, generators)
-            for name in ("style_for_d", "style_for_g")
-        }
-        size = self.weights.object_size
-        regions = Regions.of(pair[way.source], size), Regions.of(pair[way.target], size)
-        return InitTurn(**{**vars(scenes), **styles}, objects=regions[0], real_objects=regions[1])
-
-    def with_examples(
-        self, way: Way, styles: Tensor, examples: InstanceBatch, generators: list[torch.Generator]
-    ) -> Tensor:
-        """Styles (B, S), in some rows those of examples; they count as drawn ones, without gradients."""
-        share = self.weights.exemplar_share
-        chosen = torch.stack([torch.rand((), generator=one) < share for one in generators])  # (B,)
-        if not chosen.any():
-            return styles
-        with torch.no_grad():
-            of_examples = way.other.style(examples.image)  # (B, S)
-        return torch.where(chosen[:, None].to(styles.device), of_examples, styles)
+        scenes, weights = super().turn(way, pair, generators), self.weights
+        styles = {"style_for_d": scenes.style_for_d, "style_for_g": scenes.style_for_g}
+        if weights.exemplar_share:
+            with torch.no_grad():
+                of_examples = way.other.style(scenes.real.image)  # (B, S)
+            for name, drawn in styles.items():
+                chosen = torch.stack([torch.rand(1, generator=one) < weights.exemplar_share for one in generators])
+                styles[name] = torch.where(chosen.to(drawn.device), of_examples, drawn)  # (B, S)
+        objects, real_objects = (Regions.of(pair[letter], weights.object_size) for letter in (way.source, way.target))
+        return InitTurn(**{**vars(scenes), **styles}, objects=objects, real_objects=real_objects)
 
     def discriminator_losses(self, way: Way, turn: InitTurn) -> Iterator[Yielded]:
         yield from super().discriminator_losses(way, turn)

@@ -3,6 +3,8 @@ ICCV 2017). In plain torch, with gradients to the features."""
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -37,12 +39,13 @@ def roi_align(
     (height, width), (cells_down, cells_across) = size, features.shape[2:]
     of_y = _neighbours(_points(top, down, height * samples), cells_down)
     of_x = _neighbours(_points(left, across, width * samples), cells_across)
-    points = sum(
+    weighted = (
         features[owner[:, None, None], :, y[:, :, None], x[:, None, :]]  # (K, height * samples, width * samples, C)
         * (weight_y[:, :, None] * weight_x[:, None, :])[..., None].to(features.dtype)
         for y, weight_y in of_y
         for x, weight_x in of_x
     )
+    points = reduce(torch.add, weighted)  # (K, height * samples, width * samples, C)
     cells = points.unflatten(2, (width, samples)).unflatten(1, (height, samples)).mean((2, 4))  # (K, height, width, C)
     return cells.permute(0, 3, 1, 2).contiguous()  # (K, C, height, width)
 

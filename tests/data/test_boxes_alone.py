@@ -200,7 +200,10 @@ def test_placing_shuffles_boxes_with_their_labels(root):
     assert len(orders) > 2
 
 
-@pytest.mark.parametrize("model", [("insta_gan",), ("cycle_gan",), ("cycle_gan", "--with_masks"), ("cut",)])
+@pytest.mark.parametrize(
+    "model",
+    [("insta_gan",), ("cycle_gan",), ("cycle_gan", "--with_masks"), ("cut",), ("init", "--num_scales", "1")],
+)  # fmt: skip
 def test_every_method_trains_and_translates(root, mixed, tmp_path, model):
     for number, data in enumerate((root, mixed)):
         where = ("--checkpoints_dir", str(tmp_path / str(number)))

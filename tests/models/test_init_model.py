@@ -6,12 +6,14 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.method import state_of
 from engine.parallel import ALONE, World
 from engine.rounds import updates
 from engine.update import PerObject, Update
+from instagan.errors import InputError
+from instagan.kernels import accelerate
 from instagan.networks.init import ObjectStyle, Regions
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.init_model import InitModel
@@ -170,7 +172,25 @@ def test_translating_looks_at_no_box():
     assert torch.equal(with_boxes, model.translate(InstanceBatch.from_images(scenes.image), style=style).image)
 
 
-def test_every_loss_of_objects_is_one():
+def test_the_faster_layers_give_the_same_losses():
+    pair = pair_with([2, 1], [1, 0])
+    plain, fast = model_of(), model_of()
+    accelerate(fast.networks)
+    losses, again = (trained_on(model, pair)[0] for model in (plain, fast))
+    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(
+        {name: loss.item() for name, loss in again.items()}, rel=1e-9
+    )
+
+
+def test_the_size_of_regions_fits_the_crop_and_the_networks():
+    assert model_of().weights.object_size == 32
+    assert model_of("--fine_size", "200", "--load_size", "200").weights.object_size == 120
+    assert model_of("--object_size", "48").weights.object_size == 48
+    with pytest.raises(InputError, match="--object_size 50 must be a multiple of 4"):
+        model_of("--object_size", "50")
+
+
+def test_losses_of_objects_are_yielded_as_such():
     """Each is a mean over objects, so that a scene with many weighs more."""
     model, pair = model_of(), pair_with([3, 1], [1, 1])
     way = model.ways[0]
@@ -179,4 +199,3 @@ def test_every_loss_of_objects_is_one():
     for name in NAMES:
         loss = yielded[f"{name}_A"]
         assert isinstance(loss, PerObject) and loss.domain == "A" and loss.values.shape == (4,)
-    assert all(isinstance(network, nn.Module) for network in model.networks.values())
