@@ -273,9 +273,8 @@ def _check_training(options: Namespace) -> None:
     for side in "wh":
         fine = getattr(options, f"fine_size_{side}")
         if options.resize_or_crop.endswith("crop") and fine < low:
-            raise InputError(
-                f"--fine_size_{side} {fine} is too small for {reason}: use {low} or more"
-            )
+            enough = -(-low // SIZE_MULTIPLE) * SIZE_MULTIPLE
+            raise InputError(f"--fine_size_{side} {fine} is too small for {reason}: use {enough} or more")
     if options.niter + options.niter_decay < 1:
         raise InputError("--niter 0 and --niter_decay 0 leave no epoch to train; raise one of them")
     last = options.niter + options.niter_decay

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 FOLDERS = [Path(__file__).parent / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
-INSTA_GAN, CUT = "InstaGAN", ("CUT", "FastCUT")
-FOLLOWED = (INSTA_GAN, *CUT)
+INSTA_GAN, CUT, MUNIT = "InstaGAN", ("CUT", "FastCUT"), "munit"
+FOLLOWED = (INSTA_GAN, *CUT, MUNIT)
 """Systems whose traces a test reads."""
 
 

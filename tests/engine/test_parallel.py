@@ -22,11 +22,13 @@ from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.cut_model import CutModel, Objective
 from models.cycle_gan_model import CycleGanModel
 from models.insta_gan_model import InstaGanModel
+from models.munit_model import MunitModel
 from models.translation_model import TranslationModel
+from options.parse import parse_training
 from tests.batches import random_pair, rows_of, trained_on
 from tests.ranks import fork, on_ranks
 
-METHODS = ["insta_gan", "cycle_gan", "cut"]
+METHODS = ["insta_gan", "cycle_gan", "cut", "munit"]
 Counts = tuple[list[int], list[int]]
 
 
@@ -38,6 +40,12 @@ def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
         heads = ProjectionHeads(generators["A"].channels((0, 4, 12)), 16)
         objective = Objective(layers=(0, 4, 12), patches=20, flip_equivariance=True)
         model = CutModel(generators["A"], AntiAliasedPatchDiscriminator(4), heads, objective)
+    elif method == "munit":
+        flags = ["--ngf", "2", "--ndf", "2", "--n_res", "1", "--mlp_dim", "8", "--recon_x_cyc_w", "2", "--lr", "2e-4"]
+        model = MunitModel.from_options(
+            parse_training(["--dataroot", ".", "--model", "munit", "--num_scales", "1", *flags]).values
+        )
+        generators = {}
     elif method == "insta_gan":
         generators = {name: SetGenerator(4, blocks=1) for name in "AB"}
         model = InstaGanModel(generators, {name: SetDiscriminator(4) for name in "AB"}, pool_size=pool)
@@ -143,13 +151,19 @@ def test_so_it_is_with_full_pools_for_every_method(method, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_so_it_is_in_float32(method, tmp_path):
     """After one update: from then on L1's sign and Adam make more of rounding with every update."""
+    tolerance = 3e-5 if method == "munit" else 1e-5  # gradients through its encoders, twice, are rounded more
     steps, fresh = [([2, 1, 0, 2], [1, 2, 2, 0])], state_of(model_of(method, 50, double=False))["networks"]
     losses, state = trained(ALONE, method, steps, 4, 1, 50, False)
     for of_rank, state_of_rank in on_ranks(2, tmp_path, trained, method, steps, 2, 1, 50, False):
         assert_close(of_rank, losses, 1e-4)
-        assert_close(state_of_rank["networks"], state["networks"], 1e-5)
-    moved = [(weight - fresh["G_A"][name]).abs().max() for name, weight in state["networks"]["G_A"].items()]
-    assert max(moved) > 1e-4  # ten times the tolerance
+        assert_close(state_of_rank["networks"], state["networks"], tolerance)
+    moved = [
+        (weight - fresh[network][name]).abs().max()
+        for network, weights in state["networks"].items()
+        for name, weight in weights.items()
+        if weight.is_floating_point()
+    ]
+    assert max(moved) > 1e-4  # several times the tolerance
 
 
 @pytest.mark.parametrize("method", METHODS)

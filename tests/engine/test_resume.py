@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.programs import ROOT, TINY, draw_set, train
+from tests.programs import OF_SMALL, ROOT, TINY, draw_set, train
 
 EPOCH = 4  # pairs of an epoch: two batches of two
 RUN = ("--batch_size", "2", "--niter", "2", "--niter_decay", "2", "--pool_size", "3", "--print_freq", "1", "--no_html")
@@ -78,8 +78,13 @@ def test_stopped_in_mid_epoch_at_its_end_and_in_the_decay(stops, data, straight,
     assert_same_run(straight, tmp_path / "run")
 
 
-def test_a_method_that_draws_random_numbers_goes_on_drawing_where_it_stood(data, tmp_path):
-    method = ("--name", "run", "--model", "cut", "--flip_equivariance", "true", *RUN)
+@pytest.mark.parametrize(
+    "flags",
+    [("cut", "--flip_equivariance", "true"), ("munit", "--lr_halve_steps", "2", *OF_SMALL["munit"])],
+    ids=" ".join,
+)
+def test_a_method_that_draws_random_numbers_goes_on_drawing_where_it_stood(flags, data, tmp_path):
+    method = ("--name", "run", "--model", *flags, *RUN)
     assert train(data, tmp_path / "straight", *method) == 0
     assert train(data, tmp_path / "stopped", *method, "--max_steps", "3") == 0
     assert train(data, tmp_path / "stopped", *method, "--continue_train") == 0

@@ -12,7 +12,10 @@ from instagan.inference.registry import Description
 from instagan.networks.blocks import initialise
 from instagan.networks.styled import StyledGenerator
 from instagan.structures.one_way import OneWayTranslator
+from scripts.export import main as export
 from tests.batches import random_batch
+from tests.programs import OF_SMALL
+from tests.using import tiny_run
 
 PARTS = {"content": "content_A", "style": "style_B", "decoder": "decoder_B"}
 
@@ -135,3 +138,23 @@ def test_codes_and_examples_as_one_picture_and_as_many(t, generator):
 def test_a_style_that_cannot_be_is_one_sentence(t, style, said):
     with pytest.raises(InputError, match=said):
         t(picture(20, 20), style=style)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_a_run_and_its_export_translate_as_the_model(tmp_path, direction):
+    flags = ("--n_res", "1", "--style_dim", "3", "--mlp_dim", "8", "--direction", direction, *OF_SMALL["munit"])
+    run, model = tiny_run(tmp_path, "run", "--model", "munit", *flags)
+    file = tmp_path / "out" / "model.safetensors"
+    assert export(["--model", str(run.path), "--output", str(file)]) == 0
+    batch, examples = random_batch([2, 0]), random_batch([0, 1], seed=1)
+    for to in "ab":
+        letter = to if direction == "AtoB" else {"a": "b", "b": "a"}[to]
+        for style in (torch.tensor([[1.0, -1.0, 0.5]]), examples, examples[:1]):
+            expected = model.translate(batch, letter, style).image
+            for path in (run.path, run.checkpoint("latest"), file):
+                t = Translator.load(path, to=to, device="cpu")
+                torch.testing.assert_close(t.network.run(batch, style=style).image, expected, rtol=0, atol=2e-5)
+        held = sum(weight.numel() for weight in t.network.generator.parameters())
+        assert held == sum(
+            weight.numel() for role in PARTS for weight in model.networks[f"{role}_{letter.upper()}"].parameters()
+        )
