@@ -25,6 +25,9 @@ class DomainInvariantPerceptual(nn.Module):
     Its weights are never trained. H and W must be 32 or more.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
