@@ -18,6 +18,7 @@ from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from instagan.structures.directions import asked_for
 from options.build import domains_of, framing, trained_model
 from options.parse import Resolved, parse_testing
+from options.styles import styles_of
 from pages.gallery import GalleryRow, GallerySection, write_gallery
 
 
@@ -32,8 +33,9 @@ def test(resolved: Resolved) -> int:
     domains = domains_of(options, "".join(one.source for one in directions))
     domains = {letter: domain.first(options.num_test) for letter, domain in domains.items()}
     path = Path(options.results_dir) / options.name / f"{options.phase}_{tag}"
+    styles = styles_of(options, model, device)
     coco = CocoResults(path, domains[directions[0].source].categories) if options.save_coco else None
-    folder = ResultFolder(path, options.original_size, options.aspect_ratio)
+    folder = ResultFolder(path, options.original_size, options.aspect_ratio, styles.count)
     print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
     if slow := slow_bf16(options.precision, device.type, read_cpuinfo()):
         print(f"warning: {slow}", file=sys.stderr)
@@ -46,25 +48,31 @@ def test(resolved: Resolved) -> int:
         for batch, paths in loader:
             real = batch.to(device)
             started = time.perf_counter()
-            fake = model.translate(real, to)
+            fakes = [model.translate(real, to, style) for style in styles.each]
             wait_for(device)
             seconds += time.perf_counter() - started
-            rec = model.translate(fake, back) if way.way_back else None
+            rec = model.translate(fakes[0], back, styles.back(real)) if way.way_back and not styles.asked else None
             for row in range(len(paths)):
-                shown = [one and one[[row]].to("cpu") for one in (real, fake, rec)]
                 entry = dataset.entries[len(rows)]
-                rows.append(GalleryRow(entry.picture.name, folder.save(entry, *shown, way.source, way.target)))
+                own, *translated = (one[[row]].to("cpu") for one in (real, *fakes))
+                again = rec and rec[[row]].to("cpu")
+                files = folder.save(entry, own, translated, again, way.source, way.target)
+                rows.append(GalleryRow(entry.picture.name, files))
                 if coco:
                     coco.add(entry, way.source, way.target)
-        folder.save_contact_sheet(way.source, way.target, [dict(row.files) for row in rows])
+        examples = folder.save_examples(way.target, styles.images)
+        folder.save_contact_sheet(way.source, way.target, [row.files for row in rows], examples)
         pictures, masks = folder.columns(way.source, way.target)
-        sections.append(GallerySection(f"{way.source} to {way.target}", pictures, rows, folded=masks))
+        above = GalleryRow("Images whose style is taken", examples, [file.name for file in styles.examples])
+        heading = f"{way.source} to {way.target}"
+        sections.append(GallerySection(heading, pictures, rows, masks, above if examples else None))
     count = sum(len(section.rows) for section in sections)
-    facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / count:.3f}"}
+    made = count * len(styles.each)
+    facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / made:.3f}"}
     page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)
     if coco:
         print(one_line(coco.write(f"{options.name}: {options.phase}, checkpoint {tag}")))
-    print(one_line(f"{count} images translated in {seconds / count:.3f} s each; look at {page}"))
+    print(one_line(f"{count} images translated{styles.told} in {seconds / made:.3f} s each; look at {page}"))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from PIL import Image
 
 from data.entries import Entry
 from data.placement import Size
-from instagan.io.contact_sheet import contact_sheet
+from instagan.io.contact_sheet import PAPER, contact_sheet
 from instagan.io.overlay import overlay
 from instagan.io.pixels import to_mask_picture, to_picture
 from instagan.io.writing import make_folder
@@ -21,10 +22,12 @@ from instagan.structures.instances import InstanceBatch
 SHEET_ROWS = 8
 """Pictures on a contact sheet."""
 
-LONGEST_STEM = 230
-"""Bytes of a result's name before what tells the results apart, up to ``_fake_B_mask_00000.png``; 255 is the limit."""
+LONGEST_STEM = 220
+"""Bytes of a name before what tells its results apart, up to ``_fake_B_style000_mask_00000.png``; 255 is the limit."""
 
-_OURS = re.compile(r".*_(real|fake|rec)_[AB](_mask(_\d+)?|_overlay)?\.png|annotations\.json")
+_OURS = re.compile(
+    r".*_(real|fake|rec)_[AB](_style\d+)?(_mask(_\d+)?|_overlay)?\.png|example_[AB]_style\d+\.png|annotations\.json"
+)
 
 
 def file_name(entry: Entry, what: str) -> str:
@@ -45,39 +48,52 @@ def short_name(stem: str) -> str:
 
 
 class ResultFolder:
-    """Writes NAME_real_A.png, NAME_fake_B.png, NAME_rec_A.png, the masks and overlays of each picture."""
+    """Writes NAME_real_A.png, NAME_fake_B.png, NAME_rec_A.png, the masks and overlays of each picture.
 
-    def __init__(self, path: Path, original_size: bool = False, aspect_ratio: float = 1.0) -> None:
-        """Makes the folder and removes an earlier run's results from it. Raises ``InputError`` if it cannot."""
-        self.path, self.original_size, self.aspect_ratio = path, original_size, aspect_ratio
+    With several styles of each: NAME_fake_B_style0.png, NAME_fake_B_style1.png, ..., and example_B_style0.png, ...
+    """
+
+    def __init__(
+        self, path: Path, original_size: bool = False, aspect_ratio: float = 1.0, styles: int | None = None
+    ) -> None:
+        """Makes the folder and removes an earlier run's results from it. Raises ``InputError`` if it cannot.
+
+        styles: how many translations each picture has, by which they are numbered; None: one, without a number.
+        """
+        self.path, self.original_size, self.aspect_ratio, self.styles = path, original_size, aspect_ratio, styles
         make_folder(path, "pass another --results_dir")
         for old in path.iterdir():
             if _OURS.fullmatch(old.name):
                 old.unlink()
 
-    @staticmethod
-    def columns(source: str, target: str) -> tuple[list[str], list[str]]:
+    def fakes(self, target: str) -> list[str]:
+        """What the translations of a picture are called."""
+        fake = f"fake_{target}"
+        return [fake] if self.styles is None else [f"{fake}_style{style}" for style in range(self.styles)]
+
+    def columns(self, source: str, target: str) -> tuple[list[str], list[str]]:
         """The names under which ``save`` may return files, in the order of showing: pictures, and masks."""
-        real, fake, rec = f"real_{source}", f"fake_{target}", f"rec_{source}"
-        pictures = [real, f"{real}_overlay", fake, f"{fake}_overlay", rec]
-        return pictures, [f"{rec}_overlay", *(f"{name}_mask" for name in (real, fake, rec))]
+        real, fakes, rec = f"real_{source}", self.fakes(target), f"rec_{source}"
+        pictures = [*(f"{name}{more}" for name in (real, *fakes) for more in ("", "_overlay")), rec]
+        return pictures, [f"{rec}_overlay", *(f"{name}_mask" for name in (real, *fakes, rec))]
 
     def save(
         self,
         entry: Entry,
         real: InstanceBatch,
-        fake: InstanceBatch,
+        fakes: Sequence[InstanceBatch],
         rec: InstanceBatch | None,
         source: str,
         target: str,
     ) -> dict[str, str]:
         """Writes one picture's files, each batch holding one row; returns what is shown of it as name -> file name.
 
-        rec: the translation of ``fake`` back, None where the method has no way back.
-        Slot k of ``fake`` belongs to the k-th mask file of the entry; the files carry the numbers of the mask files.
+        fakes: its translations, one for each style. rec: the translation of one of them back, None without a way back.
+        Slot k of a fake belongs to the k-th mask file of the entry; the files carry the numbers of the mask files.
         A method that gives fewer slots than that (the union of all) has its union written only.
         """
-        shown = {f"real_{source}": real, f"fake_{target}": fake} | ({f"rec_{source}": rec} if rec is not None else {})
+        translated = dict(zip(self.fakes(target), fakes, strict=True))
+        shown = {f"real_{source}": real, **translated} | ({f"rec_{source}": rec} if rec is not None else {})
         original = entry.read_picture() if self.original_size else None
         size = original.size if original else None
         files = {}
@@ -90,26 +106,40 @@ class ResultFolder:
                 files[f"{name}_overlay"] = self._write(entry, f"{name}_overlay", self._fit(drawn, size))
                 union = to_mask_picture(batch.union()[0, 0])
                 files[f"{name}_mask"] = self._write(entry, f"{name}_mask", self._fit(union, size))
-        if fake.slot_count >= len(entry.masks):
-            for slot, number in enumerate(entry.mask_numbers):
-                mask = to_mask_picture(fake.masks[0, slot])
-                self._write(entry, f"fake_{target}_mask_{number}", self._fit(mask, size))
+        for name, fake in translated.items():
+            if fake.slot_count >= len(entry.masks):
+                for slot, number in enumerate(entry.mask_numbers):
+                    mask = to_mask_picture(fake.masks[0, slot])
+                    self._write(entry, f"{name}_mask_{number}", self._fit(mask, size))
         return files
 
-    def save_contact_sheet(self, source: str, target: str, files: list[dict[str, str]]) -> Path:
-        """One picture of the first results of a direction: what ``save`` returned for each, as rows."""
-        columns = [f"{kind}{shown}" for kind in (f"real_{source}", f"fake_{target}") for shown in ("", "_overlay")]
-        columns = [name for name in [*columns, f"rec_{source}"] if any(name in row for row in files)]
-        rows = []
-        for row in files[:SHEET_ROWS]:
-            tiles = []
-            for name in columns:
-                with Image.open(self.path / row.get(name, row[f"real_{source}"])) as tile:
-                    tiles.append(tile.convert("RGB"))
-            rows.append(tiles)
+    def save_examples(self, target: str, examples: Sequence[InstanceBatch]) -> dict[str, str]:
+        """The pictures that the styles are of, as the networks see them: name of the translation -> file name."""
+        files = {}
+        for style, (name, example) in enumerate(zip(self.fakes(target), examples, strict=bool(examples))):
+            files[name] = f"example_{target}_style{style}.png"
+            self._fit(to_picture(example.image[0]), None).save(self.path / files[name])
+        return files
+
+    def save_contact_sheet(
+        self, source: str, target: str, files: Sequence[Mapping[str, str]], examples: Mapping[str, str]
+    ) -> Path:
+        """One picture of the first results of a direction: what ``save`` returned for each, as rows.
+
+        examples: what ``save_examples`` returned; they stand above the translations.
+        """
+        columns = [name for name in self.columns(source, target)[0] if any(name in row for row in files)]
+        rows = [[self._tile(row.get(name, row[f"real_{source}"])) for name in columns] for row in files[:SHEET_ROWS]]
+        if examples:
+            blank = Image.new("RGB", rows[0][0].size, PAPER)
+            rows.insert(0, [self._tile(examples[name]) if name in examples else blank for name in columns])
         path = self.path / f"contact_sheet_{source}to{target}.png"
         contact_sheet(rows, [name.replace("_", " ") for name in columns]).save(path)
         return path
+
+    def _tile(self, file: str) -> Image.Image:
+        with Image.open(self.path / file) as tile:
+            return tile.convert("RGB")
 
     def _fit(self, picture: Image.Image, size: Size | None) -> Image.Image:
         """Back to the picture's own size, and stretched by the aspect ratio. Masks stay masks."""

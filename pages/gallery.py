@@ -21,10 +21,14 @@ TILE = 220
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """One picture: its caption, and column -> file relative to the gallery's folder. A column may be missing."""
+    """One picture: its caption, and column -> file relative to the gallery's folder. A column may be missing.
+
+    labels: of the files, in their order; left out, those are the names of their columns.
+    """
 
     caption: str
     files: Mapping[str, str]
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,14 @@ class GallerySection:
     """One direction: its heading, its columns in the order of showing, its pictures.
 
     A column that no row has is left out, so a method without a way back needs no other columns. folded: columns that
-    are shown after a click.
+    are shown after a click. above: a row that stays in sight while the others scroll, each picture over its column.
     """
 
     heading: str
     columns: Sequence[str]
     rows: Sequence[GalleryRow]
     folded: Sequence[str] = ()
+    above: GalleryRow | None = None
 
     def there(self, columns: Sequence[str]) -> list[str]:
         """Those columns that a row of this section has."""
@@ -90,7 +95,13 @@ def _section(folder: Path, number: int, section: GallerySection) -> list[tags.ht
     if not section.rows:
         return [heading, tags.p("No pictures.", cls="quiet")]
     columns, folded = section.there(section.columns), section.there(section.folded)
-    return [heading, tags.div(*(_row(folder, row, columns, folded) for row in section.rows), cls="samples")]
+    rows = [_row(folder, row, columns, folded) for row in section.rows]
+    samples = tags.div(*rows, cls="samples")
+    if section.above is None:
+        return [heading, samples]
+    caption = tags.header(tags.b(readable(section.above.caption)))
+    above = tags.article(caption, _tiles(folder, section.above, columns, aligned=True), cls="card sample above")
+    return [heading, tags.div(above, samples)]
 
 
 def _row(folder: Path, row: GalleryRow, columns: Sequence[str], folded: Sequence[str]) -> tags.article:
@@ -100,13 +111,16 @@ def _row(folder: Path, row: GalleryRow, columns: Sequence[str], folded: Sequence
     return tags.article(tags.header(tags.b(readable(row.caption))), *parts, cls="card sample")
 
 
-def _tiles(folder: Path, row: GalleryRow, columns: Sequence[str]) -> tags.div:
-    """The row's pictures in these columns, side by side."""
+def _tiles(folder: Path, row: GalleryRow, columns: Sequence[str], aligned: bool = False) -> tags.div:
+    """The row's pictures in these columns, side by side. aligned: each in its column, where another one is missing."""
     grid = tags.div(cls="tiles", style=f"--columns: {len(columns)}; --tile: {TILE}px")
+    labels = dict(zip(row.files, row.labels, strict=bool(row.labels)))
     for column in columns:
         if column in row.files:
-            label, file = readable(column.replace("_", " ")), row.files[column]
+            label, file = readable(labels.get(column, column.replace("_", " "))), row.files[column]
             grid.add(tile(label, link(file), f"{label} of {readable(row.caption)}", _size(folder / file), TILE))
+        elif aligned:
+            grid.add(tags.div(cls="gap"))
     return grid
 
 

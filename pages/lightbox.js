@@ -4,7 +4,8 @@ const [box, figure, shown, caption] = ["dialog", "figure", "img", "figcaption"].
 box.className = "lightbox";
 figure.append(shown, caption);
 box.append(figure);
-const rows = [...document.querySelectorAll("article")].map((row) => [...row.querySelectorAll(".tiles a")]);
+// Of each row its links, and in their places the gaps that keep them under those of other rows.
+const rows = [...document.querySelectorAll("article")].map((row) => [...row.querySelectorAll(".tiles a, .tiles .gap")]);
 let at = null; // the link whose picture is shown
 
 function place() {
@@ -30,9 +31,10 @@ function show(link) {
 function move(down, right) {
   const [row, column] = place();
   const links = rows[Math.min(Math.max(row + down, 0), rows.length - 1)];
-  if (!links.length) return;
   const wanted = Math.min(Math.max(column + right, 0), links.length - 1);
-  show(links[wanted]);
+  const isLink = (one) => one.tagName === "A";
+  const next = links.slice(wanted).find(isLink) ?? links.findLast(isLink);
+  if (next) show(next);
 }
 
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };

@@ -14,11 +14,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from instagan.cli.jobs import list_pictures
 from instagan.errors import InputError
 from instagan.inference.result import Translation
 from instagan.io.label_maps import instances_of
-from instagan.io.reading import read_inside
+from instagan.io.reading import list_pictures, read_inside
 from instagan.io.writing import make_folder
 
 

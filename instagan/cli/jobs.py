@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -13,11 +13,12 @@ from PIL import Image
 from instagan.cli.finding import detector_for
 from instagan.errors import InputError
 from instagan.inference.inputs import Picture
+from instagan.inference.styles import style_images
 from instagan.io.coco import Picture as Annotated
 from instagan.io.coco_pictures import CocoPictures, need_instances, read_pictures
 from instagan.io.label_maps import instances_of
 from instagan.io.problems import Problem
-from instagan.io.reading import PICTURE_ENDINGS, Size, read_inside
+from instagan.io.reading import PICTURE_ENDINGS, Size, list_pictures, read_inside
 from instagan.io.segmentations import decode
 from instagan.io.writing import format_of
 
@@ -46,6 +47,16 @@ class Job:
         number = self.numbers[place] if self.numbers else place
         return self.output.with_name(f"{self.output.stem}_mask_{number}.png")
 
+    def in_style(self, style: int | None) -> Job:
+        """The job of one of several translations: y.png becomes y_style0.png. None: of the only one."""
+        if style is None:
+            return self
+        return replace(self, output=self.output.with_name(f"{self.output.stem}_style{style}{self.output.suffix}"))
+
+    def files(self) -> list[Path]:
+        """What is written, as far as it is known beforehand."""
+        return [self.output, *(self.mask_file(place) for place in range(len(self.numbers or self.inputs)))]
+
 
 @dataclass(frozen=True)
 class Jobs:
@@ -56,8 +67,11 @@ class Jobs:
     notes: tuple[str, ...] = ()
 
 
-def list_jobs(options: Namespace, needs_masks: bool) -> Jobs:
-    """What the flags ask for. Raises ``InputError`` naming the flag that is missing, too many, or wrong."""
+def list_jobs(options: Namespace, needs_masks: bool, styles: Sequence[int | None] = (None,)) -> Jobs:
+    """What the flags ask for. Raises ``InputError`` naming the flag that is missing, too many, or wrong.
+
+    styles: the numbers of the translations of each picture, see ``Job.in_style``.
+    """
     _check_flags(options, needs_masks)
     if options.annotations:
         found = _coco_single(options) if options.image else _coco_folder(options)
@@ -72,8 +86,9 @@ def list_jobs(options: Namespace, needs_masks: bool) -> Jobs:
         if twin is not job.picture:
             raise InputError(f"{twin} and {job.picture} would both become {job.output}; rename one of them")
     read = {path.resolve(): path for job in jobs for path in (job.picture, *job.inputs)}
+    read |= {path.resolve(): path for path in style_images(options)}
     for job in jobs:
-        for file in (job.output, *(job.mask_file(place) for place in range(len(job.numbers or job.inputs)))):
+        for file in (file for style in styles for file in job.in_style(style).files()):
             if file.resolve() in read:
                 raise InputError(f"{file} would be written over the input {read[file.resolve()]}; pass another place")
     return found
@@ -213,12 +228,3 @@ def _coco_jobs(found: CocoPictures, options: Namespace, outputs: Sequence[Path])
 def _decoding(picture: Annotated) -> Find:
     """Segmentations have been checked at the size that the picture is read at."""
     return lambda shown: [decode(instance.segmentation, shown.size) for instance in picture.instances]
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """The picture files of a folder, by name."""
-    try:
-        found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS and path.is_file()]
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}); pass another folder") from None
-    return sorted(path for path in found if not path.name.startswith("."))

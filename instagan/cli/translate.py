@@ -5,9 +5,12 @@
     python -m instagan translate --model M --images DIR --annotations coco.json --category sheep --output_dir OUT
     python -m instagan translate --model M --image x.jpg --detector --category sheep --output y.png
     python -m instagan translate --model M --video in.mp4 --masks_dir DIR --output out.mp4
+    python -m instagan translate --model M --image x.jpg --styles 5 --output y.png
+    python -m instagan translate --model M --image x.jpg --style_image night.jpg --output y.png
 
 The translated masks are written beside each picture: y_mask_0.png, y_mask_1.png, ...; those of a
-video to --output_masks, if that is given.
+video to --output_masks, if that is given. With --styles or --style_image there are several of each:
+y_style0.png, y_style1.png, ...
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass, field
 
 from instagan.cli.jobs import Job, list_jobs
 from instagan.cli.progress import progress
+from instagan.cli.styles import Styles
 from instagan.cli.translate_flags import add_options, check
 from instagan.cli.video import translate_video
 from instagan.errors import InputError, one_line
@@ -56,57 +60,63 @@ def run(options: Namespace) -> int:
     if options.video:
         print(*map(one_line, translate_video(translator, options)), sep="\n")
         return 0
-    listed = list_jobs(options, needs_masks=translator.network.knows_instances)
+    styles = Styles.asked(options, translator)
+    listed = list_jobs(options, translator.network.knows_instances, list(styles.each))
     make_folder(options.output_dir or options.output.parent)
     tally = Tally(skipped=list(listed.problems))
     for job in progress(listed.jobs, len(listed.jobs)):
         try:
-            _translate(translator, job, options, tally)
+            _translate(translator, job, options, styles, tally)
         except InputError as error:
             if not options.skip_bad:
                 raise
             tally.skipped.append(Problem(job.picture.name, str(error), 1, job.instances))
     if not tally.pictures:
         raise InputError(tally.skipped[0].sentence)
-    _tell(tally, options, translator, listed.notes)
+    _tell(tally, options, translator, styles, listed.notes)
     return 0
 
 
-def _translate(translator: Translator, job: Job, options: Namespace, tally: Tally) -> None:
-    """One picture, from its files to the files of its translation."""
+def _translate(translator: Translator, job: Job, options: Namespace, styles: Styles, tally: Tally) -> None:
+    """One picture, from its files to the files of its translations."""
     picture = read_picture(job.picture, job.size, levels_of(options.input_range, ALL_LEVELS))
     manner = translator.manner(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
         source = prepare(picture, list(job.find(picture)))
         started = time.perf_counter()
-        (made,) = translator.translate([source], options.ins_per, options.ins_max, manner=manner)
+        made = {
+            number: translator.translate([source], options.ins_per, options.ins_max, manner=manner, style=style)[0]
+            for number, style in styles.each.items()
+        }
     except InputError as error:
         named = str(job.picture) in str(error) or any(str(path) in str(error) for path in job.inputs)
         raise error if named else InputError(f"{job.picture}: {error}") from None
     tally.seconds += time.perf_counter() - started
-    if made.seam and not made.unchanged:
-        tally.seams.append(made.seam)
-    files = {job.output: picture_writer(made.picture, job.output)}
-    for place, mask in enumerate(made.masks):
-        file = job.mask_file(place)
-        files[file] = picture_writer(mask, file)
+    files = {}
+    for number, one in made.items():
+        place = job.in_style(number)
+        pictures = {place.output: one.picture} | {place.mask_file(at): mask for at, mask in enumerate(one.masks)}
+        files |= {file: picture_writer(shown, file) for file, shown in pictures.items()}
+        tally.seams += [one.seam] if one.seam and not one.unchanged else []
+        tally.notes |= {one.note} if one.note else set()
     write_together(files)
     tally.pictures += 1
-    tally.instances += sum(made.present)
-    tally.unchanged += made.unchanged
-    tally.notes |= {made.note} if made.note else set()
+    first = next(iter(made.values()))  # styles change nothing about who is translated
+    tally.instances += sum(first.present)
+    tally.unchanged += first.unchanged
 
 
-def _tell(tally: Tally, options: Namespace, translator: Translator, notes: Sequence[str]) -> None:
+def _tell(tally: Tally, options: Namespace, translator: Translator, styles: Styles, notes: Sequence[str]) -> None:
     """What was skipped on stderr; seam and summary, a line each, on stdout."""
     for problem in tally.skipped:
         print(one_line(f"skipped: {problem.sentence}"), file=sys.stderr)
     if tally.seams:
         print(Seam.mean(tally.seams))
     where, to = f"{translator.network.device} ({translator.network.precision})", translator.card["to"]
+    seconds = tally.seconds / (tally.pictures * len(styles.each))
     parts = [
-        f"{counted(tally.pictures, 'picture')}, {counted(tally.instances, 'instance')} translated to {to} in "
-        f"{tally.seconds / tally.pictures:.3f} s a picture on {where}"
+        f"{counted(tally.pictures, 'picture')}, {counted(tally.instances, 'instance')} translated to {to}"
+        f"{styles.told} in {seconds:.3f} s a picture on {where}"
     ]
     if tally.unchanged:
         parts.append(f"{tally.unchanged} unchanged, without an instance to translate")

@@ -8,7 +8,9 @@ from pathlib import Path
 from instagan.cli.finding import add_detector_flags
 from instagan.errors import InputError
 from instagan.flag_types import fraction, levels, whole
+from instagan.inference.inputs import STYLE_SEED
 from instagan.inference.sizes import SMALLEST_SIDE
+from instagan.inference.styles import STYLE_FLAGS, add_style_flags
 from instagan.inference.translator import DOMAINS
 from instagan.io.categories import split_names
 from instagan.io.pasting import FEATHER
@@ -41,6 +43,9 @@ def add_options(parser: ArgumentParser) -> None:
     add("--input_range", type=levels, metavar="BLACK-WHITE", help="images of more than 8 bits: as in training")
     add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it at the end")
     add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
+    add = parser.add_argument_group("styles, of models that have them").add_argument
+    add_style_flags(add)
+    add("--seed", type=whole(0, 2**32 - 1), default=STYLE_SEED, metavar="N", help="random seed of --styles")
     add = parser.add_argument_group("detector").add_argument
     add("--detector", action="store_true", help="find the instances with torchvision's Mask R-CNN")
     add_detector_flags(add)
@@ -81,7 +86,8 @@ def check(options: Namespace) -> None:
 
 
 def _check_video(options: Namespace) -> None:
-    for flag in ("image", "images", "masks", "annotations", "detector", "output_dir", "skip_bad"):
+    others = ("image", "images", "masks", "annotations", "detector", "output_dir", "skip_bad")
+    for flag in (*others, *STYLE_FLAGS):
         if getattr(options, flag):
             reason = "; a detector does not know who is who from frame to frame" if flag == "detector" else ""
             raise InputError(f"--{flag} does not go with --video{reason}; drop it")

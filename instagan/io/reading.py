@@ -113,3 +113,12 @@ def open_upright(path: Path) -> Image.Image:
         raise InputError(f"{path} has more than {most:.0f} megapixels, which are not decoded; shrink it") from None
     except Exception as error:  # decoding a damaged file can raise anything
         raise InputError(f"{path} cannot be read as a picture ({error}); fix or remove the file") from None
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files of a folder, by name."""
+    try:
+        found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS and path.is_file()]
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); pass another folder") from None
+    return sorted(path for path in found if not path.name.startswith("."))

@@ -141,6 +141,35 @@ def test_keys_lead_through_the_gallery(browser, tmp_path):
     assert browser.execute_script(opened) == [False, False] and console_errors(browser) == []
 
 
+def test_examples_stay_above_their_columns_and_keys_lead_to_them(browser, tmp_path):
+    from selenium.webdriver import Keys
+
+    columns = ["real_A", "fake_B_style0", "fake_B_style1"]
+    rows = [GalleryRow(f"p{number}", {column: f"{column}.png" for column in columns}) for number in range(6)]
+    above = GalleryRow("examples", {column: f"example_{column}.png" for column in columns[1:]}, ["n0.png", "n1.png"])
+    for file in (*rows[0].files.values(), *above.files.values()):
+        to_picture(torch.zeros(3, 96, 128)).save(tmp_path / file)
+    section = GallerySection("A to B", columns, rows, above=above)
+    opened(browser, write_gallery(tmp_path, "run", [section], {}))
+    lefts = "return [...document.querySelectorAll('article')].slice(0, 2).map(row => "
+    lefts += "[...row.querySelectorAll('figure')].map(one => Math.round(one.getBoundingClientRect().left)))"
+    examples, pictures = browser.execute_script(lefts)
+    assert len(examples) == 2 and examples == pictures[1:]
+    browser.execute_script("scrollTo(0, 700)")
+    top = browser.execute_script("return document.querySelector('.above').getBoundingClientRect().top")
+    assert 0 <= top < 20, "it stays in sight"
+    browser.execute_script("scrollTo(0, 0); document.querySelectorAll('article')[1].querySelectorAll('a')[1].click()")
+
+    def press(key: str) -> str:
+        browser.switch_to.active_element.send_keys(key)
+        return browser.execute_script("return document.querySelector('dialog[open]').textContent")
+
+    assert press(Keys.ARROW_UP) == "n0.png of examples" and press(Keys.ARROW_RIGHT) == "n1.png of examples"
+    assert press(Keys.ARROW_DOWN) == "fake B style1 of p0"
+    assert press(Keys.ARROW_LEFT) == "fake B style0 of p0" and press(Keys.ARROW_LEFT) == "real A of p0"
+    assert press(Keys.ARROW_UP) == "n0.png of examples", "where there is no example, the next one"
+
+
 def test_page_reads_itself_anew_while_training(browser, tmp_path):
     browser.get(run_page(tmp_path, closed=False).as_uri())
     assert browser.find_elements("css selector", "meta[http-equiv=refresh]")

@@ -154,13 +154,14 @@ def test_masks_carry_the_numbers_of_their_files(tmp_path):
     for slot in range(3):
         masks[0, slot, slot] = 1
     batch = InstanceBatch.from_masks(to_tensor(image)[None], masks)
-    files = ResultFolder(tmp_path / "out").save(entry, batch, batch, batch, "A", "B")
+    folder = ResultFolder(tmp_path / "out")
+    files = folder.save(entry, batch, [batch], batch, "A", "B")
     for slot, number in enumerate((0, 3, 11)):
         lines = np.flatnonzero(pixels(tmp_path / "out" / f"p_fake_B_mask_{number}.png").any(axis=1))
         assert lines.tolist() == [slot]
     union = np.flatnonzero(pixels(tmp_path / "out" / files["fake_B_mask"]).any(axis=1))
     assert union.tolist() == [0, 1, 2]
-    assert files.keys() <= {name for names in ResultFolder.columns("A", "B") for name in names}
+    assert files.keys() <= {name for names in folder.columns("A", "B") for name in names}
 
 
 def test_a_method_that_gives_the_union_writes_the_union_alone(tmp_path):

@@ -113,7 +113,7 @@ def crafted(tmp_path: Path, sizes: list[int]) -> tuple[Entry, Path]:
         source_id=77,
     )
     batch = InstanceBatch.from_masks(torch.zeros(1, 3, 6, 8), masks)
-    ResultFolder(tmp_path / "out").save(entry, batch, batch, batch, "A", "B")
+    ResultFolder(tmp_path / "out").save(entry, batch, [batch], batch, "A", "B")
     return entry, tmp_path / "out"
 
 
