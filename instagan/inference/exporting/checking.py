@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from instagan.errors import InputError
-from instagan.inference.exporting.mini_batch import all_present, takes_masks
-from instagan.structures.instances import INSIDE, OUTSIDE
+from instagan.inference.exporting.mini_batch import MiniBatch, all_present
+from instagan.structures.instances import INSIDE, OUTSIDE, InstanceBatch
 
 Run = Callable[..., "tuple[Tensor, ...]"]
-"""The exported function: image, and masks where the method takes them -> translated, and translated masks."""
+"""The exported function: image, and masks or a style where it takes them -> translated, and translated masks."""
 
 TOLERANCE = 1e-4
 COUNTS = (1, 2, 5)
@@ -41,17 +41,17 @@ class Latency:
         return f"CPU {self.milliseconds:.1f} ms, torch {self.in_torch:.1f} ms ({what}, threads: {self.threads})"
 
 
-def largest_difference(run: Run, function: nn.Module, generator: nn.Module, runtime: str) -> float:
+def largest_difference(run: Run, function: MiniBatch, generator: nn.Module, runtime: str) -> float:
     """Between ``run`` and the generator itself, on random inputs. Raises ``InputError`` above ``TOLERANCE``."""
     random = torch.Generator().manual_seed(0)
     worst = 0.0
     for height, width in SIZES:
         for count in COUNTS:
-            inputs = random_inputs(height, width, count, random)
+            taken, call = _calls(function, generator, random_inputs(height, width, count, random), random)
             with torch.inference_mode():
-                made = generator(all_present(*inputs))
-            wanted = (made.image, made.masks[0]) if takes_masks(function) else (made.image,)
-            given = run(*inputs[: len(wanted)])
+                made = call()
+            wanted = (made.image, made.masks[0])[: len(function.outputs)]
+            given = run(*taken)
             difference = max(
                 float((one - other).abs().max()) if one.shape == other.shape else float("inf")
                 for one, other in zip(given, wanted, strict=True)
@@ -65,22 +65,33 @@ def largest_difference(run: Run, function: nn.Module, generator: nn.Module, runt
     return worst
 
 
-def latency(run: Run, function: nn.Module, generator: nn.Module, size: tuple[int, int], instances: int) -> Latency:
+def latency(run: Run, function: MiniBatch, generator: nn.Module, size: tuple[int, int], instances: int) -> Latency:
     """Both in turns, so that whatever else the machine does meets both. size: height and width."""
-    inputs = random_inputs(*size, instances, torch.Generator().manual_seed(0))
-    batch = all_present(*inputs)
-    taken = inputs if takes_masks(function) else inputs[:1]
+    random = torch.Generator().manual_seed(0)
+    taken, in_torch = _calls(function, generator, random_inputs(*size, instances, random), random)
     with torch.inference_mode():
         times: tuple[list[float], list[float]] = ([], [])
-        run(*taken), generator(batch)
+        run(*taken), in_torch()
         start = time.perf_counter()
         while len(times[0]) < REPEATS and (not times[0] or time.perf_counter() - start < SECONDS):
-            for found, call in zip(times, (lambda: run(*taken), lambda: generator(batch)), strict=True):
+            for found, call in zip(times, (lambda: run(*taken), in_torch), strict=True):
                 began = time.perf_counter()
                 call()
                 found.append((time.perf_counter() - began) * 1000)
-    shown = instances if takes_masks(function) else 0
+    shown = instances if "masks" in function.inputs else 0
     return Latency(statistics.median(times[0]), statistics.median(times[1]), size, shown, torch.get_num_threads())
+
+
+def _calls(
+    function: MiniBatch, generator: nn.Module, inputs: tuple[Tensor, Tensor], random: torch.Generator
+) -> tuple[list[Tensor], Callable[[], InstanceBatch]]:
+    """What the function takes of image and masks, with a random style where it takes one, and the generator on it."""
+    there = {"image": inputs[0], "masks": inputs[1]}
+    batch = all_present(*inputs)
+    if "style" not in function.inputs:
+        return [there[name] for name in function.inputs], lambda: generator(batch)
+    there["style"] = torch.randn(1, function.style_size, generator=random)
+    return [there[name] for name in function.inputs], lambda: generator(batch, style=there["style"])
 
 
 def random_inputs(height: int, width: int, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:

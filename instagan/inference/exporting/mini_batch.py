@@ -3,9 +3,11 @@
 set networks    image (1, 3, H, W), masks (N, H, W)  ->  translated (1, 3, H, W), translated_masks (N, H, W)
 CycleGAN+Seg    the same, but translated_masks (1, H, W): the union
 CycleGAN        image  ->  translated
+MUNIT           image, style (1, S)  ->  translated
 
-All in [-1, 1]; N >= 1 instances that all exist; H and W multiples of 4, 8 to 16384. How many instances go in at a time
-is the caller's choice, so that neither a loop nor an order is baked into the file: docs/using.md has the loop.
+All in [-1, 1], but for the S numbers of a style, which are from N(0, I); N >= 1 instances that all exist; H and W
+multiples of 4, 8 to 16384. How many instances go in at a time is the caller's choice, so that neither a loop nor an
+order is baked into the file: docs/using.md has the loop.
 """
 
 from __future__ import annotations
@@ -19,14 +21,25 @@ from torch.export import Dim, ExportedProgram
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.generators import SetGenerator
+from instagan.networks.styled import StyledGenerator
 from instagan.structures.instances import InstanceBatch
 
 LARGEST_SIDE = 16384
 MOST_INSTANCES = 4096
-INPUTS, OUTPUTS = ("image", "masks"), ("translated", "translated_masks")
 
 
-class OfSet(nn.Module):
+class MiniBatch(nn.Module):
+    """A function of plain tensors. inputs, outputs: the names of what goes in and comes out, in their order.
+
+    style_size: S, where "style" is among the inputs.
+    """
+
+    inputs: tuple[str, ...] = ("image", "masks")
+    outputs: tuple[str, ...] = ("translated", "translated_masks")
+    style_size: int = 0
+
+
+class OfSet(MiniBatch):
     """``SetGenerator`` for one picture whose slots all hold an instance: nothing is gathered by what is present."""
 
     def __init__(self, generator: SetGenerator) -> None:
@@ -41,7 +54,7 @@ class OfSet(nn.Module):
         return self.generator.image_decoder(h_GX), self.generator.mask_decoder(h_GA)[:, 0]  # (1, 3, H, W), (N, H, W)
 
 
-class OfUnion(nn.Module):
+class OfUnion(MiniBatch):
     """``ResnetGenerator`` with the union of the masks."""
 
     def __init__(self, generator: nn.Module) -> None:
@@ -53,8 +66,10 @@ class OfUnion(nn.Module):
         return made.image, made.masks[0]
 
 
-class OfPicture(nn.Module):
+class OfPicture(MiniBatch):
     """A generator of pictures alone."""
+
+    inputs, outputs = ("image",), ("translated",)
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -64,33 +79,50 @@ class OfPicture(nn.Module):
         return (self.generator(InstanceBatch.from_images(image)).image,)
 
 
+class OfStyle(MiniBatch):
+    """``StyledGenerator`` with a style as numbers; the encoder of example pictures is left out."""
+
+    inputs, outputs = ("image", "style"), ("translated",)
+
+    def __init__(self, generator: StyledGenerator) -> None:
+        super().__init__()
+        self.content, self.decoder, self.style_size = generator.content, generator.decoder, generator.style_size
+
+    def forward(self, image: Tensor, style: Tensor) -> tuple[Tensor]:
+        return (self.decoder(self.content(image), style),)  # (1, 3, H, W)
+
+
 def all_present(image: Tensor, masks: Tensor) -> InstanceBatch:
     """image (1, 3, H, W), masks (N, H, W), each of an instance."""
     present = torch.ones(1, masks.shape[0], dtype=torch.bool)
     return InstanceBatch(image, masks[None], present, torch.zeros_like(present, dtype=torch.long))
 
 
-def mini_batch_of(generator: nn.Module) -> nn.Module:
+def mini_batch_of(generator: nn.Module) -> MiniBatch:
     """The function that belongs to a generator; its weights are shared."""
     if isinstance(generator, SetGenerator):
         return OfSet(generator).eval()
+    if isinstance(generator, StyledGenerator):
+        return OfStyle(generator).eval()
     return (OfUnion(generator) if getattr(generator, "with_union", False) else OfPicture(generator)).eval()
 
 
-def takes_masks(function: nn.Module) -> bool:
-    return not isinstance(function, OfPicture)
-
-
-def traced(function: nn.Module) -> ExportedProgram:
+def traced(function: MiniBatch) -> ExportedProgram:
     """The function as a graph of torch's operations, for any height, width and number of instances."""
     height, width = (
         Dim(name, min=SMALLEST_SIDE // SIZE_MULTIPLE, max=LARGEST_SIDE // SIZE_MULTIPLE) * SIZE_MULTIPLE
         for name in ("height", "width")
     )
     instances = Dim("instances", min=1, max=MOST_INSTANCES)
-    shapes: dict[str, Any] = {"image": {2: height, 3: width}}
-    example = [torch.zeros(1, 3, 32, 48)]  # no two sizes alike, and no 1 where another number may come
-    if takes_masks(function):
-        shapes["masks"] = {0: instances, 1: height, 2: width}
-        example.append(torch.zeros(3, 32, 48))
-    return torch.export.export(function, tuple(example), dynamic_shapes=shapes, strict=False)
+    shapes: dict[str, Any] = {
+        "image": {2: height, 3: width},
+        "masks": {0: instances, 1: height, 2: width},
+        "style": {},
+    }
+    examples = {  # no two sizes alike, and no 1 where another number may come
+        "image": torch.zeros(1, 3, 32, 48),
+        "masks": torch.zeros(3, 32, 48),
+        "style": torch.zeros(1, function.style_size),
+    }
+    taken, shapes = ({name: of[name] for name in function.inputs} for of in (examples, shapes))
+    return torch.export.export(function, tuple(taken.values()), dynamic_shapes=shapes, strict=False)

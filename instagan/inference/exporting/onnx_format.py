@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from instagan.inference.exporting.mini_batch import INPUTS, OUTPUTS, takes_masks, traced
+from instagan.inference.exporting.mini_batch import MiniBatch, traced
 from instagan.inference.exporting.per_direction import Made, export_each
 from instagan.inference.trained import Trained
 from instagan.io.optional import need
@@ -28,6 +28,7 @@ OPSET = 18
 DIMENSIONS = {
     "image": (1, 3, "height", "width"),
     "masks": ("instances", "height", "width"),
+    "style": (1, None),
     "translated": (1, 3, "height", "width"),
 }
 
@@ -62,7 +63,7 @@ def _mean(features: Tensor) -> Tensor:
     return features.mean(3, keepdim=True).mean(2, keepdim=True)
 
 
-def with_even_norms(function: nn.Module) -> nn.Module:
+def with_even_norms(function: MiniBatch) -> MiniBatch:
     """A copy of the function whose instance norms are ``EvenNorm``."""
     function = copy.deepcopy(function)
     for module in list(function.modules()):
@@ -72,10 +73,9 @@ def with_even_norms(function: nn.Module) -> nn.Module:
     return function
 
 
-def _make(function: nn.Module, card: dict[str, Any]) -> Made:
+def _make(function: MiniBatch, card: dict[str, Any]) -> Made:
     import onnx
 
-    names = 2 if takes_masks(function) else 1
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")  # what torch tells about its own insides
         told, logging.root.manager.disable = logging.root.manager.disable, logging.WARNING
@@ -84,8 +84,8 @@ def _make(function: nn.Module, card: dict[str, Any]) -> Made:
                 traced(with_even_norms(function)),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=INPUTS[:names],
-                output_names=OUTPUTS[:names],
+                input_names=function.inputs,
+                output_names=function.outputs,
                 verbose=False,
             )
         finally:
@@ -124,7 +124,7 @@ def runner(content: bytes | str) -> Any:
     session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
 
     def run(*inputs: Tensor) -> tuple[Tensor, ...]:
-        given = {name: tensor.numpy() for name, tensor in zip(INPUTS, inputs, strict=False)}
+        given = {node.name: tensor.numpy() for node, tensor in zip(session.get_inputs(), inputs, strict=True)}
         return tuple(torch.from_numpy(made) for made in session.run(None, given))
 
     return run

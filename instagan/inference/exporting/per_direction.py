@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from instagan.inference.exporting.checking import COUNTS, SIZES, Run, largest_difference, latency
-from instagan.inference.exporting.mini_batch import mini_batch_of
+from instagan.inference.exporting.mini_batch import MiniBatch, mini_batch_of
 from instagan.inference.trained import Trained
 from instagan.io.writing import write_together
 from instagan.kernels import accelerate
@@ -29,7 +29,7 @@ class Made:
     facts: Mapping[str, Any]
 
 
-Make = Callable[[nn.Module, "dict[str, Any]"], Made]
+Make = Callable[[MiniBatch, "dict[str, Any]"], Made]
 """Exported function and model card -> file."""
 
 

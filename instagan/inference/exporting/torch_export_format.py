@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from instagan.inference.exporting.mini_batch import traced
+from instagan.inference.exporting.mini_batch import MiniBatch, traced
 from instagan.inference.exporting.per_direction import Made, export_each
 from instagan.inference.trained import Trained
 from instagan.io.tensor_files import CARD
@@ -28,7 +28,7 @@ def export(
     return export_each(directions, card, output, _make, "torch.export")
 
 
-def _make(function: nn.Module, card: dict[str, Any]) -> Made:
+def _make(function: MiniBatch, card: dict[str, Any]) -> Made:
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch tells about its own insides

@@ -1,0 +1,69 @@
+"""Exported models with styles: the style is a second input of ONNX and torch.export; safetensors keep the encoders."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from instagan import Translator
+from scripts.export import main
+from tests.programs import OF_SMALL
+from tests.using import tiny_run
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return tiny_run(tmp_path_factory.mktemp("styles"), "run", "--model", "munit", *OF_SMALL["munit"])[0].path
+
+
+def exported(run: Path, file: Path, *flags: str) -> Path:
+    assert main(["--model", str(run), "--output", str(file), *flags]) == 0
+    return file
+
+
+def image(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def as_tensor(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+@pytest.mark.parametrize("ending, name", [("onnx", "onnx"), ("pt2", "torch_export")])
+def test_the_style_is_a_second_input(run, tmp_path, ending, name, capsys):
+    file = exported(run, tmp_path / f"m.{ending}", "--format", name, "--to", "b")
+    assert "within " in capsys.readouterr().out
+    t, pixels = Translator.load(run, to="b", device="cpu"), image(44, 60)
+    codes = t.draw_styles(2, seed=3)
+    made = []
+    for code in codes:
+        wanted = t(pixels, style=code, tensors=True).image[None]
+        if ending == "onnx":
+            session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+            shapes = {value.name: value.shape for value in (*session.get_inputs(), *session.get_outputs())}
+            sides = [1, 3, "height", "width"]
+            assert shapes == {"image": sides, "style": [1, codes.shape[1]], "translated": sides}
+            given = {"image": as_tensor(pixels).numpy(), "style": code[None].numpy()}
+            made.append(torch.from_numpy(session.run(None, given)[0]))
+        else:
+            made.append(torch.export.load(file).module()(as_tensor(pixels), code[None])[0])
+        assert float((made[-1] - wanted).abs().max()) < 1e-4
+    assert float((made[0] - made[1]).abs().max()) > 0.05  # it looks at its style
+    card = json.loads((tmp_path / "m.json").read_text())
+    assert card["translators"][0]["needs"] == ["style"] and card["exported"]["b"]["largest_difference"] < 1e-4
+
+
+def test_safetensors_translate_in_drawn_styles_and_of_examples(run, tmp_path):
+    pytest.importorskip("safetensors")
+    file = exported(run, tmp_path / "m.safetensors")
+    pixels, example = image(30, 41), image(36, 24)[:, ::-1] // 2
+    for to in "ab":
+        ours, theirs = (Translator.load(path, to=to, device="cpu") for path in (run, file))
+        assert theirs.has_styles
+        for style in (None, theirs.draw_styles(2, seed=1)[1], example):
+            one, other = (np.asarray(t(pixels, style=style).picture) for t in (ours, theirs))
+            assert (one == other).all()
