@@ -20,6 +20,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from instagan.cli.jobs import Job, list_jobs
 from instagan.cli.progress import progress
@@ -33,7 +34,7 @@ from instagan.inference.translator import Translator
 from instagan.io.pasting import Seam
 from instagan.io.problems import Problem, cost, counted
 from instagan.io.reading import ALL_LEVELS, read_picture
-from instagan.io.writing import make_folder, picture_writer, write_together
+from instagan.io.writing import Write, make_folder, picture_writer, write_together
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 
 __all__ = ["add_options", "run"]
@@ -92,7 +93,7 @@ def _translate(translator: Translator, job: Job, options: Namespace, styles: Sty
         named = str(job.picture) in str(error) or any(str(path) in str(error) for path in job.inputs)
         raise error if named else InputError(f"{job.picture}: {error}") from None
     tally.seconds += time.perf_counter() - started
-    files = {}
+    files: dict[Path, Write] = {}
     for number, one in made.items():
         place = job.in_style(number)
         pictures = {place.output: one.picture} | {place.mask_file(at): mask for at, mask in enumerate(one.masks)}

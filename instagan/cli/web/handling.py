@@ -19,7 +19,7 @@ from PIL import Image
 from instagan.cli.jobs import Find
 from instagan.cli.web.drawing import canvas_picture, painted
 from instagan.errors import InputError
-from instagan.inference.inputs import prepare
+from instagan.inference.inputs import Style, prepare
 from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
 from instagan.io.overlay import TINT, colour, overlay
@@ -38,7 +38,8 @@ class Order:
     """What somebody asks for.
 
     picture and masks: uploaded files. strokes: what was painted. origin: one of the three above. The last three are
-    those of ``Translator``; max_side 0: none.
+    those of ``Translator``; max_side 0: none. Of a model with styles: the uploaded example whose style is taken, or
+    without one the number of a drawn style, as --styles of translate numbers them.
     """
 
     picture: Path | None
@@ -51,6 +52,8 @@ class Order:
     paste_background: bool = False
     crop_instances: bool = False
     max_side: int = 0
+    example: Path | None = None
+    style: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +97,11 @@ class Desk:
         masks = self._masks(order, picture) if translator.network.gives_masks else []
         manner = translator.manner(order.max_side or None, order.crop_instances, order.paste_background)
         started = time.perf_counter()
-        made = translator.translate([prepare(picture, masks)], order.ins_per, manner=manner)[0]
+        style, named = self._style(order, translator)
+        made = translator.translate([prepare(picture, masks)], order.ins_per, manner=manner, style=style)[0]
         seconds = time.perf_counter() - started
         file, archive = self._keep(order, made)
-        told = made.note or f"{sum(made.present)} of {len(masks)} instances translated"
+        told = named or made.note or f"{sum(made.present)} of {len(masks)} instances translated"
         return Shown(
             picture,
             drawn_over(picture, np.array(masks, bool).reshape(-1, picture.height, picture.width)),
@@ -108,6 +112,14 @@ class Desk:
             archive,
             f"{told[0].upper()}{told[1:]} in {seconds:.1f} s.{_seam(made)}",
         )
+
+    def _style(self, order: Order, translator: Translator) -> tuple[Style, str]:
+        """The style, and what to tell of it; None and nothing where the model has none."""
+        if not translator.has_styles:
+            return None, ""
+        if order.example is None:
+            return translator.draw_styles(order.style + 1)[order.style], f"translated in style {order.style}"
+        return self._read(order.example), f"translated in the style of {order.example.name}"
 
     def _read(self, file: Path) -> Image.Image:
         self._check_size(file)
@@ -189,7 +201,7 @@ def _seam(made: Translation) -> str:
 
 def drawn_over(picture: Image.Image, inside: np.ndarray) -> Image.Image:
     """Instances (N, H, W) bool over a picture."""
-    present = torch.from_numpy(inside.reshape(len(inside), -1).any(1))
+    present = torch.from_numpy(inside.any((1, 2)))
     return overlay(to_tensor(picture), mask_to_tensor(inside), present, TINT)
 
 

@@ -32,6 +32,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
     """The page as gradio's Blocks. gradio: the module."""
     first = next(iter(desk.translators.values()))
     with_masks = any(translator.network.gives_masks for translator in desk.translators.values())
+    with_styles = any(translator.has_styles for translator in desk.translators.values())
     origins = [DRAWN, UPLOADED] + ([FOUND] if desk.find else [])
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as page:
         gradio.Markdown(INTRODUCTION.format(title=title))
@@ -75,7 +76,17 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                     side = gradio.Number(
                         0, label="Longest side that the model sees (0: any)", precision=0, minimum=0, elem_id="side"
                     )
+                with gradio.Column(visible=with_styles):
+                    example = gradio.File(
+                        label="Image whose style is taken (without one: drawn)",
+                        file_types=["image"],
+                        file_count="single",
+                        elem_id="example",
+                        height=120,
+                    )
                 button = gradio.Button("Translate", variant="primary", elem_id="translate")
+                another = gradio.Button("Another style", visible=with_styles, elem_id="another")
+                style = gradio.State(0)
                 status = gradio.Textbox(
                     "Upload a picture.", label="Status", interactive=False, lines=2, max_lines=6, elem_id="status"
                 )
@@ -121,6 +132,8 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
             pasting: bool,
             cropping: bool,
             longest: float | None,
+            like: str | None,
+            number: int,
         ) -> tuple[Any, ...]:
             order = Order(
                 picture=Path(path) if path else None,
@@ -133,6 +146,8 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                 paste_background=pasting,
                 crop_instances=cropping,
                 max_side=int(longest or 0),
+                example=Path(like) if like else None,
+                style=number,
             )
             shown, told = _said(lambda: desk.translate(order))
             return *_results(shown), *_downloads(gradio, shown), shown.told if shown else told
@@ -147,13 +162,13 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
             **about,
         )
         origin.change(lambda path, chosen: parts(bool(path), chosen), [picture, origin], [drawing, uploading], **about)
-        button.click(
-            translated,
-            [picture, origin, canvas, fill, masks, to, ins_per, exact, crops, side],
-            [*results, file, archive, status],
-            concurrency_limit=1,  # so that memory is that of one translation
-            **about,
-        )
+        inputs = [picture, origin, canvas, fill, masks, to, ins_per, exact, crops, side, example, style]
+        answers = [*results, file, archive, status]
+        alone: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "translate"}  # memory of one translation
+        button.click(translated, inputs, answers, **alone, **about)
+        # the next one is drawn, whatever example is there
+        next_style = another.click(lambda number: (number + 1, None), [style], [style, example], **about)
+        next_style.then(translated, inputs, answers, **alone, **about)
     return page
 
 
