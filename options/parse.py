@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from argparse import Namespace
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ REFUSED = {
 }
 """Published values that do not exist here, and why."""
 
+LONGEST_NAME = 255
+"""Bytes of a file's name, on all common file systems."""
 _UNTYPED = object()
 
 
@@ -249,6 +252,8 @@ def _suffixed(options: Namespace) -> str:
     parts = Path(name.strip()).parts
     if not parts or ".." in parts or name.startswith(("/", "~")) or not name.isprintable():
         raise InputError(f"--name {name!r} must be the name of a folder inside --checkpoints_dir")
+    if max(len(os.fsencode(part)) for part in parts) > LONGEST_NAME:
+        raise InputError(f"--name {name!r} is longer than the {LONGEST_NAME} bytes of a folder's name; shorten it")
     return name
 
 

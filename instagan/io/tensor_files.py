@@ -29,7 +29,7 @@ def read_tensors(path: Path) -> Any:
 
     Raises ``InputError``: for a file that is not there, that is no checkpoint, or that holds anything else.
     """
-    zipped = zipfile.is_zipfile(path)
+    zipped = _is_zip(path)
     try:
         if zipped and (wrong := fault(path, strict=False)):
             raise InputError(f"{path} is damaged or not a checkpoint ({wrong}); pass another file")
@@ -94,7 +94,7 @@ def _read(path: Path, mmap: bool) -> Any:
             raise _MoreThanTensorsError(
                 f"holds more than tensors ({asked[1]}) and was not loaded, since that could run any program"
             ) from None
-        if isinstance(error, pickle.UnpicklingError) or not zipfile.is_zipfile(path):
+        if isinstance(error, pickle.UnpicklingError) or not _is_zip(path):
             raise _UnreadableError(NOT_TORCH) from None  # what torch says of a first byte helps nobody
         raise _UnreadableError(
             message.strip().partition("\n")[0].partition(". ")[0][:100] or type(error).__name__
@@ -185,3 +185,11 @@ def _safetensors() -> ModuleType:
     except ImportError:
         raise InputError("exported models need the package safetensors; run: pip install safetensors") from None
     return safetensors
+
+
+def _is_zip(path: Path) -> bool:
+    """Also a damaged one, about whose end zipfile raises instead of answering: torch may take it for whole."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True

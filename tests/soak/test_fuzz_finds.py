@@ -78,6 +78,23 @@ def test_a_mask_in_colours_of_fifty_megapixels_takes_little_more_memory_than_its
     assert mebibytes < 9 * width * height / 2**20, mebibytes  # 4 bytes a pixel decoded, and the bands
 
 
+def test_a_run_whose_name_is_too_long_is_refused(tmp_path):
+    for parse in (parse_training, parse_testing):
+        with pytest.raises(InputError, match="is longer than the 255 bytes of a folder's name; shorten it"):
+            parse(["--dataroot", str(tmp_path), "--checkpoints_dir", str(tmp_path), "--name", "é" * 200])
+
+
+def test_a_zip_whose_end_cannot_be_is_no_checkpoint(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save({"weight": torch.zeros(2)}, path)
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    many_disks = struct.pack("<4sIQI", b"PK\x06\x07", 0, 0, 7)  # zipfile raises on it, also when asked for a yes or no
+    path.write_bytes(content[:end - len(many_disks)] + many_disks + content[end:])
+    with pytest.raises(InputError, match="x.pth is damaged or not a checkpoint"):
+        read_tensors(path)
+
+
 def test_a_file_whose_name_is_too_long_cannot_be_written(tmp_path, capsys):
     data = draw_set(tmp_path / "data", "train", a=[1], b=[1])
     name = str(tmp_path / ("9" * 600))
