@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
+from instagan.io.sealed import fault
 from tests.soak.reliability_checks.children import (
     PATIENCE,
     ROOT,
@@ -153,7 +154,7 @@ def points_of_a_save(stage: Scene) -> list[tuple[int, str]]:
 
 
 def at_operations(stage: Scene, points: Iterable[tuple[int, str]]) -> Tally:
-    """A run is killed at each of them, in its first save or a later one, and continued to its end."""
+    """A run that has saved before is killed at each of them, must still have a checkpoint, and is continued."""
     with ProcessPoolExecutor(CHAINS, get_context("fork")) as pool:
         tally = Tally()
         for found in pool.map(_killed_at, *zip(*((stage, point) for point in points), strict=True)):
@@ -170,6 +171,8 @@ def _killed_at(stage: Scene, point: tuple[int, str]) -> Tally:
         return Tally(wrong=[f"{name}: ended with {ended.code} before it was reached"])
     left = sorted(found.name for found in (place / "run").iterdir())
     tally = Tally(kills=1)
+    if not any(fault(file) == "" for file in (place / "run").glob("[!.]*.pth")):
+        return Tally(1, 0, [f"{name}: no whole checkpoint is left of the saves before (there is {', '.join(left)})"])
     tally += finished(stage, place)
     stale = [name for name in os.listdir(place / "run") if name.endswith(".tmp") or name == "lock.json"]
     tally.wrong += [f"{name}: {stale[0]} is left (there was {', '.join(left)})"] if stale else []

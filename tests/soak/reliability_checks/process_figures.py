@@ -12,8 +12,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Taken:
-    """memory: MiB of its own (what processes share counts in part); files: open ones; cpu: seconds so far, of the
-    program without its children."""
+    """memory: MiB of its own, no files' (what processes share counts in part); files: open ones; cpu: seconds so far,
+    of the program without its children."""
 
     memory: float
     files: int
@@ -35,10 +35,12 @@ def taken(process: int) -> Taken | None:
 
 
 def _memory(process: int) -> float:
-    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"/proc/{process}/smaps_rollup tells no Pss")
+    """Without pages of files: those of libraries come and go with what else the machine does."""
+    lines = [line.split() for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()]
+    kibibytes = [int(line[1]) for line in lines if line[0] in ("Pss_Anon:", "Pss_Shmem:")]
+    if not kibibytes:
+        raise ValueError(f"/proc/{process}/smaps_rollup tells no Pss_Anon; Linux 5.4 or newer does")
+    return sum(kibibytes) / 1024
 
 
 def _descendants(process: int) -> list[int]:
