@@ -62,12 +62,11 @@ def test(resolved: Resolved) -> int:
                     coco.add(entry, way.source, way.target)
         examples = folder.save_examples(way.target, styles.images)
         folder.save_contact_sheet(way.source, way.target, [row.files for row in rows], examples)
-        pictures, masks = folder.columns(way.source, way.target)
+        columns = folder.columns(way.source, way.target)
         above = GalleryRow("Images whose style is taken", examples, [file.name for file in styles.examples])
         heading = f"{way.source} to {way.target}"
-        sections.append(GallerySection(heading, pictures, rows, masks, above if examples else None))
-    count = sum(len(section.rows) for section in sections)
-    made = count * len(styles.each)
+        sections.append(GallerySection(heading, columns[0], rows, columns[1], above if examples else None))
+    made = (count := sum(len(section.rows) for section in sections)) * len(styles.each)
     facts = {"Checkpoint": tag, "Step": state["progress"]["steps"], "Seconds per picture": f"{seconds / made:.3f}"}
     page = write_gallery(folder.path, f"{options.name}: {options.phase}", sections, facts)
     if coco:

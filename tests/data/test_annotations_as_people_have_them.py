@@ -114,6 +114,7 @@ def options(root: Path, images: Path, *flags: str) -> Namespace:
         output_dir=root / "out",
         masks=None,
         masks_dir=None,
+        style_image=None,
         detector=False,
         skip_bad="--skip_bad" in flags,
         crowd_as_instances="--crowd_as_instances" in flags,
