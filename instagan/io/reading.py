@@ -90,9 +90,10 @@ def inside_of(image: Image.Image, lossy: bool = False) -> np.ndarray:
         alpha = np.asarray(image.getchannel("A"))
         if alpha.min() < 255:
             return alpha > 127
-    if image.mode not in ("1", "L", "F") and not image.mode.startswith("I"):
+    if image.mode[0] not in "1LIF":
         image = reduce(ImageChops.lighter, image.convert("RGB").split())  # of a band at a time, for large ones
-    brightness = np.asarray(image)  # (H, W)
+    values = np.asarray(image)
+    brightness = values.max(axis=2) if values.ndim == 3 else values  # (H, W); LAB, which PIL cannot convert, has three
     limit = max(float(brightness.max()) / 2, 127.5 if lossy else 0.0)
     return brightness > (math.floor(limit) if brightness.dtype.kind in "bu" else limit)  # the same, and no floats
 

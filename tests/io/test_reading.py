@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from instagan.errors import InputError
-from instagan.io.reading import read_mask, read_picture
+from instagan.io.reading import read_inside, read_mask, read_picture
 
 INSIDE = np.zeros((6, 8), bool)
 INSIDE[1:3, 2:7] = True
@@ -83,6 +83,14 @@ def test_a_mask_of_a_lossy_kind_keeps_its_shape(tmp_path, ending):
 def test_an_empty_mask_is_empty_and_a_full_one_full(tmp_path, kind, value):
     Image.fromarray(np.full((5, 6), value, kind)).save(tmp_path / "m.png")
     assert np.all(np.asarray(read_mask(tmp_path / "m.png")) == 255 * value)
+
+
+def test_a_mask_in_lab_colours_is_read_by_its_brightest_band(tmp_path):
+    bands = np.random.default_rng(0).integers(0, 256, (3, 6, 7), np.uint8)
+    picture = Image.merge("LAB", [Image.fromarray(band) for band in bands])
+    picture.save(tmp_path / "mask.tif")
+    brightest = np.asarray(picture).max(axis=2)
+    assert np.array_equal(read_inside(tmp_path / "mask.tif"), brightest > brightest.max() // 2)
 
 
 def test_noise_of_compression_is_no_instance(tmp_path):
