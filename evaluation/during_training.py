@@ -24,6 +24,7 @@ from instagan.metrics.measuring import measure
 from instagan.structures.directions import Direction, asked_for
 from models import MODELS
 from models.translation_model import TranslationModel
+from options.parse import whole_framing
 
 TRAINING_PICTURES = 100
 """Most real pictures of each domain that the classifiers learn from, once."""
@@ -55,8 +56,7 @@ class DuringTraining:
                 f"--eval_freq works with folders of images, not --dataset_mode {options.dataset_mode}; drop it"
             )
         metrics = tuple(dict.fromkeys((*options.eval_metrics, options.best_metric)))
-        sizes = {f"load_size_{side}": vars(options)[f"fine_size_{side}"] for side in "wh"}
-        whole = Namespace(**{**vars(options), **sizes})  # framed as by test.py
+        whole = Namespace(**{**vars(options), **whole_framing(vars(options))})  # framed as by test.py
         try:
             validation = Set.read(whole, options.eval_phase, "AB", options.eval_size)
         except InputError as error:

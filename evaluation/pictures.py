@@ -24,6 +24,8 @@ from models.translation_model import TranslationModel
 from options.build import domains_of, framing
 
 WITH_MASKS = "unaligned_seg"
+STYLE_SEED = 0
+"""Of the styles that images are translated in: the same in every run, so that figures can be compared."""
 WARM_UP = 1
 """Pictures that are translated before seconds count."""
 
@@ -70,17 +72,29 @@ class Cost:
 def translated(
     model: TranslationModel, samples: Sequence[tuple[Entry, InstanceBatch]], to: str, device: torch.device
 ) -> tuple[list[Outcome], float]:
-    """Each picture translated by itself, in the 8 bits of result files; and seconds of one, without the first ones."""
+    """Each picture translated by itself, in the 8 bits of result files; and seconds of one, without the first ones.
+
+    A method with styles translates each in another one, which depends on its place alone.
+    """
     outcomes, seconds = [], []
-    for entry, batch in samples:
+    for (entry, batch), style in zip(samples, _styles(model, to, len(samples), device), strict=True):
         real = batch.to(device)
         started = time.perf_counter()
-        fake = model.translate(real, to)
+        fake = model.translate(real, to, style)
         wait_for(device)
         seconds.append(time.perf_counter() - started)
         outcomes.append(outcome_of(entry.stem, batch, fake))
     counted = seconds[WARM_UP:] or seconds
     return outcomes, sum(counted) / max(len(counted), 1)
+
+
+def _styles(model: TranslationModel, to: str, count: int, device: torch.device) -> Sequence[torch.Tensor | None]:
+    """Codes (1, S) for each of so many pictures; None for each where the method has none."""
+    (translator,) = (one for way, one in model.translators().items() if way.target == to.upper())
+    if translator.style_size is None or not count:
+        return [None] * count
+    codes = translator.draw_styles(count, torch.Generator().manual_seed(STYLE_SEED))  # (count, S)
+    return codes.to(device).split(1)
 
 
 def outcome_of(name: str, real: InstanceBatch, fake: InstanceBatch) -> Outcome:

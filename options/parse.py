@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -96,8 +96,7 @@ def parse_testing(argv: Sequence[str] | None = None) -> Resolved:
     """Options of test.py: the run's own, as saved by train.py, under those that are typed. Raises ``InputError``."""
     peeked = _peek(argv, training=False)
     trained = _trained(peeked, training=False)
-    kept = {name: trained[name] for name in ("fine_size_w", "fine_size_h", "resize_or_crop", "dataset_mode", "seed")}
-    kept |= {f"load_size_{side}": trained[f"fine_size_{side}"] for side in "wh"}
+    kept = {name: trained[name] for name in ("dataset_mode", "seed")} | whole_framing(trained)
     mode = peeked.dataset_mode or trained["dataset_mode"]
     inherited = _inherited(trained, trained["model"], mode) | kept
     resolved, typed = _parse(argv, trained["model"], mode, training=False, inherited=inherited)
@@ -106,6 +105,19 @@ def parse_testing(argv: Sequence[str] | None = None) -> Resolved:
     options = Namespace(**{**defaults, **trained, **vars(resolved.values)})
     options.trained_direction = trained["direction"]
     return Resolved(options, resolved.changed)
+
+
+def whole_framing(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that bring an image to the networks of a run: as in training, but whole where images were resized.
+
+    Images that were resized to a width, then cropped or not, keep this width and their proportions.
+    """
+    fine = {f"fine_size_{side}": trained[f"fine_size_{side}"] for side in "wh"}
+    if trained["resize_or_crop"].startswith("scale_width"):
+        load = {f"load_size_{side}": trained[f"load_size_{side}"] for side in "wh"}
+        return {"resize_or_crop": "scale_width", **load, **fine}
+    load = {f"load_size_{side}": fine[f"fine_size_{side}"] for side in "wh"}
+    return {"resize_or_crop": trained["resize_or_crop"], **load, **fine}
 
 
 def architecture(method: str) -> tuple[str, ...]:

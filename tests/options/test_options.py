@@ -7,6 +7,7 @@ import configargparse
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from engine.device import choose_device, workers
 from engine.optimizer import set_learning_rates
@@ -14,7 +15,7 @@ from engine.run_folder import RunFolder
 from engine.schedule import Progress
 from options import flags
 from options.build import build_model, learning_rate, training_dataset
-from options.parse import REFUSED, parse_testing, parse_training
+from options.parse import REFUSED, parse_testing, parse_training, whole_framing
 from tests.programs import TINY, draw_set, sentence, test_program, train, train_program, translate
 
 TRAINING = {
@@ -361,6 +362,27 @@ def test_testing_takes_what_shapes_the_result_from_the_run(trained):
     assert (found.ngf, found.ins_per, found.ins_max, found.dataset_mode) == (4, 3, None, "unaligned_seg")
     assert (found.load_size_w, found.load_size_h, found.fine_size_w, found.fine_size_h) == (32, 32, 32, 32)
     assert options_of_test(trained, "--ins_per", "1").ins_per == 1
+
+
+def test_whole_images_are_tested_also_where_training_cropped_them():
+    sizes = {"load_size_w": 96, "load_size_h": 64, "fine_size_w": 64, "fine_size_h": 48}
+    cropped = {**sizes, "load_size_w": 64, "load_size_h": 48}
+    wanted = {
+        "resize_and_crop": ("resize_and_crop", cropped), "crop": ("crop", cropped),
+        "scale_width": ("scale_width", sizes), "scale_width_and_crop": ("scale_width", sizes),
+    }  # fmt: skip
+    for mode, (tested, told) in wanted.items():
+        assert whole_framing({"resize_or_crop": mode, **sizes}) == {"resize_or_crop": tested, **told}
+
+
+def test_a_run_on_crops_of_scaled_images_is_tested_on_whole_ones(tmp_path):
+    """40 x 24 pixels at a width of 40, cropped to 24 x 24: 24 is too narrow for the crop, and shows a part."""
+    data = draw_set(tmp_path / "data", "train", a=(1,), b=(1,), size=(40, 24))
+    mode = ("--resize_or_crop", "scale_width_and_crop", "--load_size", "40", "--fine_size", "24")
+    assert train(data, tmp_path / "runs", "--name", "run", "--max_steps", "1", "--no_html", *mode) == 0
+    assert translate(data, tmp_path / "runs", tmp_path, "--name", "run", "--phase", "train") == 0
+    shown = Image.open(tmp_path / "run" / "train_latest" / "a0_fake_B.png")
+    assert shown.size == (40, 24)
 
 
 def test_testing_writes_nothing_into_the_run(trained, tmp_path):
