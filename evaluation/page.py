@@ -22,7 +22,7 @@ from instagan.metrics.classifier import RELIABLE
 from instagan.metrics.figures import ALL, METRICS, Figure, figure_of
 from instagan.metrics.measuring import Row
 from pages.charts import histogram
-from pages.style import facts_list, page
+from pages.style import facts_list, page, rendered
 from pages.text import readable
 
 STYLE = """
@@ -88,7 +88,7 @@ def report_page(report: Report) -> bytes:
             *(part for finding in report.findings for part in _direction(report, finding)),
         )
     )
-    return whole.render(pretty=False).encode()
+    return rendered(whole)
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from dominate import tags
 from PIL import Image
 
 from instagan.io.writing import replace_content
-from pages.style import facts_list, own_script, page, tile
+from pages.style import facts_list, own_script, page, rendered, tile
 from pages.text import link, readable
 
 HERE = Path(__file__).resolve().parent
@@ -72,7 +72,7 @@ def write_gallery(
         own_script(script),
     )
     file = Path(folder) / "index.html"
-    replace_content(file, whole.render(pretty=False).encode())
+    replace_content(file, rendered(whole))
     return file
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable
 
 from dominate import document, tags
+from dominate.dom_tag import dom_tag
 from dominate.util import raw
 
 STYLE = """
@@ -95,6 +96,17 @@ def page(title: str, refresh_seconds: int | None = None, style: str = "", script
             tags.meta(**{"http-equiv": "refresh", "content": str(refresh_seconds)})
         tags.style(raw(STYLE + style))
     return empty
+
+
+def rendered(whole: document) -> bytes:
+    """The page as HTML. Its tags, which know their parents, are parted, so that their memory is free at once."""
+    html = whole.render(pretty=False).encode()
+    left: list[dom_tag] = [whole]
+    while left:
+        tag = left.pop()
+        left += [child for child in tag.children if isinstance(child, dom_tag)]
+        tag.clear()
+    return html
 
 
 def own_script(script: str) -> tags.script:

@@ -14,7 +14,7 @@ from engine.schedule import Progress
 from instagan.io.writing import replace_content
 from pages.charts import line_chart
 from pages.curves import Point
-from pages.style import facts_list, page, tile
+from pages.style import facts_list, page, rendered, tile
 from pages.text import duration, link, number, readable
 from trackers import Losses, Paths, Pictures
 from trackers.history import LossHistory
@@ -87,7 +87,7 @@ class WebPage:
                 *_samples(self._samples.newest_first(), self._winsize),
             )
         )
-        replace_content(self._folder / "index.html", whole.render(pretty=False).encode())
+        replace_content(self._folder / "index.html", rendered(whole))
         self._samples.forget_old_files()
 
     def _status(self) -> list[tuple[str, str]]:

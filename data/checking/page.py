@@ -14,7 +14,7 @@ from data.checking.findings import ERROR, WARNING, Finding
 from data.checking.preview import Shown, choose, sheet
 from instagan.errors import InputError
 from instagan.io.writing import replace_content
-from pages.style import facts_list, page, tile
+from pages.style import facts_list, page, rendered, tile
 from pages.text import link, plain, readable
 
 TILE = 320
@@ -48,7 +48,7 @@ def write_preview(folder: Path, report: Report, count: int, seed: int) -> Path:
         body = [part for number, column in enumerate(shown) for part in _section(folder, number, column)]
         whole = page(readable(f"{report.root.resolve().name}: preview"))
         whole.body.add(tags.main(*_head(report, shown, seed), *body, *_findings(report), cls="preview"))
-        replace_content(folder / "index.html", whole.render(pretty=False).encode())
+        replace_content(folder / "index.html", rendered(whole))
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); pass another --preview_dir") from None
     return folder / "index.html"

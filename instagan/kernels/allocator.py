@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -2, -3, -4, -8
@@ -48,8 +49,7 @@ def return_free_pages() -> None:
     """
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # musl has neither, glibc before 2.33 no mallinfo2
-            libc = ctypes.CDLL(None)
-            libc.mallinfo2.restype = _MallInfo
+            libc = _libc()
             free = libc.mallinfo2().fordblks
             if free > 1024 * MEGABYTE and _has_grown() if _kept else free > 64 * MEGABYTE:
                 libc.malloc_trim(0)
@@ -63,6 +63,14 @@ def _has_grown() -> bool:
     if grown or _first_resident is None:
         _first_resident = None if grown else resident
     return grown
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    """Loaded once: every CDLL is a class of its own, in a cycle that only a full garbage collection finds."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = _MallInfo
+    return libc
 
 
 class _MallInfo(ctypes.Structure):

@@ -1,10 +1,13 @@
 """Freed memory stays with the process, and goes back when it becomes much."""
 
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
+
+from instagan.kernels.allocator import return_free_pages
 
 ALLOCATING = """
 import resource, torch
@@ -57,3 +60,15 @@ print(returned(50, 49))
 def test_free_pages_are_returned_when_they_are_many_and_become_more():
     done = subprocess.run([sys.executable, "-c", RETURNING], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True", "False", "False", "True"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_returning_pages_leaves_nothing_for_the_garbage_collector():
+    return_free_pages()
+    gc.collect()
+    gc.disable()
+    try:
+        return_free_pages()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

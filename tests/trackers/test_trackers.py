@@ -1,21 +1,25 @@
 """Laws of the trackers that write files or to the terminal."""
 
 import base64
+import gc
 import hashlib
 import io
 import json
 import math
 import os
 import re
+import weakref
 
 import pytest
 import torch
+from dominate import tags
 
 from engine.schedule import Progress
 from instagan.structures.instances import InstanceBatch
 from pages.charts import WIDTH, line_chart
 from pages.curves import smoothed, thinned
 from pages.gallery import GalleryRow, GallerySection, write_gallery
+from pages.style import page, rendered
 from pages.text import duration, link, number
 from trackers import Trackers, loss_log
 from trackers.console import Console
@@ -396,3 +400,17 @@ def test_curves_of_a_resumed_run_hold_losses_only():
     """Before the first step of the new session is logged, too."""
     line = {"step": 5, "epoch": 1, "pictures": 20, **dict.fromkeys(FACTS, 0.1), "cyc_A": 3.0}
     assert LossHistory([line]).series() == {"cyc_A": [(5, 3.0)]}
+
+
+def test_a_rendered_page_is_freed_at_once():
+    whole = page("run")
+    card = tags.div(tags.span("of a chart"))
+    whole.body.add(tags.main(card))
+    gone = weakref.ref(card)
+    del card
+    gc.disable()
+    try:
+        assert b"of a chart" in rendered(whole)
+        assert gone() is None
+    finally:
+        gc.enable()
