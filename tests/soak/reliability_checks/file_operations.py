@@ -20,7 +20,7 @@ Meet = Callable[[str, str, str], object]
 class Operations:
     """Watches the operations of this process on files below a folder, from the first save on.
 
-    A save begins when the temporary file of a checkpoint is opened. Writing tells of its half as well: by then the
+    A save begins when a file of a checkpoint is opened to be written. Writing tells of its half as well: by then the
     first half of what was to be written is in the file.
     """
 
@@ -71,7 +71,7 @@ class Operations:
             if isinstance(path, int) or not self._is_ours(path) or not set(mode) & set("wax+"):
                 return call(path, mode, buffering, *more, **named)
             name = os.path.basename(os.fspath(path))
-            self.saving = self.saving or ".pth." in name
+            self.saving = self.saving or ".pth" in name
             self._tell("before", "open", path)
             file = _Raw(self, str(path), mode) if buffering == 0 else call(path, mode, buffering, *more, **named)
             self.names[file.fileno()] = name
