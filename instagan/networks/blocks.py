@@ -23,6 +23,16 @@ CONSTANT = 2.0**-14
 """A channel whose values differ by less is spatially constant: a 128th of the step between two values of 8 bits."""
 
 
+def padded_convolution(narrow: int, wide: int, size: int, stride: int = 1) -> list[nn.Module]:
+    """Reflection padding and a convolution: (B, narrow, H, W) -> (B, wide, H/stride, W/stride)."""
+    return [nn.ReflectionPad2d((size - 1) // 2), nn.Conv2d(narrow, wide, size, stride)]
+
+
+def normalised(channels: int, norm: str) -> list[nn.Module]:
+    """The layer that a norm out of ``NORMS`` is; none for "none"."""
+    return [] if norm == "none" else [NORMS[norm](channels)]
+
+
 class ResidualBlock(nn.Module):
     """x + h(x), h two 3x3 convolutions with reflection padding. (B, C, h, w) -> (B, C, h, w)."""
 
@@ -130,15 +140,16 @@ INITIALISERS: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 
 
-def initialise(network: nn.Module, kind: str = "normal", gain: float = 0.02) -> None:
+def initialise(network: nn.Module, kind: str = "normal", gain: float = 0.02, linear: bool = True) -> None:
     """Draws the weights of all plain convolutions and linear layers anew and sets their biases to 0.
 
-    Convolutions under a parametrization (spectral norm) keep torch's default, as in the published system.
+    linear: False leaves linear layers as they are. Convolutions under a parametrization (spectral norm) keep torch's
+    default, as in the published system.
     """
     for module in network.modules():
         if nn.utils.parametrize.is_parametrized(module):
             continue
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) or (linear and isinstance(module, nn.Linear)):
             INITIALISERS[kind](module.weight, gain)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instagan.networks.blocks import NormalisedEncoder, ResidualBlock
+from instagan.networks.blocks import NormalisedEncoder, ResidualBlock, normalised, padded_convolution
 from instagan.networks.normalisation import InstanceNorm2d
 from instagan.structures.instances import InstanceBatch
 
@@ -31,9 +31,9 @@ class ContentEncoder(nn.Module):
 
     def __init__(self, ngf: int = 64, blocks: int = RESIDUAL_BLOCKS) -> None:
         super().__init__()
-        stem: list[nn.Module] = [*_convolution(3, ngf, 7), InstanceNorm2d(ngf), nn.ReLU(inplace=True)]
+        stem: list[nn.Module] = [*padded_convolution(3, ngf, 7), InstanceNorm2d(ngf), nn.ReLU(inplace=True)]
         for channels in (ngf, 2 * ngf):
-            stem += _convolution(channels, 2 * channels, 4, stride=2)
+            stem += padded_convolution(channels, 2 * channels, 4, stride=2)
             stem += [InstanceNorm2d(2 * channels), nn.ReLU(inplace=True)]
         self.stem = NormalisedEncoder(*stem)
         self.blocks = NormalisedEncoder(*(ResidualBlock(4 * ngf) for _ in range(blocks)))
@@ -52,9 +52,9 @@ class StyleEncoder(nn.Module):
     def __init__(self, ngf: int = 64, style_size: int = 8) -> None:
         super().__init__()
         widths = [ngf, *(min(2 * ngf * 2**layer, 4 * ngf) for layer in range(STRIDED_LAYERS))]
-        layers: list[nn.Module] = [*_convolution(3, ngf, 7), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [*padded_convolution(3, ngf, 7), nn.ReLU(inplace=True)]
         for narrow, wide in zip(widths, widths[1:], strict=False):
-            layers += [*_convolution(narrow, wide, 4, stride=2), nn.ReLU(inplace=True)]
+            layers += [*padded_convolution(narrow, wide, 4, stride=2), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Conv2d(4 * ngf, style_size, 1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -86,9 +86,9 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(AdaptiveResidualBlock(channels) for _ in range(blocks))
         tail: list[nn.Module] = []
         for wide in (channels, channels // 2):
-            tail += [nn.Upsample(scale_factor=2), *_convolution(wide, wide // 2, 5), LayerNorm(wide // 2)]
+            tail += [nn.Upsample(scale_factor=2), *padded_convolution(wide, wide // 2, 5), LayerNorm(wide // 2)]
             tail += [nn.ReLU(inplace=True)]
-        self.tail = nn.Sequential(*tail, *_convolution(ngf, 3, 7), nn.Tanh())
+        self.tail = nn.Sequential(*tail, *padded_convolution(ngf, 3, 7), nn.Tanh())
 
     @property
     def style_size(self) -> int:
@@ -112,8 +112,8 @@ class AdaptiveResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(*_convolution(channels, channels, 3))
-        self.second = nn.Sequential(*_convolution(channels, channels, 3))
+        self.first = nn.Sequential(*padded_convolution(channels, channels, 3))
+        self.second = nn.Sequential(*padded_convolution(channels, channels, 3))
         self.norm = InstanceNorm2d(channels)
 
     def forward(self, x: Tensor, numbers: Tensor) -> Tensor:
@@ -146,12 +146,12 @@ class MultiScaleDiscriminator(nn.Module):
     """Scores the patches of pictures at full, half, quarter, ... size, the higher the more real: one map per scale.
 
     Gives [(B, 1, H/16, W/16), (B, 1, H/32, W/32), ...]; smallest pictures: see ``smallest_side``. 8,271,171 parameters
-    at ndf 64 and with 3 scales.
+    at ndf 64 and with 3 scales. slope: of LeakyReLU; norm: out of ``NORMS``, after every strided convolution.
     """
 
-    def __init__(self, ndf: int = 64, scales: int = 3) -> None:
+    def __init__(self, ndf: int = 64, scales: int = 3, slope: float = 0.2, norm: str = "none") -> None:
         super().__init__()
-        self.scales = nn.ModuleList(_patch_scores(ndf) for _ in range(scales))
+        self.scales = nn.ModuleList(_patch_scores(ndf, slope, norm) for _ in range(scales))
         self.halved = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
 
     def forward(self, x: InstanceBatch) -> list[Tensor]:
@@ -164,20 +164,20 @@ class MultiScaleDiscriminator(nn.Module):
             yield layers(seen).to(image)  # (B, 1, h, w)
 
 
-def smallest_side(scales: int) -> int:
-    """Shortest picture side in pixels of which the coarsest scale is left 16, what four strided convolutions need."""
-    return (2**STRIDED_LAYERS - 1) * 2 ** (scales - 1) + 1
+def smallest_side(scales: int, norm: str = "none") -> int:
+    """Shortest picture side in pixels of which the coarsest scale is left 16, what four strided convolutions need.
+
+    A norm needs twice as many: more than one value.
+    """
+    least = 2**STRIDED_LAYERS * (1 if norm == "none" else 2)
+    return (least - 1) * 2 ** (scales - 1) + 1
 
 
-def _patch_scores(ndf: int) -> nn.Sequential:
+def _patch_scores(ndf: int, slope: float, norm: str) -> nn.Sequential:
     """(B, 3, H, W) -> (B, 1, H/16, W/16)."""
     widths = [3, *(ndf * 2**layer for layer in range(STRIDED_LAYERS))]
     layers: list[nn.Module] = []
     for narrow, wide in zip(widths, widths[1:], strict=False):
-        layers += [*_convolution(narrow, wide, 4, stride=2), nn.LeakyReLU(0.2, inplace=True)]
+        layers += padded_convolution(narrow, wide, 4, stride=2)
+        layers += normalised(wide, norm) + [nn.LeakyReLU(slope, inplace=True)]
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 1))
-
-
-def _convolution(narrow: int, wide: int, size: int, stride: int = 1) -> list[nn.Module]:
-    """(B, narrow, H, W) -> (B, wide, H/stride, W/stride)."""
-    return [nn.ReflectionPad2d((size - 1) // 2), nn.Conv2d(narrow, wide, size, stride)]
