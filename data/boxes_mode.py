@@ -49,6 +49,9 @@ class BoxFolder:
             domains[letter] = domain
         return domains
 
+    def instances_advice(self, options: Namespace) -> str:
+        return f"list boxes of other classes: prepare {options.dataroot} again with --classes"
+
 
 def listed_set(index: dict[str, Listed], root: Path, name: str) -> Listed:
     """The set of this name. Raises ``InputError`` where there is none, or its images are gone."""

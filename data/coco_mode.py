@@ -93,6 +93,9 @@ class CocoFile:
             domains[letters[-1]] = domains[letters[-1]].with_note(note)
         return domains
 
+    def instances_advice(self, options: Namespace) -> str:
+        return f"{options.annotations} should list some of --cat1 and --cat2: check both, and the file"
+
 
 def _domain(plan: Plan, letter: str) -> Domain:
     """One domain of the plan without the pictures that are absent."""

@@ -163,3 +163,6 @@ class DataSource(Protocol):
 
     def list_domains(self, options: Namespace, letters: str) -> dict[str, Domain]:
         """The domains asked for ("A", "B", "AB"), by letter. Raises ``InputError`` if one has no picture."""
+
+    def instances_advice(self, options: Namespace) -> str:
+        """What to do where the domains have no instance and a method needs some: the end of a sentence."""

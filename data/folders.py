@@ -43,6 +43,12 @@ class Folders:
         levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
         return {letter: domain.with_levels(levels) for letter, domain in domains.items()}
 
+    def instances_advice(self, options: Namespace) -> str:
+        if not self.with_masks:
+            return "take the masks along with --dataset_mode unaligned_seg"
+        folder = Path(options.dataroot) / options.phase
+        return f"put NAME_0.png, NAME_1.png, ... into {folder}A_seg and {folder}B_seg"
+
 
 def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[Entry]:
     """All pictures of one domain ("A" or "B") sorted by name, each with its masks and, as dataset.json tells, labels.

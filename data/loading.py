@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from data.collate import collate_domain, collate_pairs
-from data.transport import collate_parcel
+from data.transport import collate_packed
 from data.unaligned_instance_dataset import DomainDataset, EpochSampler, UnalignedInstanceDataset
 from instagan.errors import InputError
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
@@ -37,7 +37,7 @@ class TrainingLoader:
             dataset,
             batch_sampler=self.sampler,  # type: ignore[arg-type]
             num_workers=workers,
-            collate_fn=collate_parcel if workers else collate_pairs,
+            collate_fn=collate_packed if workers else collate_pairs,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
             worker_init_fn=_leave_signals_to_the_main_process,

@@ -24,9 +24,9 @@ Packed = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A batch as the loader makes it: every pixel of a picture one of 256 levels, masks -1 and 1. What another process
-    unpickles is no parcel but the batch itself, the same to the last bit, so that it can be pinned like any other."""
+class PackedBatch:
+    """A batch as the loader makes it: every pixel of an image one of 256 levels, masks -1 and 1. What another process
+    unpickles is the batch itself, the same to the last bit, so that it can be pinned like any other."""
 
     batch: UnpairedBatch
 
@@ -35,9 +35,9 @@ class Parcel:
         return _opened, (packed, self.batch.paths, self.batch.skipped)
 
 
-def collate_parcel(pairs: Sequence[tuple[Sample, Sample]]) -> Parcel:
+def collate_packed(pairs: Sequence[tuple[Sample, Sample]]) -> PackedBatch:
     """Unpaired samples -> both domains' batches, to be sent."""
-    return Parcel(collate_pairs(pairs))
+    return PackedBatch(collate_pairs(pairs))
 
 
 def _packed(batch: InstanceBatch) -> Packed:

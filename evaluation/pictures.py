@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from data import DATASETS
 from data.collate import collate_domain
 from data.entries import Entry
 from data.unaligned_instance_dataset import DomainDataset
@@ -47,8 +48,8 @@ class Set:
             domain = domains_of(told, letter)[letter]
             if not any(entry.masks for entry in domain.entries):
                 raise InputError(
-                    f"{domain.title}: no image has a mask, and background metrics need masks; put "
-                    f"NAME_0.png, NAME_1.png, ... into {domain.title}_seg"
+                    f"{domain.title}: no image has a mask, and background metrics need masks; "
+                    f"{DATASETS[told.dataset_mode].instances_advice(told)}"
                 )
             dataset = DomainDataset(domain.entries[:most], framing(told, False))
             samples[letter] = [(entry, collate_domain([dataset[k]])[0]) for k, entry in enumerate(dataset.entries)]

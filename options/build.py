@@ -89,10 +89,9 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
         skip_bad=options.skip_bad,
     )
     if MODELS[options.model].dataset_mode(options) == "unaligned_seg" and not any(entry.masks for entry in entries):
-        folder = entries[0].picture.parent
         raise InputError(
-            f"{folder}: no image of {a.title} and {b.title} has a mask, and --model {options.model} learns from "
-            f"instances; put NAME_0.png, NAME_1.png, ... into {folder}_seg"
+            f"{entries[0].picture.parent}: no image of {a.title} and {b.title} has an instance, and --model "
+            f"{options.model} learns from instances; {DATASETS[options.dataset_mode].instances_advice(options)}"
         )
     if len(dataset) == 0:
         raise InputError(f"--max_dataset_size {options.max_dataset_size} leaves no image; use 1 or more")

@@ -48,7 +48,7 @@ def read_bdd100k(path: Path, images: Path, domains: Mapping[str, tuple[Wanted, F
             for letter, (wanted, found) in domains.items():
                 if all(attributes.get(name) in of_name for name, of_name in wanted.items()):
                     chosen[letter] += 1
-                    _read_image(f"{path}, image {record['name']}", record, images, found)
+                    _read_image(f"{path}, image {place} ({record['name']})", record, images, found)
     for letter, (wanted, _) in domains.items():
         if not chosen[letter]:
             asked = " ".join(f"{name}={','.join(of_name)}" for name, of_name in wanted.items())

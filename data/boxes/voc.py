@@ -6,7 +6,8 @@ VOC counts pixels from 1, and both corners are inside: a box over the first two 
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from data.boxes.objects import Found, Object, within
 from data.placement import Size
@@ -19,7 +20,7 @@ ADVICE = "export the annotations again"
 
 def read_voc(path: Path, size: Size, found: Found) -> list[Object]:
     """Raises ``InputError`` for a file that is no VOC xml, or is of an image of another size."""
-    root = _parse(path)
+    root, line_of = _parse(path)
     told = tuple(side(root.findtext(f"size/{name}"), name) for name in ("width", "height"))
     if all(told) and told != size:
         raise InputError(
@@ -27,8 +28,8 @@ def read_voc(path: Path, size: Size, found: Found) -> list[Object]:
             "put back the image that was annotated"
         )
     objects = []
-    for place, record in enumerate(root.findall("object"), 1):
-        with found.part(f"{path}, object {place}"):
+    for record in root.findall("object"):
+        with found.part(f"{path}, line {line_of[record]}"):
             name = record.findtext("name")
             if name is None or not clean(name):
                 raise ValueError("it has no name")
@@ -43,11 +44,20 @@ def read_voc(path: Path, size: Size, found: Found) -> list[Object]:
     return objects
 
 
-def _parse(path: Path) -> ElementTree.Element:
+def _parse(path: Path) -> tuple[Element, dict[Element, int]]:
+    """The root, and the line in which each element begins. Raises ``InputError``."""
+    parser, builder, line_of = expat.ParserCreate(), TreeBuilder(), dict[Element, int]()
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        line_of[builder.start(tag, attributes)] = parser.CurrentLineNumber
+
+    parser.StartElementHandler, parser.EndElementHandler = start, builder.end
+    parser.CharacterDataHandler = builder.data
     try:
-        root = ElementTree.fromstring(path.read_bytes())
-    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:  # tells the line
+        parser.Parse(path.read_bytes(), True)
+    except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # tells the line
         raise InputError(f"{path} is no xml file that can be read ({error}); {ADVICE}") from None
+    root = builder.close()
     if root.tag != "annotation":
         raise InputError(f"{path} is not a Pascal VOC file: its root is <{root.tag}>, not <annotation>; {ADVICE}")
-    return root
+    return root, line_of

@@ -81,12 +81,12 @@ def run(options: Namespace) -> int:
 def _translate(translator: Translator, job: Job, options: Namespace, styles: Styles, tally: Tally) -> None:
     """One picture, from its files to the files of its translations."""
     picture = read_picture(job.picture, job.size, levels_of(options.input_range, ALL_LEVELS))
-    manner = translator.manner(options.max_side, options.crop_instances, options.paste_background, options.feather)
+    config = translator.config(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
         source = prepare(picture, list(job.find(picture)))
         started = time.perf_counter()
         made = {
-            number: translator.translate([source], options.ins_per, options.ins_max, manner=manner, style=style)[0]
+            number: translator.translate([source], options.ins_per, options.ins_max, config=config, style=style)[0]
             for number, style in styles.each.items()
         }
     except InputError as error:

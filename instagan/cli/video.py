@@ -108,12 +108,12 @@ def translate_video(translator: Translator, options: Namespace) -> tuple[str, st
 
 def _translating(translator: Translator, masks: FrameMasks, options: Namespace) -> Translate:
     """Instances are translated in the same order, and in the same lots, in every frame."""
-    manner = translator.manner(options.max_side, options.crop_instances, options.paste_background, options.feather)
+    config = translator.config(options.max_side, options.crop_instances, options.paste_background, options.feather)
 
     def translate(number: int, pixels: np.ndarray) -> tuple[Source, Translation]:
         inside = masks.read(number)
         source = Source(pixels, inside, (0,) * len(inside))
-        (made,) = translator.translate([source], options.ins_per, options.ins_max, manner=manner, in_order=True)
+        (made,) = translator.translate([source], options.ins_per, options.ins_max, config=config, in_order=True)
         return source, made
 
     return translate

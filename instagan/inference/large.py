@@ -21,7 +21,7 @@ CROP_SIDE = 256
 
 
 @dataclass(frozen=True)
-class Manner:
+class TranslateConfig:
     """How pictures are translated other than at once and as they are.
 
     max_side         longer side in pixels at which the networks see a picture, or a crop; None: as large as it is, a
@@ -58,7 +58,7 @@ class Pasted:
 def translate_large(
     network: Network,
     source: Source,
-    manner: Manner,
+    config: TranslateConfig,
     ins_per: int | None,
     ins_max: int | None,
     in_order: bool,
@@ -69,13 +69,13 @@ def translate_large(
     Crops follow one another as sequential mini-batches do, each on what the last one left. A method that knows no
     instances gives one mask or none, and without masks the whole picture, enlarged. style: the same for all crops.
     """
-    side = manner.max_side or (manner.crop_side if manner.crop_instances else max(source.size))
+    side = config.max_side or (config.crop_side if config.crop_instances else max(source.size))
     pixels = np.array(source.levels)  # (H, W, 3)
     slots = len(source.inside) if network.knows_instances else int(network.gives_masks)
     levels = np.zeros((slots, *source.size), np.uint8)
     present = np.zeros(slots, bool)
     sums = np.zeros((4, 2))
-    for window in _windows(network, source, manner, side, ins_per, ins_max, in_order):
+    for window in _windows(network, source, config, side, ins_per, ins_max, in_order):
         place, members = window.box.place, list(window.members)
         lines, columns = place
         belonging = source.inside[:, lines, columns][members]  # (M, h, w)
@@ -85,7 +85,7 @@ def translate_large(
         translated, masks = _enlarged(seen, made, (window.box.width, window.box.height))
         there = made.present[0].numpy()
         union = _union(belonging, masks, there, network.knows_instances)
-        feather = round(FEATHER * window.scale(side)) if manner.feather is None else manner.feather
+        feather = round(FEATHER * window.scale(side)) if config.feather is None else config.feather
         sums += paste_onto(pixels[place], translated, union, feather, fading(window.box, source.size, feather))
         for slot, number in enumerate(members if network.knows_instances else range(slots)):
             kept = levels[number][place]
@@ -97,7 +97,7 @@ def translate_large(
 def _windows(
     network: Network,
     source: Source,
-    manner: Manner,
+    config: TranslateConfig,
     side: int,
     ins_per: int | None,
     ins_max: int | None,
@@ -108,7 +108,7 @@ def _windows(
     order = [number for number in range(len(areas)) if areas[number] > 0]
     if not order and network.knows_instances:
         return []
-    if not manner.crop_instances:
+    if not config.crop_instances:
         return [whole(source.size, range(len(areas)))]
     if network.translator.set_order == "decreasing" and not in_order:
         order.sort(key=lambda number: -areas[number])

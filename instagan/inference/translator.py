@@ -14,7 +14,7 @@ from torch import Tensor
 
 from instagan.errors import InputError
 from instagan.inference.inputs import STYLE_SEED, Masks, Picture, Source, Style, batch_of, prepare, style_of
-from instagan.inference.large import CROP_SIDE, Manner, Pasted, translate_large
+from instagan.inference.large import CROP_SIDE, TranslateConfig, Pasted, translate_large
 from instagan.inference.network import Network, choose_device
 from instagan.inference.own_method import own_translator
 from instagan.inference.result import Translation, belonging
@@ -174,9 +174,9 @@ class Translator:
         picture.
         """
         _check(ins_per=(ins_per, 1), ins_max=(ins_max, 1))
-        manner = self.manner(**how)
+        config = self.config(**how)
         sources = [prepare(*item) if isinstance(item, (tuple, list)) else prepare(item) for item in items]
-        return self.translate(sources, ins_per, ins_max, manner=manner, tensors=tensors, style=style, rows=rows)
+        return self.translate(sources, ins_per, ins_max, config=config, tensors=tensors, style=style, rows=rows)
 
     @property
     def has_styles(self) -> bool:
@@ -191,20 +191,20 @@ class Translator:
         _check(count=(count, 1), seed=(seed, 0))
         return self.network.translator.draw_styles(count, torch.Generator().manual_seed(seed))
 
-    def manner(
+    def config(
         self,
         max_side: int | None = None,
         crop_instances: bool = False,
         paste_background: bool = False,
         feather: int | None = None,
-    ) -> Manner:
+    ) -> TranslateConfig:
         """How pictures are translated. A crop is seen at most at the size at which the model was trained."""
         _check(max_side=(max_side, SMALLEST_SIDE), feather=(feather, 0))
         if (max_side or crop_instances) and self.network.gives_masks and self.network.description is None:
             raise InputError("max_side and crop_instances need a method that tells how it translates; drop them")
         told = self.card.get("options", {})
         trained = [int(told[name]) for name in ("fine_size_w", "fine_size_h") if name in told]
-        return Manner(max_side, crop_instances, paste_background, feather, max(trained, default=CROP_SIDE))
+        return TranslateConfig(max_side, crop_instances, paste_background, feather, max(trained, default=CROP_SIDE))
 
     def translate(
         self,
@@ -212,7 +212,7 @@ class Translator:
         ins_per: int | None = None,
         ins_max: int | None = None,
         *,
-        manner: Manner | None = None,
+        config: TranslateConfig | None = None,
         in_order: bool = False,
         tensors: bool = False,
         style: Style = None,
@@ -227,8 +227,8 @@ class Translator:
         done: dict[int, Translation] = {}
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for number, source in enumerate(sources):
-            if manner and manner.needed_for(source):
-                made = translate_large(self.network, source, manner, ins_per, ins_max, in_order, styles([number]))
+            if config and config.needed_for(source):
+                made = translate_large(self.network, source, config, ins_per, ins_max, in_order, styles([number]))
                 done[number] = self._pasted(source, made, tensors)
             else:
                 groups[source.widening.padded].append(number)
@@ -239,8 +239,8 @@ class Translator:
                 together = self.network.run(batch, ins_per, ins_max, in_order, styles(chunk))
                 for row, number in enumerate(chunk):
                     done[number] = self._translation(sources[number], together[[row]], tensors)
-        if manner and manner.paste_background:
-            return [_with_background(source, done[number], manner.feather) for number, source in enumerate(sources)]
+        if config and config.paste_background:
+            return [_with_background(source, done[number], config.feather) for number, source in enumerate(sources)]
         return [done[number] for number in range(len(sources))]
 
     def _styles(self, style: Style, count: int) -> Callable[[list[int]], Tensor | InstanceBatch | None]:

@@ -135,7 +135,7 @@ def test_voc_damaged(tmp_path):
     found = paired(tmp_path, ".xml", read_voc)
     assert [one.name for one in found.images] == ["1.png"] and len(found.images[0].objects) == 1
     number, bare, broken, size, other = faults(found)
-    assert "1.xml, object 2: 'x' is not a number" in number and "1.xml, object 3: it has no bndbox" in bare
+    assert "1.xml, line 4: 'x' is not a number" in number and "1.xml, line 5: it has no bndbox" in bare
     assert "2.xml is no xml file" in broken and "line 3" in broken
     assert "640x480" in size and "64x48" in size and "4.xml is not a Pascal VOC file: its root is <html>" in other
     assert sum(problem.pictures for problem in found.problems) == 3
@@ -318,8 +318,8 @@ def test_bdd100k_damaged(tmp_path):
     read_bdd100k(file, folder, bdd(day, night))
     assert boxes(day.images[0]) == [("car", (1, 2, 10, 9))] and night.images == []
     told = faults(day) + faults(night)
-    assert f"{file}, image a.jpg, label 1: it has no 'y1'" in told[0] and f"{file}, image 2: it is no record" in told[1]
-    assert f"{file}, image 3: it has no 'name'" in told[2] and f"{file}, image b.jpg, label 0: the box 9 2" in told[3]
+    assert f"{file}, image 0 (a.jpg), label 1: it has no 'y1'" in told[0] and f"{file}, image 2: it is no record" in told[1]
+    assert f"{file}, image 3: it has no 'name'" in told[2] and f"{file}, image 1 (b.jpg), label 0: the box 9 2" in told[3]
     with pytest.raises(InputError, match="is not a label file of BDD100K"):
         read_bdd100k(write(tmp_path / "x.json", "{}"), folder, bdd(Found(Classes()), Found(Classes())))
 

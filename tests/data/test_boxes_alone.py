@@ -18,7 +18,7 @@ from data.decoded import decode
 from data.entries import Entry
 from data.placement import MODES, Framing
 from data.preparing.dataset_json import load
-from data.transport import collate_parcel
+from data.transport import collate_packed
 from data.unaligned_instance_dataset import UnalignedInstanceDataset, place, read_sample
 from instagan.structures import instances
 from instagan.structures.boxes import rasterise
@@ -118,7 +118,7 @@ def test_batches_travel_and_caches_change_nothing(tmp_path, every):
             cached = UnalignedInstanceDataset(a, b, FRAMING, 5, serial=False, read=read)
             plain = UnalignedInstanceDataset(a, b, FRAMING, 5, serial=False)
             pairs = [[data[1, row] for row in (0, 1, 2)] for data in (plain, cached)]
-            sent = pickle.loads(ForkingPickler.dumps(collate_parcel(pairs[1])))
+            sent = pickle.loads(ForkingPickler.dumps(collate_packed(pairs[1])))
             for letter in "AB":
                 assert_same(sent[letter], collate_pairs(pairs[0])[letter])
 

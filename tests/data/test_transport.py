@@ -12,7 +12,7 @@ from data.collate import collate_pairs
 from data.folders import list_domain
 from data.loading import TrainingLoader
 from data.placement import MODES, Framing
-from data.transport import collate_parcel
+from data.transport import collate_packed
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from instagan.io.pixels import from_levels, to_levels
 from instagan.structures.instances import UnpairedBatch
@@ -59,16 +59,16 @@ def test_what_arrives_is_what_was_sent(dataroot, mode, load):
     data = dataset(dataroot, Framing(mode, load, (17, 15), random=True, flip=True))
     for rows in ((0,), (1,), (2, 0, 1)):
         pairs = [data[epoch, row] for epoch in (1, 2) for row in rows]
-        sent = pickle.loads(ForkingPickler.dumps(collate_parcel(pairs)))
+        sent = pickle.loads(ForkingPickler.dumps(collate_packed(pairs)))
         assert agree(sent, collate_pairs(pairs))
         assert all(getattr(sent["A"], name).is_contiguous() for name in TENSORS)
 
 
-def test_a_parcel_is_small(dataroot):
+def test_a_packed_batch_is_small(dataroot):
     data = dataset(dataroot, Framing("crop", (57, 41), (40, 40), random=True, flip=True))
     pairs = [data[1, 0], data[1, 2]]
     whole = sum(tensor.nbytes for sample in sum(pairs, ()) for tensor in (sample.image, sample.masks))
-    assert len(ForkingPickler.dumps(collate_parcel(pairs))) < 0.3 * whole
+    assert len(ForkingPickler.dumps(collate_packed(pairs))) < 0.3 * whole
 
 
 def test_workers_that_are_not_forked_send_the_same(dataroot):
@@ -82,7 +82,7 @@ def test_workers_that_are_not_forked_send_the_same(dataroot):
 def test_what_arrived_can_be_changed(dataroot):
     """Tensors over memory that must not be written to would warn, or crash."""
     data = dataset(dataroot, Framing("none", (0, 0), (0, 0), random=True, flip=True))
-    sent = pickle.loads(ForkingPickler.dumps(collate_parcel([data[1, 0]])))
+    sent = pickle.loads(ForkingPickler.dumps(collate_packed([data[1, 0]])))
     for batch in (sent["A"], sent["B"]):
         for name in TENSORS:
             getattr(batch, name).zero_()

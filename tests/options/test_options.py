@@ -319,7 +319,7 @@ def test_a_data_set_without_any_mask_is_refused_where_instances_are_needed(tmp_p
     draw_set(tmp_path, "train", a=(0, 0), b=(0,))
     where = ("--dataroot", tmp_path, "--checkpoints_dir", tmp_path / "runs", *TINY)
     for more in ((), ("--dataset_mode", "unaligned"), ("--model", "cycle_gan", "--with_masks")):
-        assert "has a mask" in sentence(capsys, train_program.main, *where, *more)
+        assert "has an instance" in sentence(capsys, train_program.main, *where, *more)
     assert train(tmp_path, tmp_path / "runs", "--model", "cycle_gan", "--max_steps", "1", "--no_html") == 0
 
 

@@ -95,10 +95,10 @@ class Desk:
             raise InputError(f"The model does not translate to {order.to}; pick another direction")
         picture = self._read(order.picture)
         masks = self._masks(order, picture) if translator.network.gives_masks else []
-        manner = translator.manner(order.max_side or None, order.crop_instances, order.paste_background)
+        config = translator.config(order.max_side or None, order.crop_instances, order.paste_background)
         started = time.perf_counter()
         style, named = self._style(order, translator)
-        made = translator.translate([prepare(picture, masks)], order.ins_per, manner=manner, style=style)[0]
+        made = translator.translate([prepare(picture, masks)], order.ins_per, config=config, style=style)[0]
         seconds = time.perf_counter() - started
         file, archive = self._keep(order, made)
         told = named or made.note or f"{sum(made.present)} of {len(masks)} instances translated"
