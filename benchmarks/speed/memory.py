@@ -50,7 +50,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The figures for --json, and a table of them."""
-    workload = replace(workload_of(options, options.batch_size), others=NO_POOL)
+    others = NO_POOL if options.method == "insta_gan" else ()
+    workload = replace(workload_of(options, options.batch_size), others=others)
     points = [_point(variant, workload) for variant in variants_of(options)]
     if all(isinstance(found, str) for *_, found in points):
         raise InputError("nothing to measure: " + "; ".join(_missing(points)))

@@ -18,15 +18,12 @@ import torch
 
 from benchmarks.speed.measuring import reason
 from benchmarks.speed.runs import ENDED
-from benchmarks.speed.variants import Variant, Workload, build
+from benchmarks.speed.variants import SMALLEST, Variant, Workload, build
 from instagan.errors import InputError
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"
 """What Linux wants to be written to ``clear_refs`` to begin a new high-water mark."""
-
-WARM_UP_SIDE = 32
-"""Pictures of the step that makes gradients and optimizer state; its activations are nothing beside the real one's."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,8 @@ def resident(variant: Variant, workload: Workload, threads: int) -> Peak:
     """In a process of its own, whose resident memory has never been larger than now."""
     torch.set_num_threads(threads)
     system = build(variant, workload)
-    warm_up = replace(workload, size=WARM_UP_SIDE, instances=(1, 1), batch_size=1)
-    system.training_step(warm_up.pair())
+    warm_up = replace(workload, size=SMALLEST[workload.method], instances=(1, 1), batch_size=1)
+    system.training_step(warm_up.pair())  # makes the optimizers' state
     pair = workload.pair()
     gc.collect()
     with suppress(OSError, AttributeError):

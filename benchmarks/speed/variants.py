@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.speed.published import PublishedSystem
+from benchmarks.speed.published_munit import PublishedMunit
 from engine.device import choose_device, prepare
 from engine.method import state_of
 from engine.update import Losses, Update
@@ -19,6 +20,8 @@ from instagan.flag_types import whole
 from instagan.kernels import KERNELS
 from instagan.kernels.processor import PRECISIONS
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from models import MODELS
+from models.munit_model import MunitModel
 from options.build import build_model
 from options.parse import parse_training
 
@@ -38,6 +41,10 @@ WITHOUT: dict[str, frozenset[str]] = {f"no_{name}": frozenset({name}) for name i
 """Part of a variant's name -> kernels that are left out; without the allocator's settings there are no fewer."""
 
 PER_SWITCH = ("compile", "checkpoint")
+METHODS = {"insta_gan": ("ins_max", "ins_per"), "munit": (), "init": ("ins_max",)}
+"""Methods that can be measured, and which flags on instances each knows."""
+SMALLEST = {"insta_gan": 32, "munit": 64, "init": 64}
+"""Sides of small images that each can be trained on."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ class Workload:
     ins_per: int
     batch_size: int
     device: str
+    method: str = "insta_gan"
     others: tuple[str, ...] = ()
     """Further flags of train.py, the same for all variants."""
 
@@ -98,15 +106,19 @@ class Workload:
     def described(self) -> str:
         """``facts`` in one line."""
         a, b = self.instances
-        sets = f"{a} + {b} instances, ins_max {self.ins_max}, ins_per {self.ins_per}"
-        return f"{self.size} x {self.size} pixels, ngf {self.ngf}, ndf {self.ndf}, {sets}"
+        sets = ", ".join([f"{a} + {b} instances", *(f"{name} {value}" for name, value in self._sets().items())])
+        return f"{self.method}, {self.size} x {self.size} pixels, ngf {self.ngf}, ndf {self.ndf}, {sets}"
 
     def flags(self) -> list[str]:
         """Of train.py. No file is looked at, so that any ``--dataroot`` will do."""
         sizes = {"ngf": self.ngf, "ndf": self.ndf, "load_size": self.size, "fine_size": self.size}
-        sets = {"ins_max": self.ins_max, "ins_per": self.ins_per, "batch_size": self.batch_size}
-        given = {"dataroot": "benchmark", "device": self.device} | sizes | sets
+        named = {"dataroot": "benchmark", "model": self.method, "device": self.device, "batch_size": self.batch_size}
+        given = named | sizes | self._sets()
         return [word for name, value in given.items() for word in (f"--{name}", str(value))] + [*self.others]
+
+    def _sets(self) -> dict[str, int]:
+        """The flags on instances that the method knows."""
+        return {name: getattr(self, name) for name in METHODS[self.method]}
 
     def pair(self) -> UnpairedBatch:
         """Pictures of noise with ellipses as instances; the same in every call."""
@@ -142,6 +154,11 @@ def build(variant: Variant, workload: Workload) -> System:
     options = parse_training([*workload.flags(), *variant.flags]).values
     device = choose_device(options)
     prepare(device, options, own_allocator=variant.own_allocator)
+    if variant.name == PUBLISHED and workload.method != "insta_gan":
+        plain = MODELS[options.model].from_options(options).to(device)
+        assert isinstance(plain, MunitModel)
+        step = PublishedMunit(plain).training_step
+        return System(step, lambda pair: plain.translate(pair["A"], "b"), torch.float32, device)
     model = build_model(options, device, kernels=variant.kernels)
     if variant.name == PUBLISHED:
         state: dict[str, dict[str, Tensor]] = state_of(model)["networks"]
@@ -159,6 +176,9 @@ def build(variant: Variant, workload: Workload) -> System:
 
 def add_workload(parser: ArgumentParser) -> None:
     """Flags of what is measured; None stands for what ``--small`` decides on."""
+    parser.add_argument(
+        "--method", choices=tuple(METHODS), default="insta_gan", help="what is trained; published is MUNIT's for init"
+    )
     parser.add_argument("--small", action="store_true", help="the demo's sizes: 64 x 64, ngf and ndf 16")
     parser.add_argument("--size", type=whole(32), help="width and height of the images (default: 200)")
     parser.add_argument("--ngf", type=whole(1), help="width of the generators (default: 64)")
@@ -185,6 +205,7 @@ def workload_of(options: Namespace, batch_size: int) -> Workload:
         ins_per=options.ins_per,
         batch_size=batch_size,
         device=options.device,
+        method=options.method,
     )
     checked = parse_training(workload.flags()).values
     return replace(workload, device=str(choose_device(checked)))
