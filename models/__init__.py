@@ -3,6 +3,7 @@
 from models.cut_model import CutModel
 from models.cycle_gan_model import CycleGanModel, CycleGanSegModel
 from models.init_model import InitModel
+from models.insta_former_model import InstaFormerModel
 from models.insta_gan_model import InstaGanModel
 from models.munit_model import MunitModel
 from models.translation_model import TranslationModel
@@ -14,4 +15,5 @@ MODELS: dict[str, type[TranslationModel]] = {
     "cut": CutModel,
     "munit": MunitModel,
     "init": InitModel,
+    "insta_former": InstaFormerModel,
 }

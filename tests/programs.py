@@ -16,7 +16,9 @@ TINY = (
 )  # fmt: skip
 
 
-OF_SMALL = dict.fromkeys(("munit", "init"), ("--num_scales", "1"))
+OF_SMALL = dict.fromkeys(("munit", "init"), ("--num_scales", "1")) | {
+    "insta_former": ("--patch", "4", "--depth", "2", "--mlp_dim", "8", "--netF_nc", "8")
+}
 """Method -> the flags with which it learns from pictures as small as these."""
 
 

@@ -13,6 +13,7 @@ from instagan.errors import InputError
 from instagan.networks.anti_aliased import AntiAliasedGenerator
 from instagan.networks.blocks import NORMS
 from instagan.networks.generators import ResnetGenerator, SetGenerator
+from instagan.networks.insta_former import InstaFormerGenerator
 from instagan.networks.styled import StyledGenerator
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
 
@@ -21,6 +22,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     ResnetGenerator.kind: ResnetGenerator,
     AntiAliasedGenerator.kind: AntiAliasedGenerator,
     StyledGenerator.kind: StyledGenerator.of,
+    InstaFormerGenerator.kind: InstaFormerGenerator,
 }
 NEEDS = ("masks", "style")
 """What ``Translator`` can hand to a model beside the image."""

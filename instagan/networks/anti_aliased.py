@@ -5,7 +5,7 @@ The published layer numbers hold: ``encoder`` has the numbers 0 ... 20 of the ge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -28,8 +28,8 @@ class AntiAliasedGenerator(nn.Module):
     def __init__(self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS) -> None:
         super().__init__()
         self.config = {"ngf": ngf, "norm": norm, "blocks": blocks}
-        self.encoder = _encoder(ngf, norm, blocks)
-        self.decoder = _decoder(ngf, norm)
+        self.encoder = encoder(ngf, norm, blocks)
+        self.decoder = decoder(ngf, norm)
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
         return InstanceBatch.from_images(self.decoder(self.encoder(x.image)).to(x.image))
@@ -53,18 +53,25 @@ class AntiAliasedPatchDiscriminator(nn.Module):
 
     def __init__(self, ndf: int = 64, layers: int = 3, norm: str = "instance") -> None:
         super().__init__()
-        widths = [patch_width(ndf, layer) for layer in range(layers + 1)]
-        stack: list[nn.Module] = [nn.Conv2d(3, ndf, 4, padding=1), nn.LeakyReLU(0.2, inplace=True), BlurDownsample()]
-        for place, (narrow, wide) in enumerate(pairwise(widths), 1):
-            stack += [nn.Conv2d(narrow, wide, 4, padding=1), NORMS[norm](wide), nn.LeakyReLU(0.2, inplace=True)]
-            stack += [BlurDownsample()] if place < layers else []
-        self.layers = nn.Sequential(*stack, nn.Conv2d(widths[-1], 1, 4, padding=1))
+        self.layers = patch_layers(ndf, layers, NORMS[norm])
 
     def forward(self, x: InstanceBatch) -> Tensor:
         return self.layers(x.image).to(x.image)  # (B, 1, h - 2, w - 2)
 
 
-def _encoder(ngf: int, norm: str, blocks: int) -> nn.Sequential:
+def patch_layers(
+    ndf: int, layers: int, norm: Callable[[int], nn.Module], biases: bool = True
+) -> nn.Sequential:  # fmt: skip
+    """(B, 3, H, W) -> (B, 1, H/2^layers - 2, W/2^layers - 2). biases: of convolutions in front of a norm."""
+    widths = [patch_width(ndf, layer) for layer in range(layers + 1)]
+    stack: list[nn.Module] = [nn.Conv2d(3, ndf, 4, padding=1), nn.LeakyReLU(0.2, inplace=True), BlurDownsample()]
+    for place, (narrow, wide) in enumerate(pairwise(widths), 1):
+        stack += [nn.Conv2d(narrow, wide, 4, padding=1, bias=biases), norm(wide), nn.LeakyReLU(0.2, inplace=True)]
+        stack += [BlurDownsample()] if place < layers else []
+    return nn.Sequential(*stack, nn.Conv2d(widths[-1], 1, 4, padding=1))
+
+
+def encoder(ngf: int, norm: str, blocks: int) -> nn.Sequential:
     """(B, 3, H, W) -> (B, 4 ngf, H/4, W/4)."""
     layers: list[nn.Module] = [
         nn.ReflectionPad2d(3), nn.Conv2d(3, ngf, 7), NORMS[norm](ngf), nn.ReLU(inplace=True),
@@ -80,7 +87,7 @@ def _encoder(ngf: int, norm: str, blocks: int) -> nn.Sequential:
     return NormalisedEncoder(*layers) if norm == "instance" else nn.Sequential(*layers)
 
 
-def _decoder(ngf: int, norm: str) -> nn.Sequential:
+def decoder(ngf: int, norm: str) -> nn.Sequential:
     """(B, 4 ngf, H/4, W/4) -> (B, 3, H, W) in [-1, 1]."""
     layers: list[nn.Module] = []
     for channels in (4 * ngf, 2 * ngf):

@@ -50,6 +50,38 @@ def roi_align(
     return cells.permute(0, 3, 1, 2).contiguous()  # (K, C, height, width)
 
 
+def roi_align_slots(
+    features: Tensor, boxes: Tensor, there: Tensor, size: tuple[int, int], scale: float = 1.0
+) -> Tensor:  # fmt: skip
+    """Regions of every picture, in slots: features (B, C, h, w), boxes (B, N, 4) -> (B, N, C, height, width).
+
+    there (B, N) bool: other slots give zeros. The rest is as in ``roi_align`` with ``aligned`` off, but for the number
+    of samples, which is torchvision's default: along each axis as many as a region has cells of the features for each
+    cell of the result, rounded up. A region is not longer than the features.
+
+    Every cell of the result is a weighted mean of lines and columns, so that the samples themselves are never held.
+    """
+    left, top, right, bottom = (boxes.detach() * scale).unbind(2)  # (B, N) each
+    of_lines = _shares(top, bottom - top, size[0], features.shape[2]) * there[..., None, None]  # (B, N, height, h)
+    of_columns = _shares(left, right - left, size[1], features.shape[3])  # (B, N, width, w)
+    lines = torch.einsum("bnih,bchw->bnicw", of_lines.to(features), features)  # (B, N, height, C, w)
+    return torch.einsum("bnicw,bnjw->bncij", lines, of_columns.to(features))  # (B, N, C, height, width)
+
+
+def _shares(start: Tensor, length: Tensor, parts: int, cells: int) -> Tensor:
+    """What each of the cells along an axis adds to each part of every stretch: (B, N) each -> (B, N, parts, cells)."""
+    most = -(-cells // parts)
+    part = (length.clamp(min=1) / parts)[..., None, None]  # (B, N, 1, 1)
+    count = part.ceil().clamp(max=most)  # (B, N, 1, 1): samples of a part
+    sample = torch.arange(most, dtype=start.dtype, device=start.device)  # (most,)
+    number = torch.arange(parts, dtype=start.dtype, device=start.device)[:, None]  # (parts, 1)
+    points = start[..., None, None] + part * (number + (sample + 0.5) / count)  # (B, N, parts, most)
+    counted = (sample < count) & (points >= -1) & (points <= cells)
+    away = points.clamp(0, cells - 1)[..., None] - torch.arange(cells, dtype=start.dtype, device=start.device)
+    weights = (1 - away.abs()).clamp(min=0) * counted[..., None]  # (B, N, parts, most, cells)
+    return weights.sum(3) / count  # (B, N, parts, cells)
+
+
 def _points(start: Tensor, length: Tensor, count: int) -> Tensor:
     """``count`` points, evenly spread over each of K stretches (K,) -> (K, count)."""
     steps = (torch.arange(count, dtype=start.dtype, device=start.device) + 0.5) / count  # (count,)
