@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Protocol
 
 import torch
@@ -56,6 +57,8 @@ Pictures = dict[str, InstanceBatch]
 """What to show of a batch, by name and in order: {"real_A": ..., "fake_B": ..., "rec_A": ...}."""
 Objective = Callable[[Any, MiniBatch], Iterator[Yielded]]
 """(way, turn) -> losses, one dict per independent graph; a generator that may return ``Pictures`` by source domain."""
+OfRows = Callable[[Any, Any], Tensor]
+"""(way, turn) -> something of each of its rows, (R, ...), of one shape and type for all turns."""
 
 
 class Turn(Protocol):
@@ -242,6 +245,39 @@ class _Place:
         return self.taken
 
 
+@dataclass(eq=False)
+class Gathered:
+    """Something of each row of all turns in one way, on all ranks: what ``SimultaneousTurns.gather`` returns.
+
+    rows        (R of all ranks, ...) in their order, without the graph that they come from
+    turn_count  turns on all ranks
+
+    The losses of a turn may depend on all rows, and the gradient of a row is then made of the losses of all turns. So
+    it takes two passes: each turn's losses reach its own rows through its own graph (``with_own``), and leave at the
+    others' what they have to say; that is added up over all ranks, and sent back through the graphs of those rows,
+    which are made once more for that. A single turn needs no second pass.
+    """
+
+    rows: Tensor
+    of_rows: OfRows
+    places: list[_Place]
+    starts: list[int]
+    turn_count: int
+
+    def with_own(self, turn: Any, own: Tensor) -> Tensor:
+        """(R of all ranks, ...): all rows, those of this turn being ``own`` (R, ...), which has its graph."""
+        (start,) = (start for place, start in zip(self.places, self.starts, strict=True) if place.turn is turn)
+        return torch.cat([self.rows[:start], own, self.rows[start + len(own) :]])
+
+    def backpropagate(self, world: World) -> None:
+        """Sends the gradients that losses left at other turns' rows through the graphs of those. All ranks must ask."""
+        left = torch.zeros_like(self.rows) if self.rows.grad is None else self.rows.grad
+        gradient, self.rows.grad = world.add(left), None
+        for place, start in zip(self.places, self.starts, strict=True):
+            own = self.of_rows(place.way, place.turn)
+            own.backward(gradient[start : start + len(own)])
+
+
 class SimultaneousTurns:
     """One turn of every batch of this rank that still takes one, in every way.
 
@@ -253,11 +289,38 @@ class SimultaneousTurns:
     ) -> None:
         self.update, self.ways, self.places, self.object_counts = update, ways, places, object_counts
 
-    def minimise(self, optimizers: GuardedAdam | Sequence[GuardedAdam], objective: Objective) -> None:
+    def gather(self, way: Any, of_rows: OfRows) -> Gathered:
+        """What ``of_rows`` tells of each row of every turn in this way, on all ranks: for losses that are no sum over
+        rows, because one row's depends on all of them. At least one rank must have a turn; all ranks must ask.
+        """
+        places = [place for place in self.places if place.way is way]
+        with torch.no_grad():
+            own = [of_rows(way, place.turn) for place in places]
+        world = self.update.world
+        told = world.all_gather_object([(tuple(one.shape), one.dtype) for one in own])
+        (row_shape, dtype), *_ = [(shape[1:], dtype) for of_rank in told for shape, dtype in of_rank]
+        none = torch.zeros(0, dtype=dtype, device=self.update.device)
+        flat = torch.cat([none, *(one.reshape(-1) for one in own)])
+        lengths = [sum(prod(shape) for shape, _ in of_rank) for of_rank in told]
+        rows = torch.cat(world.gather(flat, lengths)).view(-1, *row_shape)  # (R of all, ...)
+        before = sum(shape[0] for of_rank in told[: world.rank] for shape, _ in of_rank)
+        starts = []
+        for one in own:
+            starts.append(before)
+            before += len(one)
+        return Gathered(rows.requires_grad_(), of_rows, places, starts, sum(map(len, told)))
+
+    def minimise(
+        self,
+        optimizers: GuardedAdam | Sequence[GuardedAdam],
+        objective: Objective,
+        gathered: Gathered | None = None,
+    ) -> None:
         """Backpropagates the losses of every turn, one graph after the other, and steps the optimizers.
 
         Each loss counts as the mean over its rows, or its objects, on all ranks. In one ``minimise`` a spectral norm
-        takes one power step for every way, as for one batch with all rows.
+        takes one power step for every way, as for one batch with all rows. gathered: what the losses depend on of other
+        turns' rows; gradients reach those, too.
         """
         optimizers = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
         for optimizer in optimizers:
@@ -273,6 +336,9 @@ class SimultaneousTurns:
                 for name, mean in means.items():
                     reported[name] = reported[name] + mean.detach() if name in reported else mean.detach()
                 del losses, means  # the graph must not stand beside the next one
+        if gathered is not None and gathered.turn_count > 1:
+            with power_iteration_held(*(network for one in optimizers for network in one.networks)):
+                gathered.backpropagate(self.update.world)
         self.update.history.append(reported)
         self.update._types.append(add_gradients(self.update.world, optimizers, reported))
         step(optimizers)

@@ -189,3 +189,43 @@ def test_a_loss_over_objects_that_is_no_value_per_object_is_refused_by_name():
     for turns in Update([random_pair([2], [1])]).in_lockstep(["A"], unchanged):
         with pytest.raises(ValueError, match="loss size must give one value for each object"):
             turns.minimise(GuardedAdam([network]), objective)
+
+
+def updated_by_all_rows(world: World, pairs: list[UnpairedBatch]) -> tuple[dict[str, float], float]:
+    """Losses of one update in which a row's loss depends on all rows, and half of the gradient."""
+    network = Brighter().double()
+    optimizer = GuardedAdam([network], beta1=0.5)
+
+    def brightness(way: str, turn: MiniBatch) -> Tensor:
+        return (turn.source.image.double() + network.value).square().flatten(1)[:, :3]  # (R, 3)
+
+    def objective(way: str, turn: MiniBatch) -> Iterator[Losses]:
+        own = brightness(way, turn)
+        every = gathered.with_own(turn, own)
+        assert torch.equal(every, gathered.rows)
+        yield {"spread": (own * every.mean(0).exp() - every.prod(0)).square().sum(1)}
+
+    (update,) = updates(world, [pairs], lambda: 0)
+    for turns in update.in_lockstep(["A"], lambda way, pair: OneMiniBatch(lambda batch: batch, pair[way])):
+        gathered = turns.gather("A", brightness)
+        assert gathered.rows.shape == (update.pair_count, 3)
+        turns.minimise(optimizer, objective, gathered)
+    losses = {name: loss.item() for name, loss in update.losses().items()}
+    return losses, optimizer.state[network.value]["exp_avg"].item()
+
+
+def dealt_out(world: World, parts: list[list[tuple[int, int]]]) -> tuple[dict[str, float], float]:
+    """Of four rows, those of each rank's batches, from one to another."""
+    whole = random_pair([1, 0, 2, 1], [1] * 4)
+    return updated_by_all_rows(world, [rows_of(whole, slice(*part)) for part in parts[world.rank]])
+
+
+def test_losses_that_depend_on_all_rows_and_their_gradients_are_those_of_one_batch(tmp_path: Path):
+    losses, gradient = dealt_out(ALONE, [[(0, 4)]])
+    assert gradient != 0
+    apart, gradient_apart = dealt_out(ALONE, [[(0, 1), (1, 4)]])
+    assert apart == pytest.approx(losses, rel=1e-12) and gradient_apart == pytest.approx(gradient, rel=1e-12)
+    for parts in ([[(0, 3)], [(3, 4)]], [[(0, 1), (1, 4)], []]):  # the second rank has no row
+        for of_rank, gradient_of_rank in on_ranks(2, tmp_path, dealt_out, parts):
+            assert of_rank == pytest.approx(losses, rel=1e-12)
+            assert gradient_of_rank == pytest.approx(gradient, rel=1e-12)
