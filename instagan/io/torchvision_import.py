@@ -2,7 +2,7 @@
 
 That happens easily: the usual wheel is built for CUDA and fails beside a CPU-only torch while it is being imported,
 with "operator torchvision::nms does not exist". Everything in Python works once the operators' schemas are known; the
-two operators that Mask R-CNN calls get stand-ins in plain torch here.
+two operators that Faster and Mask R-CNN call get stand-ins in plain torch here, RoIAlign's with gradients.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ _registered: list[torch.library.Library] = []
 """Registrations hold as long as their library object lives."""
 
 
-def import_torchvision() -> ModuleType:
-    """The package. Raises ``InputError`` with the pip command where it is not installed."""
+def import_torchvision(needed_by: str = "--detector") -> ModuleType:
+    """The package. Raises ``InputError`` with the pip command where it is not installed. needed_by: for the message."""
     try:
         import torchvision
     except ModuleNotFoundError:
-        raise InputError("--detector needs torchvision, which is not installed; run: pip install torchvision") from None
+        told = f"{needed_by} needs torchvision, which is not installed"
+        raise InputError(f"{told}; run: pip install torchvision") from None
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
