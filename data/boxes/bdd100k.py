@@ -68,7 +68,7 @@ def _read_image(where: str, record: dict[str, Any], images: Path, found: Found) 
     before, objects = len(found.problems), []
     for place, label in enumerate(record.get("labels") or []):
         with found.part(f"{where}, label {place}"):
-            category = found.category(clean(label["category"]))
+            category = found.category(label["category"])
             if category is not None:
                 objects.append(Object(category, _box(label["box2d"], size)))
     found.add(path.relative_to(images).as_posix(), size, objects, before)

@@ -18,6 +18,7 @@ from data.boxes.objects import Found, Object
 from data.placement import Size
 from instagan.errors import InputError
 from instagan.io.boxes import box_of
+from instagan.io.categories import clean
 from instagan.io.text_files import read_json
 from instagan.io.values import number
 
@@ -50,7 +51,7 @@ def read_cityscapes(path: Path, size: Size, found: Found) -> list[Object]:
     wanted: dict[int, str] = {}
     for place, record in enumerate(content["objects"]):
         with found.part(f"{path}, object {place}"):
-            label = str(record["label"])
+            label = clean(record["label"])
             if record.get("deleted") or label in UNPAINTED:
                 continue
             is_group = label.endswith(GROUP) and label != GROUP

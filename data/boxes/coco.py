@@ -67,5 +67,6 @@ def _names(path: Path) -> list[str]:
     """Of all categories. What is wrong with the file is told when it is read as a whole."""
     content = read_json(path, ADVICE)
     listed = content.get("categories") if isinstance(content, dict) else None
-    names = [record.get("name") for record in listed or [] if isinstance(record, dict)]
+    records = listed if isinstance(listed, list) else []
+    names = [record.get("name") for record in records if isinstance(record, dict)]
     return list(dict.fromkeys(clean(name) for name in names if isinstance(name, str)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from data.placement import Size
 from instagan.errors import InputError
+from instagan.io.categories import clean
 from instagan.io.problems import Problem
 from instagan.io.reading import upright_size
 from instagan.io.text_files import read_text
@@ -68,8 +69,14 @@ class Found:
     seen: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
 
-    def category(self, name: str) -> str | None:
-        """What the data set calls this class; None, and counted, where it is not wanted."""
+    def category(self, name: Any) -> str | None:
+        """What the data set calls this class; None, and counted, where it is not wanted.
+
+        name: as the source has it. Raises ``ValueError`` where that is none, or blank.
+        """
+        name = clean(name)
+        if not name:
+            raise ValueError("it has no name of a class")
         self.seen[name] += 1
         wanted = name if self.classes.names is None else self.classes.names.get(name)
         if wanted is None:

@@ -12,7 +12,6 @@ from xml.parsers import expat
 from data.boxes.objects import Found, Object, within
 from data.placement import Size
 from instagan.errors import InputError
-from instagan.io.categories import clean
 from instagan.io.values import number, side
 
 ADVICE = "export the annotations again"
@@ -30,10 +29,7 @@ def read_voc(path: Path, size: Size, found: Found) -> list[Object]:
     objects = []
     for record in root.findall("object"):
         with found.part(f"{path}, line {line_of[record]}"):
-            name = record.findtext("name")
-            if name is None or not clean(name):
-                raise ValueError("it has no name")
-            category = found.category(clean(name))
+            category = found.category(record.findtext("name", ""))
             box = record.find("bndbox")
             if category is None:
                 continue

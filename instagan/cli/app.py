@@ -53,8 +53,11 @@ def run(options: Namespace) -> int:
     _check(options)
     with prepared(options.max_megapixels * 1_000_000) as results:
         gradio: Any = need("gradio", "gradio", "the web page")
+        translators = _translators(options)
+        if options.detector and not any(one.network.gives_masks for one in translators.values()):
+            raise InputError(f"--detector finds masks, and {options.model} translates images without any; drop it")
         find = detector_for(options) if options.detector else None
-        desk = Desk(_translators(options), find, options.max_megapixels * 1_000_000, results)
+        desk = Desk(translators, find, options.max_megapixels * 1_000_000, results)
         page = lay_out(gradio, desk, options.title)
         address = serve(gradio, page, options.host, options.port, options.max_upload * 2**20)
         print(f"The page is at {address} (Ctrl-C ends it).", flush=True)

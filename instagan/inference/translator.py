@@ -14,7 +14,7 @@ from torch import Tensor
 
 from instagan.errors import InputError
 from instagan.inference.inputs import STYLE_SEED, Masks, Picture, Source, Style, batch_of, prepare, style_of
-from instagan.inference.large import CROP_SIDE, TranslateConfig, Pasted, translate_large
+from instagan.inference.large import CROP_SIDE, Pasted, TranslateConfig, translate_large
 from instagan.inference.network import Network, choose_device
 from instagan.inference.own_method import own_translator
 from instagan.inference.result import Translation, belonging

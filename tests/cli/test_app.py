@@ -1,6 +1,7 @@
 """What the web page does, without a browser: drawings to masks, orders to answers, and what is refused."""
 
 import os
+import re
 import time
 import zipfile
 
@@ -13,7 +14,7 @@ from instagan.cli.main import main
 from instagan.cli.web.drawing import canvas_picture, filled, painted
 from instagan.cli.web.handling import DRAWN, FOUND, KEPT_SECONDS, UPLOADED, Desk, Order
 from instagan.cli.web.serving import prepared
-from tests.programs import sentence
+from tests.programs import draw_picture, sentence
 from tests.using import tiny_run
 
 SQUARE = [[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75], [0.25, 0.25]]
@@ -205,3 +206,15 @@ def test_wrong_flags_are_one_sentence(tmp_path, capsys, monkeypatch):
     assert "--port 70000 is too high" in sentence(capsys, main, *model, "--port", "70000")
     monkeypatch.setitem(__import__("sys").modules, "gradio", None)
     assert "pip install gradio" in sentence(capsys, main, *model)
+
+
+def test_nothing_is_said_of_masks_where_a_model_has_none(tmp_path, capsys):
+    run = tiny_run(tmp_path / "runs", "run", "--model", "cycle_gan")[0].path
+    draw_picture(tmp_path / "in" / "in" / "photo.png", 0, (64, 48), seed=0)
+    (tmp_path / "results").mkdir()
+    desk = Desk({"b": Translator.load(run, device="cpu")}, None, 100 * 100, tmp_path / "results")
+    shown = desk.translate(Order(tmp_path / "in/in/photo.png", DRAWN, [], True, [], "b", 1))
+    assert re.fullmatch(r"Translated in [0-9.]+ s\.", shown.told)
+    pytest.importorskip("gradio")
+    flags = ("app", "--model", str(run), "--device", "cpu", "--detector", "--category", "sheep")
+    assert "translates images without any; drop it" in sentence(capsys, main, *flags)

@@ -1,5 +1,6 @@
 """The web page with a model that has styles: the next drawn one, and the one of an uploaded example."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,8 @@ def test_another_style_and_an_example_in_a_browser(run, pictures, tmp_path):
         wait_until(browser, "return document.querySelector('#another')", 120)
         upload(browser, "picture", photo)
         status_with(browser, "pixels")
+        words = browser.execute_script("return document.body.innerText")
+        assert "Translated" in words and not re.search("instance|mask|overlay", words, re.IGNORECASE), words
         told = [("translate", "in style 0"), ("another", "in style 1"), ("another", "in style 2")]
         addresses = []
         for button, words in told:

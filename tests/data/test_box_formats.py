@@ -318,8 +318,9 @@ def test_bdd100k_damaged(tmp_path):
     read_bdd100k(file, folder, bdd(day, night))
     assert boxes(day.images[0]) == [("car", (1, 2, 10, 9))] and night.images == []
     told = faults(day) + faults(night)
-    assert f"{file}, image 0 (a.jpg), label 1: it has no 'y1'" in told[0] and f"{file}, image 2: it is no record" in told[1]
-    assert f"{file}, image 3: it has no 'name'" in told[2] and f"{file}, image 1 (b.jpg), label 0: the box 9 2" in told[3]
+    assert f"{file}, image 0 (a.jpg), label 1: it has no 'y1'" in told[0] and f"{file}, image 2: it is no" in told[1]
+    assert f"{file}, image 3: it has no 'name'" in told[2]
+    assert f"{file}, image 1 (b.jpg), label 0: the box 9 2" in told[3]
     with pytest.raises(InputError, match="is not a label file of BDD100K"):
         read_bdd100k(write(tmp_path / "x.json", "{}"), folder, bdd(Found(Classes()), Found(Classes())))
 

@@ -12,6 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from data.boxes.bdd100k import read_bdd100k
+from data.boxes.cityscapes import read_cityscapes
+from data.boxes.coco import read_coco
+from data.boxes.objects import Classes, Found
 from data.prepared import Prepared
 from data.preparing.ccp import label_names
 from data.preparing.coco import CocoPart, plan_coco
@@ -27,7 +31,8 @@ from instagan.io.tensor_files import read_tensors, state_dict
 from options.parse import parse_testing, parse_training
 from scripts import check_data
 from tests.programs import draw_set
-from tests.soak.fuzzing.annotation_files import COCO, DATASET, LABELME, VIA
+from tests.soak.fuzzing.annotation_files import COCO, DATASET, LABELME, SIZE, VIA
+from tests.soak.fuzzing.box_files import BDD100K, CITYSCAPES, PICTURE
 from tests.soak.fuzzing.checkpoint_files import OPTIONS, YAML, generator
 from tests.test_floors import ROOT
 from trackers import loss_log
@@ -122,6 +127,23 @@ def test_a_sentence_from_a_worker_is_the_sentence():
 def test_segmentations(segmentation, reason):
     with pytest.raises(ValueError, match=reason):
         decode(segmentation, (30, 20))
+
+
+def test_a_class_of_boxes_whose_name_is_blank(tmp_path):
+    (tmp_path / "1.png").write_bytes(PICTURE)
+    label = "\u2028\u2029"  # blank to whoever reads the written set
+    scene, images = changed(CITYSCAPES, "objects", 1, "label", to=label), Found(Classes())
+    found = read_cityscapes(written(tmp_path / "1.json", scene), SIZE, images)
+    assert [one.category for one in found] == ["road"]
+    assert "1.json, object 1: it has no name of a class" in images.problems[0].sentence
+    record, images = changed(BDD100K[:1], 0, "labels", 0, "category", to=""), Found(Classes())
+    read_bdd100k(written(tmp_path / "a.json", record), tmp_path, {"A": ({}, images)})
+    assert images.images == [] and "image 0 (1.png), label 0: it has no name" in images.problems[0].sentence
+
+
+def test_boxes_of_a_coco_json_whose_categories_are_no_list(tmp_path):
+    with pytest.raises(InputError, match="a.json"):
+        read_coco(written(tmp_path / "a.json", changed(COCO, "categories", to=True)), tmp_path, Found(Classes()))
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ class Desk:
         made = translator.translate([prepare(picture, masks)], order.ins_per, config=config, style=style)[0]
         seconds = time.perf_counter() - started
         file, archive = self._keep(order, made)
-        told = named or made.note or f"{sum(made.present)} of {len(masks)} instances translated"
+        counted = f"{sum(made.present)} of {len(masks)} instances translated"
+        told = named or made.note or (counted if translator.network.gives_masks else "translated")
         return Shown(
             picture,
             drawn_over(picture, np.array(masks, bool).reshape(-1, picture.height, picture.width)),

@@ -18,8 +18,9 @@ MOST_INS_PER = 16
 FAILED = "Something went wrong here; the terminal that runs the page tells more."
 
 INTRODUCTION = """# {title}
-Upload a picture, show where its instances are, translate. Everything stays on the machine that runs this page.
+{steps} Everything stays on the machine that runs this page.
 """
+WITH_MASKS, WITHOUT = "Upload an image, show where its instances are, translate.", "Upload an image, translate."
 HOW_TO_DRAW = (
     "Paint over the instances, each in a colour of its own: **+ New instance** starts the next. An outline is enough."
 )
@@ -35,11 +36,11 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
     with_styles = any(translator.has_styles for translator in desk.translators.values())
     origins = [DRAWN, UPLOADED] + ([FOUND] if desk.find else [])
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as page:
-        gradio.Markdown(INTRODUCTION.format(title=title))
+        gradio.Markdown(INTRODUCTION.format(title=title, steps=WITH_MASKS if with_masks else WITHOUT))
         with gradio.Row():
             with gradio.Column(scale=3):
                 picture = gradio.File(
-                    label="Picture", file_types=["image"], file_count="single", elem_id="picture", height=150
+                    label="Image", file_types=["image"], file_count="single", elem_id="picture", height=150
                 )
                 with gradio.Column(visible=False) as drawing:
                     gradio.Markdown(HOW_TO_DRAW)
@@ -47,7 +48,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                     fill = gradio.Checkbox(True, label="Fill closed outlines", elem_id="fill")
                 with gradio.Column(visible=False) as uploading:
                     masks = gradio.File(
-                        label="Masks: a file for each instance, of the picture's size, bright inside",
+                        label="Masks: a file for each instance, of the image's size, bright inside",
                         file_types=["image"],
                         file_count="multiple",
                         elem_id="masks",
@@ -88,11 +89,14 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                 another = gradio.Button("Another style", visible=with_styles, elem_id="another")
                 style = gradio.State(0)
                 status = gradio.Textbox(
-                    "Upload a picture.", label="Status", interactive=False, lines=2, max_lines=6, elem_id="status"
+                    "Upload an image.", label="Status", interactive=False, lines=2, max_lines=6, elem_id="status"
                 )
-                file = gradio.DownloadButton("Download the picture", interactive=False, elem_id="download")
-                archive = gradio.DownloadButton("Download all, with masks", interactive=False, elem_id="archive")
+                file = gradio.DownloadButton("Download the image", interactive=False, elem_id="download")
+                archive = gradio.DownloadButton(
+                    "Download all, with masks", interactive=False, visible=with_masks, elem_id="archive"
+                )
         labels = ("Source", "Its instances", "Translated", "Overlay", "Masks")
+        plain = ("Source", "Translated")
         with gradio.Row():
             results = [
                 gradio.Image(
@@ -104,13 +108,14 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                     elem_classes=["result"],
                     height=280,
                     min_width=160,
+                    visible=with_masks or label in plain,
                 )
                 for place, label in enumerate(labels)
             ]
 
         def uploaded(path: str | None, chosen: str) -> tuple[Any, ...]:
             """Picture and origin -> canvas, which of the two parts for masks is shown, status."""
-            shown, told = _said(lambda: desk.canvas(Path(path))) if path else (None, "Upload a picture.")
+            shown, told = _said(lambda: desk.canvas(Path(path))) if path else (None, "Upload an image.")
             address, told = shown or ("", told)
             return gradio.HTML(value=[], picture=address, colours=COLOURS), *parts(bool(shown), chosen), told
 

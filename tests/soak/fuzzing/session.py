@@ -18,7 +18,7 @@ from tests.soak.fuzzing.judging import SECONDS
 from tests.soak.fuzzing.running import Count, Find, fuzz
 from tests.soak.fuzzing.target import Target
 
-ROOMS = ("picture_files", "annotation_files", "checkpoint_files", "command_lines", "commands", "pages")
+ROOMS = ("picture_files", "annotation_files", "box_files", "checkpoint_files", "command_lines", "commands", "pages")
 """Modules here with ``targets()``."""
 
 SHARES = 10_000
