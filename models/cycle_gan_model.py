@@ -10,8 +10,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
-
 from engine.freezing import frozen
 from engine.update import Losses, Update
 from instagan.losses import set_l1
@@ -22,7 +20,7 @@ from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, OneMiniBatch
-from models.two_way_model import TwoWayModel, Way, add_weights, initialise_all, two_way_arguments, union_of
+from models.two_way_model import Networks, TwoWayModel, Way, add_weights, initialise_all, two_way_arguments, union_of
 
 BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
 
@@ -32,18 +30,8 @@ class CycleGanModel(TwoWayModel):
 
     architecture = ("with_masks",)
 
-    def __init__(
-        self,
-        generators: dict[str, nn.Module],
-        discriminators: dict[str, nn.Module],
-        *,
-        with_masks: bool = False,
-        lambdas: dict[str, float] | None = None,
-        **two_way: Any,
-    ) -> None:
-        """lambdas: weights "A", "B" (cycle, by source domain) and "idt" (relative to those); published: 10, 10, 0.5."""
-        published = {"A": 10.0, "B": 10.0, "idt": 0.5}
-        super().__init__(generators, discriminators, lambdas=published | (lambdas or {}), **two_way)
+    def __init__(self, generators: Networks, discriminators: Networks, *, with_masks: bool = False, **two_way: Any):
+        super().__init__(generators, discriminators, **two_way)
         self.with_masks = with_masks
 
     def training_step(self, update: Update) -> None:
@@ -99,12 +87,7 @@ class CycleGanModel(TwoWayModel):
         generators = {name: ResnetGenerator(options.ngf, norm, BLOCKS[options.netG], with_masks) for name in "AB"}
         discriminators = {name: PatchDiscriminator(options.ndf, options.n_layers_D, norm, with_masks) for name in "AB"}
         initialise_all(options, generators, discriminators)
-        return cls(
-            generators,
-            discriminators,
-            with_masks=with_masks,
-            **two_way_arguments(options),
-        )
+        return cls(generators, discriminators, with_masks=with_masks, **two_way_arguments(options))
 
 
 class CycleGanSegModel(CycleGanModel):

@@ -18,7 +18,11 @@ from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 
-LAMBDAS = ("A", "B", "idt", "ctx")
+PUBLISHED = {"A": 10.0, "B": 10.0, "idt": 0.5, "ctx": 0.0}
+"""CycleGAN's weights."""
+
+Networks = dict[str, nn.Module]
+"""By source domain, "A" and "B"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +47,10 @@ class TwoWayModel(TranslationModel):
 
     def __init__(
         self,
-        generators: dict[str, nn.Module],
-        discriminators: dict[str, nn.Module],
+        generators: Networks,
+        discriminators: Networks,
         *,
-        lambdas: dict[str, float],
+        lambdas: dict[str, float] | None = None,
         least_squares: bool = True,
         pool_size: int = 50,
         seed: int = 0,
@@ -56,9 +60,11 @@ class TwoWayModel(TranslationModel):
     ) -> None:
         """generators["A"] translates A -> B, discriminators["A"] judges its results.
 
-        lambdas: weights "A", "B" (cycle, by source domain), and relative to those "idt" (identity), "ctx" (context).
+        lambdas: weights "A", "B" (cycle, by source domain), and relative to those "idt" (identity), "ctx" (context);
+        those of ``PUBLISHED`` where they are not given.
         """
         super().__init__()
+        weights = PUBLISHED | (lambdas or {})
         self.networks = nn.ModuleDict(
             {f"G_{name}": net for name, net in generators.items()}
             | {f"D_{name}": net for name, net in discriminators.items()}
@@ -71,16 +77,15 @@ class TwoWayModel(TranslationModel):
         self.ways = [
             Way(
                 source, target, generators[source], generators[target], discriminators[source],
-                lambda_cyc=lambdas[source],
-                lambda_idt=lambdas[source] * lambdas["idt"],
-                lambda_ctx=lambdas[source] * lambdas.get("ctx", 0.0),
+                lambda_cyc=weights[source],
+                lambda_idt=weights[source] * weights["idt"],
+                lambda_ctx=weights[source] * weights["ctx"],
             )
             for source, target in self.directions
         ]  # fmt: skip
 
     def optimizers(self) -> dict[str, GuardedAdam]:
         return {"G": self.optimizer_G, "D": self.optimizer_D}
-
 
 
 def add_weights(group: _ArgumentGroup, idt: float, *spellings: str) -> None:
@@ -95,7 +100,7 @@ def add_weights(group: _ArgumentGroup, idt: float, *spellings: str) -> None:
 def two_way_arguments(options: Namespace) -> dict[str, Any]:
     """What the flags say of the arguments of ``TwoWayModel``."""
     return {
-        "lambdas": {name: vars(options)[f"lambda_{name}"] for name in LAMBDAS if f"lambda_{name}" in options},
+        "lambdas": {name: vars(options)[f"lambda_{name}"] for name in PUBLISHED if f"lambda_{name}" in options},
         "least_squares": not options.no_lsgan,
         "pool_size": options.pool_size,
         "seed": options.seed,
@@ -105,7 +110,7 @@ def two_way_arguments(options: Namespace) -> dict[str, Any]:
     }
 
 
-def initialise_all(options: Namespace, *networks: dict[str, nn.Module]) -> None:
+def initialise_all(options: Namespace, *networks: Networks) -> None:
     """Draws the weights as ``--init_type`` and ``--init_gain`` say."""
     for network in (network for by_name in networks for network in by_name.values()):
         initialise(network, options.init_type, options.init_gain)

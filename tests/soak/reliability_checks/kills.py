@@ -146,7 +146,8 @@ def points_of_a_save(stage: Scene) -> list[tuple[int, str]]:
     if ended.code:
         raise RuntimeError(f"the watched run ended with {ended.code}: {ended.said[-300:]}")
     lines = list(enumerate(noted.read_text().splitlines()))
-    opened = [number for number, line in lines if line.startswith(("before open .latest.pth", "before open latest.pth"))]
+    names = ("before open .latest.pth", "before open latest.pth")
+    opened = [number for number, line in lines if line.startswith(names)]
     second = opened[1]  # under its temporary name; under its own, if saving were ever not atomic
     lines = [(number, line) for number, line in lines[second:] if "loss_log" not in line]
     writes = [point for point in lines if " write " in point[1]]
