@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.speed import batches, kernels, loader, memory, scaling, step, translate  # noqa: E402
+from benchmarks.speed import kernels, loader, memory, scaling, step, translate  # noqa: E402
 from benchmarks.speed.measuring import described, load, machine  # noqa: E402
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.io.writing import write_whole  # noqa: E402
@@ -30,7 +30,6 @@ COMMANDS = {
     "kernels": kernels,
     "loader": loader,
     "scaling": scaling,
-    "batches": batches,
 }
 """Subcommand -> a module with ``add_options(parser)``, and ``measure(options) -> figures for --json, table``. Its
 docstring is the help."""

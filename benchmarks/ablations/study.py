@@ -15,15 +15,15 @@ from PIL import Image
 
 from benchmarks.ablations.methods import METHODS, MOST_TRAINED, inferring
 from benchmarks.ablations.validation import Validation
-from benchmarks.speed.batch_runs import CONFIG, updates_of
 from data.shapes.writing import LEVELS, write_set
 from engine.parallel import ALONE
 from engine.run import ReadyRun
-from engine.update import Losses
+from engine.update import Losses, Update
 from instagan.errors import InputError
 from instagan.io.writing import write_whole
 from options.build import make_ready
 
+CONFIG = Path(__file__).resolve().parent.parent.parent / "configs" / "shapes.yaml"
 PROTOCOL = 1
 """Version of what the figures mean; runs of another one are not mixed."""
 COUNTS = (1, 2, 3, 4, 6, 8)
@@ -86,7 +86,7 @@ class Study:
         looks: dict[str, Any] = {}
         pictures: dict[str, Image.Image] = {}
         reported: list[Losses] = []
-        taken, seconds, ready_updates = 0, 0.0, updates_of(ready)
+        taken, seconds, ready_updates = 0, 0.0, _updates(ready)
         while len(looks) < 2:
             started = time.process_time()
             update = next(ready_updates)
@@ -195,3 +195,12 @@ def cells(methods: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, i
     for seed in seeds:
         for method in methods:
             yield method, seed
+
+
+def _updates(run: ReadyRun) -> Iterator[Update]:
+    """What train.py would make its steps on, epoch after epoch without an end."""
+    progress = run.start
+    while True:
+        for update in run.updates(progress):
+            yield update.to(run.device)
+        progress = progress.next_epoch()

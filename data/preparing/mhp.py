@@ -28,8 +28,6 @@ LABELS = (
 )  # fmt: skip
 """The labels of the release; their position is their index."""
 
-LANDSCAPE = "is wider than high"
-
 
 @dataclass(frozen=True)
 class MhpAnnotation:

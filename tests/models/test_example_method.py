@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from instagan import Translator
+from instagan.cli.web.handling import DRAWN, Desk, Order
 from models import MODELS
 from tests.programs import ROOT, draw_set, train, translate
 
@@ -53,4 +54,8 @@ def test_the_example_trains_resumes_to_the_bit_and_translates(tmp_path):
     t = Translator.load(halves / "run", device="cpu")
     with Image.open(results / "a0_real_A.png") as real, Image.open(results / "a0_fake_B.png") as fake:
         assert np.array_equal(np.asarray(t(real).picture), np.asarray(fake))
+    (tmp_path / "shown").mkdir()
+    desk = Desk({"b": t}, None, 10**6, tmp_path / "shown")  # what the app does with it
+    shown = desk.translate(Order(results / "a0_real_A.png", DRAWN, [], True, [], "b", 1))
+    assert np.array_equal(np.asarray(shown.translated), np.asarray(t(results / "a0_real_A.png").picture))
     assert not list(results.glob("*fake_A*")) and not list(results.glob("*rec*"))  # it has no way back
