@@ -53,7 +53,7 @@ def train(run: ReadyRun) -> int:
                     saves = saver.due(before, progress, update.requests)
                     check.step(before, progress, losses, read.pairs, saves or progress.in_epoch >= run.loader.pictures)
                     if loggers:
-                        loggers.step(before, progress, read.pairs[0], losses, update.pictures, rates, data_wait)
+                        loggers.step(before, progress, read.pairs[0], losses, update, rates, data_wait)
                     run.evaluate(before, progress, loggers.evaluated if loggers else None)
                     if saves:
                         saver.save(progress)

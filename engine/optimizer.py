@@ -31,10 +31,12 @@ class GuardedAdam(torch.optim.Adam):
         beta1: float = 0.5,
         beta2: float = 0.999,
         weight_decay: float = 0.0,
+        max_norm: float | None = None,
     ) -> None:
-        """networks: whose weights it trains. lr: at the beginning, see ``set_learning_rates``."""
+        """networks: whose weights it trains. lr: at the beginning, see ``set_learning_rates``. max_norm: gradients
+        whose norm is larger are scaled down to it."""
         self.networks = list(networks)
-        self.initial_rate = lr
+        self.initial_rate, self.max_norm = lr, max_norm
         weights = [weight for network in self.networks for weight in network.parameters()]
         super().__init__(weights, lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
 
@@ -53,6 +55,8 @@ class GuardedAdam(torch.optim.Adam):
             refused, in_a_row = self._counted()
             in_a_row.add_(1).mul_(found)
             refused.add_(in_a_row > (RETRIES if self.scaler else 0))
+        if self.max_norm is not None:
+            torch.nn.utils.clip_grad_norm_([w for group in self.param_groups for w in group["params"]], self.max_norm)
         return super().step(closure)
 
     @property

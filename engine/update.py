@@ -84,7 +84,11 @@ class Update:
     progress    where the run stands before it
     pictures    source domain -> what to show of this rank's first batch
     history     the losses of every ``minimise`` in order: this rank's part, detached
+    whole       False, set by a method, where it trains a part of itself only and the rest in later updates: losses and
+                pictures that are due are then those of the next whole update
     """
+
+    whole = True
 
     def __init__(
         self,

@@ -51,6 +51,15 @@ class TranslationModel(nn.Module, ABC):
         """Builds the method from checked options. Raises ``InputError`` for values that it cannot work with."""
 
     @staticmethod
+    def fill_in(options: Namespace) -> None:
+        """Sets own flags that nobody typed to what follows from others. A run keeps the values that it began with."""
+
+    @staticmethod
+    def remarks(options: Namespace) -> list[str]:
+        """Lines for the summary before training: what the method makes of flags where that may be unexpected."""
+        return []
+
+    @staticmethod
     def dataset_mode(options: Namespace) -> str:
         """The data set that the method needs when the user names none: pictures, unless it says otherwise."""
         return "unaligned"

@@ -174,7 +174,7 @@ def ready(
         for letter, entries in zip(letters, (dataset.a, dataset.b), strict=True)
     }
     slow = slow_bf16(options.precision, device.type, read_cpuinfo())
-    summaries += [f"warning: {slow}"] if slow else []
+    summaries += MODELS[options.model].remarks(options) + ([f"warning: {slow}"] if slow else [])
     loader = TrainingLoader(
         dataset,
         options.batch_size,

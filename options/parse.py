@@ -208,6 +208,7 @@ def _parse(
     parser.set_defaults(**dict.fromkeys(set(vars(options)) - {"config"}, _UNTYPED))
     typed = frozenset(name for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not _UNTYPED)
     _resolve(options, typed)
+    MODELS[method].fill_in(options)
     fresh = _parser(method, mode, training)
     changed = {
         name for name in typed | set(flags.SIZES) | set(inherited) if vars(options).get(name) != fresh.get_default(name)

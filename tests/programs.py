@@ -16,8 +16,10 @@ TINY = (
 )  # fmt: skip
 
 
-OF_SMALL = dict.fromkeys(("munit", "init"), ("--num_scales", "1")) | {
-    "insta_former": ("--patch", "4", "--depth", "2", "--mlp_dim", "8", "--netF_nc", "8")
+OF_SMALL = {
+    **dict.fromkeys(("munit", "init"), ("--num_scales", "1")),
+    "drit": ("--dis_scale", "2", "--content_layers", "0"),
+    "insta_former": ("--patch", "4", "--depth", "2", "--mlp_dim", "8", "--netF_nc", "8"),
 }
 """Method -> the flags with which it learns from pictures as small as these."""
 

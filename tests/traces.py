@@ -22,7 +22,8 @@ from torch import Tensor
 
 FOLDERS = [Path(__file__).parent / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
 INSTA_GAN, CUT, MUNIT, INSTA_FORMER = "InstaGAN", ("CUT", "FastCUT"), "munit", "InstaFormer"
-FOLLOWED = (INSTA_GAN, *CUT, MUNIT, INSTA_FORMER)
+DRIT = "drit"
+FOLLOWED = (INSTA_GAN, *CUT, MUNIT, INSTA_FORMER, DRIT)
 """Systems whose traces a test reads."""
 
 

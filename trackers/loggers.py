@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.schedule import Progress, due
+from engine.update import Update
 from instagan.errors import InputError
 from instagan.structures.instances import UnpairedBatch
 from trackers import Pictures, Tracker, Trackers, loss_log
@@ -25,11 +26,14 @@ from trackers.web_page import WebPage
 class Loggers:
     """Tells a run's trackers of the steps that are due: losses every ``print_freq`` pictures, pictures by tracker.
 
-    Losses stay on their device until they are due. A context: leaving it closes every tracker.
+    What is due at an update that is not whole is told at the next one that is. Losses stay on their device until they
+    are told. A context: leaving it closes every tracker.
     """
 
-    def __init__(self, console: Console, trackers: list[tuple[Tracker, int]], print_freq: int, start: Progress) -> None:
-        """trackers: each with its frequency of pictures, 0 for none."""
+    def __init__(
+        self, console: Console, trackers: list[tuple[Tracker, int]], print_freq: int, start: Progress, owed: bool
+    ) -> None:
+        """trackers: each with its frequency of pictures, 0 for none. owed: losses were due before the start."""
         self.console, self.print_freq = console, print_freq
         self.all = Trackers([console, *(tracker for tracker, _ in trackers)], console.message)
         self.keeping = Trackers([tracker for tracker, _ in trackers], console.message)
@@ -37,6 +41,7 @@ class Loggers:
             (Trackers([tracker], console.message), frequency) for tracker, frequency in trackers if frequency
         ]
         self.since, self.pictures_then, self.waited = time.perf_counter(), start.pictures, 0.0
+        self.owed = {"losses": owed} | dict.fromkeys(map(str, range(len(self.showing))), False)
         self.newest: tuple[Progress, UnpairedBatch, Mapping[str, Tensor], Pictures] | None = None
 
     @classmethod
@@ -74,25 +79,32 @@ class Loggers:
             trackers.append((window, options.display_freq))
         if options.tensorboard:
             add("TensorBoard", options.display_freq, lambda: TensorBoard(folder / "tensorboard", start))
-        return cls(console, trackers, options.print_freq, start)
+        told = Progress(pictures=history[-1]["pictures"] if history else start.pictures)
+        return cls(console, trackers, options.print_freq, start, due(options.print_freq, told, start))
 
     def step(
-        self, before: Progress, now: Progress, pair: UnpairedBatch, losses: Mapping[str, Tensor], pictures: Pictures,
+        self, before: Progress, now: Progress, pair: UnpairedBatch, losses: Mapping[str, Tensor], update: Update,
         rates: dict[str, float], data_wait: float,
     ) -> None:  # fmt: skip
         """One training step is done: ``before`` -> ``now``. data_wait: seconds for which it waited for its batch."""
         self.waited += data_wait
-        self.newest = now, pair, losses, pictures
         self.console.advance(now)
-        if due(self.print_freq, before, now):
+        frequencies = {"losses": self.print_freq} | {str(n): often for n, (_, often) in enumerate(self.showing)}
+        self.owed = {what: self.owed[what] or due(often, before, now) for what, often in frequencies.items()}
+        if not update.whole:
+            self.newest = self.newest or (now, pair, losses, {})
+            return
+        self.newest = now, pair, losses, update.pictures
+        if self.owed["losses"]:
             count, moment = now.pictures - self.pictures_then, time.perf_counter()
             values = {name: loss.item() for name, loss in losses.items()}
             facts = {"seconds_per_picture": (moment - self.since) / count, "data_wait": self.waited / count}
             self.all.losses(now, values, rates | facts)
             self.since, self.pictures_then, self.waited = time.perf_counter(), now.pictures, 0.0
-        for trackers, frequency in self.showing:
-            if due(frequency, before, now):
-                trackers.pictures(now, pictures, dict(pair.paths))
+        for number, (trackers, _) in enumerate(self.showing):
+            if self.owed[str(number)]:
+                trackers.pictures(now, update.pictures, dict(pair.paths))
+        self.owed = dict.fromkeys(self.owed, False)
 
     def evaluated(self, now: Progress, figures: dict[str, float], remark: str, seconds: float) -> None:
         """Figures of validation pictures, which took so long that training did not go on meanwhile."""
@@ -116,7 +128,7 @@ class Loggers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Shows the last step's pictures, so that the page of a short run is not empty, and closes the trackers."""
-        if self.newest:
+        if self.newest and self.newest[3]:
             now, pair, _, pictures = self.newest
             for trackers, _ in self.showing:
                 trackers.pictures(now, pictures, dict(pair.paths))

@@ -14,7 +14,7 @@ from instagan.networks.anti_aliased import AntiAliasedGenerator
 from instagan.networks.blocks import NORMS
 from instagan.networks.generators import ResnetGenerator, SetGenerator
 from instagan.networks.insta_former import InstaFormerGenerator
-from instagan.networks.styled import StyledGenerator
+from instagan.networks.styled import AttributeGenerator, StyledGenerator
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
@@ -23,6 +23,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     AntiAliasedGenerator.kind: AntiAliasedGenerator,
     StyledGenerator.kind: StyledGenerator.of,
     InstaFormerGenerator.kind: InstaFormerGenerator,
+    AttributeGenerator.kind: AttributeGenerator.of,
 }
 NEEDS = ("masks", "style")
 """What ``Translator`` can hand to a model beside the image."""

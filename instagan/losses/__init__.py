@@ -14,8 +14,8 @@ def lsgan(scores: Tensor, real: bool) -> Tensor:
     return (scores - float(real)).square().mean((1, 2, 3))
 
 
-def vanilla(scores: Tensor, real: bool) -> Tensor:
-    """Binary cross entropy of the scores taken as logits."""
+def vanilla(scores: Tensor, real: float) -> Tensor:
+    """Binary cross entropy of the scores taken as logits. real: True, False, or a probability between them."""
     wanted = torch.full_like(scores, float(real))
     return functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none").mean((1, 2, 3))
 

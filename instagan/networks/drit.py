@@ -66,11 +66,15 @@ class SharedLayers(nn.Module):
     def __init__(self, ngf: int = 64, concat: bool = True) -> None:
         super().__init__()
         self.content = SharedBlock(ngf)
-        self.decoder = SharedBlock(ngf) if concat else nn.Sequential()
+        self.decoder = SharedBlock(ngf) if concat else nn.Identity()
+        self.channels = 4 * ngf  # C
 
 
 class AttributeEncoder(nn.Module):
     """(B, 3, H, W) in [-1, 1] -> attribute (B, S), the mean of what the image tells of it."""
+
+    def __init__(self, ngf: int = 64, style_size: int = 8) -> None:
+        super().__init__()
 
     def forward(self, image: Tensor) -> Tensor:
         return self.distribution(image)[0]
@@ -210,6 +214,13 @@ class ConcatDecoder(nn.Module):
         for up in self.ups:
             features = up(beside(features, style))  # (B, about C/2, 2 h, 2 w), then (B, about C/4, 4 h, 4 w)
         return self.last(beside(features, style)).to(style)  # (B, 3, H, W)
+
+
+MODES: dict[bool, tuple[type[AttributeEncoder], type[ConcatDecoder | FeatureWiseDecoder]]] = {
+    True: (ConcatAttributeEncoder, ConcatDecoder),
+    False: (FeatureWiseAttributeEncoder, FeatureWiseDecoder),
+}
+"""Whether the mode is "concat" -> its attribute encoder and its decoder; each takes ngf and S."""
 
 
 def beside(features: Tensor, vector: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from instagan.networks import drit
 from instagan.networks.munit import RESIDUAL_BLOCKS, ContentEncoder, Decoder, StyleEncoder
 from instagan.structures.instances import InstanceBatch
 
@@ -53,11 +54,45 @@ class StyledGenerator(nn.Module):
     def forward(self, x: InstanceBatch, style: Any = None) -> InstanceBatch:
         """style: codes (B, S) or (1, S); an ``InstanceBatch`` of B examples or one; None: drawn from N(0, I)."""
         codes = self.codes(style, len(x)).to(x.image)  # (B or 1, S)
-        made = self.decoder(self.content(x.image), codes.expand(len(x), -1))  # (B, 3, H, W)
+        made = self.made(x.image, codes.expand(len(x), -1))  # (B, 3, H, W)
         return InstanceBatch.from_images(made.to(x.image))
+
+    def made(self, image: Tensor, codes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, S) -> (B, 3, H, W)."""
+        return self.decoder(self.content(image), codes)
 
     def codes(self, style: Any, rows: int) -> Tensor:
         """What a style is as numbers, (B, S) or (1, S)."""
         if style is None:
             return torch.randn(rows, self.style_size)
         return self.style(style.image) if isinstance(style, InstanceBatch) else style
+
+
+class AttributeGenerator(StyledGenerator):
+    """DRIT's: between the source's own part of its content encoder and the target's decoder are ``shared`` layers.
+
+    A style is an attribute; that of an example is the mean of what its encoder tells.
+    """
+
+    kind = "content_attribute"
+
+    def __init__(self, content: nn.Module, shared: drit.SharedLayers, style: nn.Module, decoder: nn.Module) -> None:
+        super().__init__(content, style, decoder)  # type: ignore[arg-type]  # which do the same
+        self.shared = shared
+
+    @classmethod
+    def of(cls, ngf: int = 64, style_size: int = 8, concat: bool = True) -> AttributeGenerator:  # type: ignore[override]
+        """The generator with this ``config``."""
+        encoder, decoder = drit.MODES[concat]
+        return cls(
+            drit.ContentStem(ngf), drit.SharedLayers(ngf, concat), encoder(ngf, style_size), decoder(ngf, style_size)
+        )
+
+    @property
+    def config(self) -> dict[str, int]:
+        concat = isinstance(self.decoder, drit.ConcatDecoder)
+        return {"ngf": self.shared.channels // 4, "style_size": self.style_size, "concat": concat}
+
+    def made(self, image: Tensor, codes: Tensor) -> Tensor:
+        content = self.shared.content(self.content(image))  # (B, C, h, w)
+        return self.decoder(self.shared.decoder(content), codes)

@@ -21,14 +21,16 @@ from instagan.networks.projection import ProjectionHeads
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.cut_model import CutModel, Objective
 from models.cycle_gan_model import CycleGanModel
+from models.drit_model import DritModel
 from models.insta_gan_model import InstaGanModel
 from models.munit_model import MunitModel
 from models.translation_model import TranslationModel
 from options.parse import parse_training
 from tests.batches import random_pair, rows_of, trained_on
+from tests.programs import OF_SMALL
 from tests.ranks import fork, on_ranks
 
-METHODS = ["insta_gan", "cycle_gan", "cut", "munit"]
+METHODS = ["insta_gan", "cycle_gan", "cut", "munit", "drit"]
 Counts = tuple[list[int], list[int]]
 
 
@@ -45,6 +47,10 @@ def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
         model = MunitModel.from_options(
             parse_training(["--dataroot", ".", "--model", "munit", "--num_scales", "1", *flags]).values
         )
+        generators = {}
+    elif method == "drit":
+        flags = ["--ngf", "2", "--ndf", "2", "--d_iter", "2" if double else "1", *OF_SMALL["drit"]]
+        model = DritModel.from_options(parse_training(["--dataroot", ".", "--model", "drit", *flags]).values)
         generators = {}
     elif method == "insta_gan":
         generators = {name: SetGenerator(4, blocks=1) for name in "AB"}
@@ -151,7 +157,7 @@ def test_so_it_is_with_full_pools_for_every_method(method, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_so_it_is_in_float32(method, tmp_path):
     """After one update: from then on L1's sign and Adam make more of rounding with every update."""
-    tolerance = 3e-5 if method == "munit" else 1e-5  # gradients through its encoders, twice, are rounded more
+    tolerance = 3e-5 if method in ("munit", "drit") else 1e-5  # gradients through its encoders, twice, are rounded more
     steps, fresh = [([2, 1, 0, 2], [1, 2, 2, 0])], state_of(model_of(method, 50, double=False))["networks"]
     losses, state = trained(ALONE, method, steps, 4, 1, 50, False)
     for of_rank, state_of_rank in on_ranks(2, tmp_path, trained, method, steps, 2, 1, 50, False):

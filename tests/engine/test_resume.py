@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -49,15 +50,15 @@ def assert_equal(one, other, place: str = "") -> None:
         assert one == other, place
 
 
-def assert_same_run(one: Path, other: Path) -> None:
-    """Same checkpoint (weights, optimizers, pools, random state, progress) and the same losses, once per step."""
+def assert_same_run(one: Path, other: Path, told: Sequence[int] = range(1, 9)) -> None:
+    """Same checkpoint (weights, optimizers, pools, random state, progress) and the same losses, once per step told."""
     assert_equal(*(torch.load(run / "latest.pth", weights_only=True) for run in (one, other)))
     logs = []
     for run in (one, other):
         lines = [json.loads(line) for line in (run / "loss_log.jsonl").read_text().splitlines()]
         timing = ("seconds_per_picture", "data_wait")
         logs.append([{key: value for key, value in line.items() if key not in timing} for line in lines])
-    assert [line["step"] for line in logs[0]] == list(range(1, 9))
+    assert [line["step"] for line in logs[0]] == list(told)
     assert logs[0] == logs[1]
 
 
@@ -89,6 +90,17 @@ def test_a_method_that_draws_random_numbers_goes_on_drawing_where_it_stood(flags
     assert train(data, tmp_path / "stopped", *method, "--max_steps", "3") == 0
     assert train(data, tmp_path / "stopped", *method, "--continue_train") == 0
     assert_same_run(tmp_path / "straight" / "run", tmp_path / "stopped" / "run")
+
+
+@pytest.mark.parametrize("print_freq", ["1", "4"])
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_in_the_middle_of_a_schedule_of_updates(stop, print_freq, data, tmp_path):
+    """DRIT trains all of itself in the last of three updates; what is due before is told then."""
+    method = ("--name", "run", "--model", "drit", *OF_SMALL["drit"], *RUN, "--print_freq", print_freq)
+    assert train(data, tmp_path / "straight", *method) == 0
+    assert train(data, tmp_path / "stopped", *method, "--max_steps", str(stop)) == 0
+    assert train(data, tmp_path / "stopped", *method, "--continue_train") == 0
+    assert_same_run(tmp_path / "straight" / "run", tmp_path / "stopped" / "run", told=(3, 6))
 
 
 def test_continue_train_alone_takes_the_other_flags_from_the_run(data, straight, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.optimizer import GuardedAdam
+from engine.optimizer import GuardedAdam, step
 from engine.parallel import ALONE, World
 from engine.rounds import updates
 from engine.update import Losses, PerObject, Update, Yielded
@@ -229,3 +229,16 @@ def test_losses_that_depend_on_all_rows_and_their_gradients_are_those_of_one_bat
         for of_rank, gradient_of_rank in on_ranks(2, tmp_path, dealt_out, parts):
             assert of_rank == pytest.approx(losses, rel=1e-12)
             assert gradient_of_rank == pytest.approx(gradient, rel=1e-12)
+
+
+@pytest.mark.parametrize("length, expected", [(40.0, 5.0), (3.0, 3.0)])
+def test_gradients_longer_than_the_largest_norm_are_scaled_down_to_it(length, expected):
+    layer = torch.nn.Linear(3, 4)
+    adam = GuardedAdam([layer], max_norm=5.0)
+    slope = torch.randn(sum(weight.numel() for weight in layer.parameters()))
+    parts = (slope * length / slope.norm()).split([weight.numel() for weight in layer.parameters()])
+    for weight, part in zip(layer.parameters(), parts, strict=True):
+        weight.grad = part.reshape(weight.shape).clone()
+    step([adam])
+    moments = torch.cat([adam.state[weight]["exp_avg"].flatten() for weight in layer.parameters()])
+    torch.testing.assert_close(moments, torch.cat(parts) * expected / length / 2)  # beta1 is 0.5

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from instagan.networks.drit import (
+    MODES,
     ConcatAttributeEncoder,
     ConcatDecoder,
     ContentDiscriminator,
@@ -23,8 +24,6 @@ from instagan.networks.drit import (
 )
 from instagan.structures.instances import InstanceBatch
 from tests.batches import random_batch
-
-MODES = {True: (ConcatAttributeEncoder, ConcatDecoder), False: (FeatureWiseAttributeEncoder, FeatureWiseDecoder)}
 
 
 def size(*networks: nn.Module) -> int:

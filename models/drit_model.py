@@ -1,0 +1,287 @@
+"""DRIT++: diverse image-to-image translation via disentangled representations (Lee, Tseng, Huang, Singh, Yang, ECCV
+2018; Lee, Tseng, Mao, Huang, Lu, Singh, Yang, IJCV 2020).
+
+An image has a content, which a discriminator cannot tell from the other domain's, and an attribute of a few numbers. It
+is translated by decoding its content with an attribute of the other domain: that of an example, or a drawn one.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from engine.freezing import frozen
+from engine.optimizer import GuardedAdam
+from engine.update import Losses, Update
+from instagan.flag_types import finite, whole
+from instagan.losses import l1, vanilla
+from instagan.networks import drit
+from instagan.networks.blocks import initialise
+from instagan.networks.styled import AttributeGenerator
+from instagan.structures.directions import A_TO_B, Direction
+from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.one_way import OneWayTranslator
+from models.translation_model import TranslationModel
+
+OTHER = {"A": "B", "B": "A"}
+CONTENT_RATE, CONTENT_NORM = 0.4, 5.0
+"""Of the content discriminator: its share of the learning rate, and the norm that its gradients are clipped to."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the losses (DRIT++, equation 8). At 0 mode seeking is not computed."""
+
+    gan_w: float = 1.0
+    content_w: float = 1.0
+    cycle_w: float = 10.0
+    recon_w: float = 10.0
+    kl_w: float = 0.01
+    small_w: float = 0.01
+    latent_w: float = 10.0
+    modes_w: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """The networks of one domain. D judges translations with encoded attributes, D_random those with drawn ones."""
+
+    stem: drit.ContentStem
+    attribute: drit.AttributeEncoder
+    decoder: drit.ConcatDecoder | drit.FeatureWiseDecoder
+    D: nn.Module
+    D_random: nn.Module
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Images of both domains (B, 3, H, W), and all that is drawn for them.
+
+    noise, noise_again    on contents (B, C, h, w) of images, and of their translations
+    spread, spread_again  of attributes (B, S) around their means: those of images, and of translations into a domain
+    z, z_other            two attributes (B, S), which both domains take
+    """
+
+    source: InstanceBatch
+    images: Mapping[str, Tensor]
+    noise: Mapping[str, Tensor]
+    noise_again: Mapping[str, Tensor]
+    spread: Mapping[str, Tensor]
+    spread_again: Mapping[str, Tensor]
+    z: Tensor
+    z_other: Tensor
+
+
+class DritModel(TranslationModel):
+    """Both domains are learnt together: a row is an image of each, and every image is translated both with the other
+    one's attribute and with drawn ones."""
+
+    architecture = ("concat", "style_dim", "dis_scale", "dis_norm", "content_layers")
+    weights_type = Weights
+
+    def __init__(
+        self, A: Domain, B: Domain, shared: drit.SharedLayers, D_content: drit.ContentDiscriminator, weights: Weights,
+        d_iter: int = 3, lr: float = 1e-4, lr_D: float | None = None, beta1: float = 0.5, weight_decay: float = 1e-4,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.domains, self.networks, self.pools = {"A": A, "B": B}, nn.ModuleDict(), {}
+        self.shared, self.D_content, self.weights, self.d_iter = shared, D_content, weights, d_iter
+        for letter, domain in self.domains.items():
+            self.networks.update({f"{role}_{letter}": network for role, network in vars(domain).items()})
+        self.networks.update({"shared": shared, "D_content": D_content})
+        self.attributes: list[nn.Module] = [A.attribute, B.attribute]
+        self.judges = [A.D, B.D, A.D_random, B.D_random]
+        lr_D, rates = lr if lr_D is None else lr_D, {"beta1": beta1, "weight_decay": weight_decay}
+        self.optimizer_G = GuardedAdam([shared, A.stem, B.stem, A.decoder, B.decoder], lr, **rates)
+        self.optimizer_attribute = GuardedAdam(self.attributes, lr, **rates)
+        self.optimizer_D = GuardedAdam(self.judges, lr_D, **rates)
+        self.optimizer_content = GuardedAdam([D_content], CONTENT_RATE * lr_D, max_norm=CONTENT_NORM, **rates)
+
+    def training_step(self, update: Update) -> None:
+        """Of every d_iter updates all but the last train the content discriminator alone."""
+        update.whole = (update.progress.steps + 1) % self.d_iter == 0
+        for turns in update.at_once((A_TO_B,), self.turn):
+            if not update.whole:
+                turns.minimise(self.optimizer_content, self.content_losses)
+                continue
+            turns.minimise([self.optimizer_D, self.optimizer_content], self.discriminator_losses)
+            with frozen(*self.judges, self.D_content):
+                turns.minimise([self.optimizer_G, self.optimizer_attribute], self.encoded_losses)
+                with frozen(*self.attributes):
+                    turns.minimise(self.optimizer_G, self.random_losses)
+
+    def turn(self, way: Direction, pair: UnpairedBatch, generators: list[torch.Generator]) -> Turn:
+        images = {letter: pair[letter].image for letter in OTHER}
+        of_content = {
+            letter: (self.shared.channels, *(side // drit.STRIDE for side in image.shape[2:]))
+            for letter, image in images.items()
+        }
+        of_attribute = dict.fromkeys(OTHER, (self.domains["A"].decoder.style_size,))
+
+        def drawn(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+            """From N(0, I), for each row and letter."""
+            normal = {name: [torch.randn(shape, generator=one) for one in generators] for name, shape in shapes.items()}
+            return {name: torch.stack(rows).to(images["A"]) for name, rows in normal.items()}
+
+        of_images = [drawn(shapes) for shapes in (of_content, of_content, of_attribute, of_attribute)]
+        return Turn(pair["A"].slots(0, 0), images, *of_images, *drawn(of_attribute).values())
+
+    def content(self, letter: str, image: Tensor, noise: Tensor) -> Tensor:
+        """(B, C, h, w): the content of a domain's images. While training it is noisy wherever it is used."""
+        return self.shared.content(self.domains[letter].stem(image)) + noise
+
+    def contents(self, turn: Turn) -> dict[str, Tensor]:
+        return {letter: self.content(letter, turn.images[letter], turn.noise[letter]) for letter in OTHER}
+
+    def attribute(self, letter: str, image: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """Attributes (B, S), drawn around their means, and how far they are from N(0, I), (B,)."""
+        mean, log_variance = self.domains[letter].attribute.distribution(image)  # (B, S) each
+        if log_variance is None:
+            return mean, mean.square().mean(1)
+        far = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)  # (B,)
+        return mean + (log_variance / 2).exp() * spread, far
+
+    def decode(self, letter: str, content: Tensor, attribute: Tensor) -> Tensor:
+        """Images (B, 3, H, W) of a domain."""
+        return self.domains[letter].decoder(self.shared.decoder(content), attribute)
+
+    def content_losses(self, way: Direction, turn: Turn) -> Iterator[Losses]:
+        """The content discriminator takes contents of A for 0 and of B for 1."""
+        with torch.no_grad():
+            content = self.contents(turn)
+        yield {"D_content": vanilla(self.D_content(content["A"]), 0) + vanilla(self.D_content(content["B"]), 1)}
+
+    def discriminator_losses(self, way: Direction, turn: Turn) -> Iterator[Losses]:
+        with torch.no_grad():
+            content = self.contents(turn)
+        for letter, domain in self.domains.items():
+            image, of_other = turn.images[letter], content[OTHER[letter]]
+            with torch.no_grad():
+                code, _ = self.attribute(letter, image, turn.spread[letter])
+                fake, *drawn = (self.decode(letter, of_other, one) for one in (code, turn.z, turn.z_other))
+            yield {f"D_{letter}": gan(domain.D, image, True) + gan(domain.D, fake, False)}
+            of_drawn = gan(domain.D_random, drawn[0], False) + gan(domain.D_random, drawn[1], False)
+            yield {f"D_random_{letter}": 2 * gan(domain.D_random, image, True) + of_drawn}
+        yield from self.content_losses(way, turn)
+
+    def encoded_losses(self, way: Direction, turn: Turn) -> Iterator[Losses]:
+        """Translations with the attribute of the other domain's image, which are translated back: first phase."""
+        weights, losses, shown = self.weights, Losses(), {}
+        content, fakes = self.contents(turn), {}
+        for letter, image in turn.images.items():
+            code, far = self.attribute(letter, image, turn.spread[letter])
+            fakes[letter], same = (self.decode(letter, content[of], code) for of in (OTHER[letter], letter))
+            losses |= {
+                f"G_{letter}": weights.gan_w * gan(self.domains[letter].D, fakes[letter], True),
+                f"G_content_{letter}": weights.content_w * vanilla(self.D_content(content[letter]), 0.5),
+                f"recon_{letter}": weights.recon_w * l1(same, image),
+                f"kl_{letter}": weights.kl_w * far,
+                f"small_{letter}": weights.small_w * content[letter].square().mean((1, 2, 3)),
+            }
+        for letter, image in turn.images.items():
+            again = self.content(OTHER[letter], fakes[OTHER[letter]], turn.noise_again[letter])
+            code, _ = self.attribute(letter, fakes[letter], turn.spread_again[letter])
+            back = self.decode(letter, again, code)
+            losses[f"cyc_{letter}"] = weights.cycle_w * l1(back, image)
+            named = {f"real_{letter}": image, f"fake_{OTHER[letter]}": fakes[OTHER[letter]], f"rec_{letter}": back}
+            shown[letter] = {name: InstanceBatch.from_images(made) for name, made in named.items()}
+        yield losses
+        return shown
+
+    def random_losses(self, way: Direction, turn: Turn) -> Iterator[Losses]:
+        """Translations with drawn attributes: second phase, with the weights that the first one has stepped."""
+        weights, losses, content = self.weights, Losses(), self.contents(turn)
+        for letter, domain in self.domains.items():
+            one, other = (self.decode(letter, content[OTHER[letter]], z) for z in (turn.z, turn.z_other))
+            of_drawn = gan(domain.D_random, one, True) + gan(domain.D_random, other, True)
+            losses |= {
+                f"G_random_{letter}": weights.gan_w * of_drawn,
+                f"latent_{letter}": weights.latent_w * l1(domain.attribute(one), turn.z),
+            }
+            if weights.modes_w:  # mode seeking: attributes that differ give images that differ
+                apart = l1(one, other) / l1(turn.z, turn.z_other)
+                losses[f"modes_{letter}"] = weights.modes_w / (apart + 1e-5)
+        yield losses
+
+    def translators(self) -> Mapping[Direction, OneWayTranslator]:
+        def generator(own: Domain, other: Domain) -> AttributeGenerator:
+            return AttributeGenerator(own.stem, self.shared, other.attribute, other.decoder)
+
+        of = {way: generator(self.domains[way.source], self.domains[way.target]) for way in self.directions}
+        return {way: OneWayTranslator(one, ("style",)) for way, one in of.items()}
+
+    def optimizers(self) -> dict[str, GuardedAdam]:
+        own = {"attribute": self.optimizer_attribute, "content": self.optimizer_content}
+        return {"G": self.optimizer_G, "D": self.optimizer_D, **own}
+
+    @staticmethod
+    def fill_in(options: Namespace) -> None:
+        if options.content_layers is None:
+            crops = options.resize_or_crop.endswith("crop")
+            side = min(options.fine_size_w, options.fine_size_h)
+            options.content_layers = drit.content_layers(side) if crops else drit.CONTENT_LAYERS
+
+    @staticmethod
+    def remarks(options: Namespace) -> list[str]:
+        layers, published = options.content_layers, drit.CONTENT_LAYERS
+        less = f"content discriminator: {layers} of the {published} strided layers that images from 212 pixels on have"
+        return [less] if layers < published else []
+
+    @staticmethod
+    def smallest_side(options: Namespace) -> tuple[int, str]:
+        of_content = [*drit.smallest_sides()][options.content_layers], f"--content_layers {options.content_layers}"
+        of_images = drit.smallest_side(options.dis_scale, options.dis_norm), f"--dis_scale {options.dis_scale}"
+        return max(of_content, of_images)
+
+    @staticmethod
+    def add_options(parser: ArgumentParser, training: bool) -> None:
+        if training:
+            parser.set_defaults(lr=1e-4, niter=600, niter_decay=600)
+        flag = parser.add_argument_group("drit").add_argument
+        flag("--concat", type=whole(0, 1), default=1, help="1: attributes are channels beside the features, for looks "
+             "alone; 0: layers mix features with them (feature-wise), for shapes that change, too")  # fmt: skip
+        flag("--style_dim", type=whole(1), default=8, help="numbers of an attribute")
+        flag("--d_iter", type=whole(1), default=3, help="of so many updates one trains all networks, the others the "
+             "content discriminator alone")  # fmt: skip
+        flag("--dis_scale", type=whole(1, 8), default=3, help="scales of the image discriminators; 3 need images of 61 "
+             "pixels, 2 of 31; 1: a single, wider one")  # fmt: skip
+        flag("--dis_norm", choices=("none", "instance"), default="none", help="norm of all discriminators' layers")
+        flag("--content_layers", type=whole(0, drit.CONTENT_LAYERS), help="strided layers of the content discriminator "
+             "(default: as many as the images have room for; from 212 pixels on the published 3)")  # fmt: skip
+        flag("--gan_w", type=finite(), default=Weights.gan_w, help="weight of the GAN losses of images")
+        flag("--content_w", type=finite(), default=Weights.content_w, help="weight of the GAN loss of contents")
+        flag("--cycle_w", type=finite(), default=Weights.cycle_w, help="weight of the cross-cycle loss")
+        flag("--recon_w", type=finite(), default=Weights.recon_w, help="weight of the reconstruction loss")
+        flag("--kl_w", type=finite(), default=Weights.kl_w, help="weight of attributes' distance to N(0, I)")
+        flag("--small_w", type=finite(), default=Weights.small_w, help="weight of contents' mean square")
+        flag("--latent_w", type=finite(), default=Weights.latent_w, help="weight of the attribute reconstruction loss")
+        flag("--modes_w", type=finite(), default=Weights.modes_w, help="weight of mode seeking; 0 leaves it out")
+        flag("--weight_decay", type=finite(), default=1e-4, help="weight decay of Adam")
+
+    @classmethod
+    def new_domain(cls, options: Namespace) -> Domain:
+        """The networks of one domain, with weights that are drawn."""
+        sizes, judge = (options.ngf, options.style_dim), (options.ndf, options.dis_scale, options.dis_norm)
+        encoder, decoder = drit.MODES[bool(options.concat)]
+        judges = (drit.discriminator(*judge) for _ in range(2))
+        return Domain(drit.ContentStem(options.ngf), encoder(*sizes), decoder(*sizes), *judges)
+
+    @classmethod
+    def from_options(cls, options: Namespace) -> DritModel:
+        weights = cls.weights_type(**{name: getattr(options, name) for name in vars(cls.weights_type())})
+        domains = [cls.new_domain(options) for _ in OTHER]
+        shared = drit.SharedLayers(options.ngf, bool(options.concat))
+        D_content = drit.ContentDiscriminator(options.ngf, options.content_layers, options.dis_norm)
+        rates = options.lr, options.lr_D, options.beta1, options.weight_decay
+        model = cls(*domains, shared, D_content, weights, options.d_iter, *rates)
+        initialise(model.networks, options.init_type, options.init_gain, linear=False)
+        return model
+
+
+def gan(D: nn.Module, image: Tensor, real: bool) -> Tensor:
+    """(B,): the GAN loss, cross entropy summed over the discriminator's scales."""
+    return torch.stack([vanilla(scores, real) for scores in D(InstanceBatch.from_images(image))]).sum(0)
