@@ -13,7 +13,8 @@ from data.results import ResultFolder
 from data.unaligned_instance_dataset import DomainDataset
 from engine.device import choose_device, prepare, wait_for, workers
 from engine.run_folder import checkpoint_tag
-from instagan.errors import InputError, one_line
+from instagan.cli.ending import exit_code
+from instagan.errors import one_line
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from instagan.structures.directions import asked_for
 from options.build import domains_of, framing, trained_model
@@ -76,14 +77,8 @@ def test(resolved: Resolved) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    try:
-        return test(parse_testing(argv))
-    except InputError as error:
-        print(f"test.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("test.py: interrupted; the images written so far are there", file=sys.stderr)
-        return 130
+    """Exit code 0; 2 after one sentence on stderr; 130 when stopped."""
+    return exit_code("test.py", lambda: test(parse_testing(argv)), "interrupted; the images written so far are there")
 
 
 if __name__ == "__main__":

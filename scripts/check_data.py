@@ -29,6 +29,7 @@ from data.checking.files import Limits  # noqa: E402
 from data.checking.findings import ERROR, WARNING, Finding  # noqa: E402
 from data.checking.page import write_preview  # noqa: E402
 from data.preparing.parallel import cores  # noqa: E402
+from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.flag_types import SentenceParser, real, whole  # noqa: E402
 from instagan.io.writing import write_whole  # noqa: E402
@@ -46,13 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may hold what a terminal cannot show
     try:
-        return _check(parse(argv))
-    except InputError as error:
-        print(f"{PROGRAM}: {readable(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; it can be run again", file=sys.stderr)
-        return 130
+        return exit_code(PROGRAM, lambda: _check(parse(argv)), "interrupted; it can be run again")
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
