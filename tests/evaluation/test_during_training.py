@@ -11,6 +11,8 @@ from engine.run_folder import RunFolder
 from engine.schedule import Progress
 from evaluation.during_training import DuringTraining
 from instagan.metrics import classifier
+from instagan.structures.directions import Direction
+from instagan.structures.one_way import OneWayTranslator
 from options.parse import parse_training
 from tests.engine.test_resume import assert_equal
 from tests.evaluating import draw_shapes, report_of, values
@@ -159,7 +161,8 @@ def test_the_embedded_example_has_its_truth(tmp_path):
     evaluation = evaluation_of(root, *flags)
     assert set(evaluation.metrics) == {"truth_both", "agreement"} and not evaluation.classifiers
     identity = torch.nn.Module()
-    identity.translate = lambda source, to: source
+    identity.translate = lambda source, to, style: source
+    identity.translators = lambda: {Direction(*way): OneWayTranslator(identity) for way in ("AB", "BA")}
     assert evaluation.figures(identity, CPU) == dict.fromkeys(
         ("truth_both_A", "agreement_A", "truth_both_B", "agreement_B"), 0.0
     )
