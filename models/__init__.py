@@ -3,6 +3,7 @@
 from models.cut_model import CutModel
 from models.cycle_gan_model import CycleGanModel, CycleGanSegModel
 from models.drit_model import DritModel
+from models.dunit_model import DunitModel
 from models.init_model import InitModel
 from models.insta_former_model import InstaFormerModel
 from models.insta_gan_model import InstaGanModel
@@ -18,4 +19,5 @@ MODELS: dict[str, type[TranslationModel]] = {
     "init": InitModel,
     "insta_former": InstaFormerModel,
     "drit": DritModel,
+    "dunit": DunitModel,
 }

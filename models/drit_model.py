@@ -58,15 +58,24 @@ class Domain:
 
 
 @dataclass(frozen=True, eq=False)
+class Content:
+    """What is decoded: features (B, C, h, w) of scenes. A method that builds on this one may know more of them."""
+
+    features: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Turn:
     """Images of both domains (B, 3, H, W), and all that is drawn for them.
 
+    scenes                the batches that the images are from
     noise, noise_again    on contents (B, C, h, w) of images, and of their translations
     spread, spread_again  of attributes (B, S) around their means: those of images, and of translations into a domain
     z, z_other            two attributes (B, S), which both domains take
     """
 
     source: InstanceBatch
+    scenes: Mapping[str, InstanceBatch]
     images: Mapping[str, Tensor]
     noise: Mapping[str, Tensor]
     noise_again: Mapping[str, Tensor]
@@ -115,7 +124,8 @@ class DritModel(TranslationModel):
                     turns.minimise(self.optimizer_G, self.random_losses)
 
     def turn(self, way: Direction, pair: UnpairedBatch, generators: list[torch.Generator]) -> Turn:
-        images = {letter: pair[letter].image for letter in OTHER}
+        scenes = {letter: pair[letter].slots(0, 0) for letter in OTHER}
+        images = {letter: scene.image for letter, scene in scenes.items()}
         of_content = {
             letter: (self.shared.channels, *(side // drit.STRIDE for side in image.shape[2:]))
             for letter, image in images.items()
@@ -128,14 +138,16 @@ class DritModel(TranslationModel):
             return {name: torch.stack(rows).to(images["A"]) for name, rows in normal.items()}
 
         of_images = [drawn(shapes) for shapes in (of_content, of_content, of_attribute, of_attribute)]
-        return Turn(pair["A"].slots(0, 0), images, *of_images, *drawn(of_attribute).values())
+        return Turn(scenes["A"], scenes, images, *of_images, *drawn(of_attribute).values())
 
-    def content(self, letter: str, image: Tensor, noise: Tensor) -> Tensor:
-        """(B, C, h, w): the content of a domain's images. While training it is noisy wherever it is used."""
-        return self.shared.content(self.domains[letter].stem(image)) + noise
+    def content(self, letter: str, image: Tensor, noise: Tensor, scene: InstanceBatch) -> Content:
+        """The content of a domain's images (B, 3, H, W), which are a scene or its translation. While training it is
+        noisy wherever it is used."""
+        return Content(self.shared.content(self.domains[letter].stem(image)) + noise)
 
-    def contents(self, turn: Turn) -> dict[str, Tensor]:
-        return {letter: self.content(letter, turn.images[letter], turn.noise[letter]) for letter in OTHER}
+    def contents(self, turn: Turn) -> dict[str, Content]:
+        scenes, noise = turn.scenes, turn.noise
+        return {letter: self.content(letter, turn.images[letter], noise[letter], scenes[letter]) for letter in OTHER}
 
     def attribute(self, letter: str, image: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         """Attributes (B, S), drawn around their means, and how far they are from N(0, I), (B,)."""
@@ -145,15 +157,16 @@ class DritModel(TranslationModel):
         far = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)  # (B,)
         return mean + (log_variance / 2).exp() * spread, far
 
-    def decode(self, letter: str, content: Tensor, attribute: Tensor) -> Tensor:
+    def decode(self, letter: str, content: Content, attribute: Tensor) -> Tensor:
         """Images (B, 3, H, W) of a domain."""
-        return self.domains[letter].decoder(self.shared.decoder(content), attribute)
+        return self.domains[letter].decoder(self.shared.decoder(content.features), attribute)
 
     def content_losses(self, way: Direction, turn: Turn) -> Iterator[Losses]:
         """The content discriminator takes contents of A for 0 and of B for 1."""
         with torch.no_grad():
             content = self.contents(turn)
-        yield {"D_content": vanilla(self.D_content(content["A"]), 0) + vanilla(self.D_content(content["B"]), 1)}
+        of_A, of_B = (self.D_content(content[letter].features) for letter in OTHER)
+        yield {"D_content": vanilla(of_A, 0) + vanilla(of_B, 1)}
 
     def discriminator_losses(self, way: Direction, turn: Turn) -> Iterator[Losses]:
         with torch.no_grad():
@@ -177,13 +190,13 @@ class DritModel(TranslationModel):
             fakes[letter], same = (self.decode(letter, content[of], code) for of in (OTHER[letter], letter))
             losses |= {
                 f"G_{letter}": weights.gan_w * gan(self.domains[letter].D, fakes[letter], True),
-                f"G_content_{letter}": weights.content_w * vanilla(self.D_content(content[letter]), 0.5),
+                f"G_content_{letter}": weights.content_w * vanilla(self.D_content(content[letter].features), 0.5),
                 f"recon_{letter}": weights.recon_w * l1(same, image),
                 f"kl_{letter}": weights.kl_w * far,
-                f"small_{letter}": weights.small_w * content[letter].square().mean((1, 2, 3)),
+                f"small_{letter}": weights.small_w * content[letter].features.square().mean((1, 2, 3)),
             }
         for letter, image in turn.images.items():
-            again = self.content(OTHER[letter], fakes[OTHER[letter]], turn.noise_again[letter])
+            again = self.content(OTHER[letter], fakes[OTHER[letter]], turn.noise_again[letter], turn.scenes[letter])
             code, _ = self.attribute(letter, fakes[letter], turn.spread_again[letter])
             back = self.decode(letter, again, code)
             losses[f"cyc_{letter}"] = weights.cycle_w * l1(back, image)

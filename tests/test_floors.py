@@ -21,7 +21,7 @@ MAY_IMPORT = {
     },
     "engine": {"instagan/structures", "instagan/kernels", "instagan/io"},  # methods and loaders are handed in
     "data": {"instagan/structures", "instagan/io", "pages"},
-    "models": {"instagan/structures", "instagan/networks", "instagan/losses", "engine"},
+    "models": {"instagan/structures", "instagan/networks", "instagan/losses", "instagan/io", "engine"},
     "options": {
         *(f"instagan/{room}" for room in ("structures", "kernels", "networks", "io", "metrics", "inference")),
         "models",

@@ -10,12 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from instagan.errors import InputError
+from instagan.io.object_detector import ObjectDetector
 from instagan.networks.anti_aliased import AntiAliasedGenerator
 from instagan.networks.blocks import NORMS
 from instagan.networks.generators import ResnetGenerator, SetGenerator
 from instagan.networks.insta_former import InstaFormerGenerator
+from instagan.networks.pasting import PastingGenerator
 from instagan.networks.styled import AttributeGenerator, StyledGenerator
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
+
+
+def _pasting(
+    detector_kind: str = "", detector_classes: str = "", detector_side: int = 1, **sizes: int
+) -> nn.Module:  # fmt: skip
+    detector = ObjectDetector.of(detector_kind, detector_classes, detector_side) if detector_kind else None
+    return PastingGenerator.with_detector(**sizes, detector=detector)
+
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     SetGenerator.kind: SetGenerator,
@@ -24,8 +34,9 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     StyledGenerator.kind: StyledGenerator.of,
     InstaFormerGenerator.kind: InstaFormerGenerator,
     AttributeGenerator.kind: AttributeGenerator.of,
+    PastingGenerator.kind: _pasting,
 }
-NEEDS = ("masks", "style")
+NEEDS = ("masks", "boxes", "style")
 """What ``Translator`` can hand to a model beside the image."""
 LARGEST = 2**16
 """No size of a network is beyond that."""

@@ -282,7 +282,7 @@ class Translator:
     def _note(self, source: Source, present: tuple[bool, ...]) -> str:
         if self.network.knows_instances:
             return "" if any(present) else "there is no instance to translate: the picture is unchanged"
-        if len(source.inside) == 0 or self.network.description is None:
+        if len(source.inside) == 0 or self.network.description is None or "boxes" in self.network.translator.needs:
             return ""
         return "the masks are translated as one" if self.network.gives_masks else "the masks are not looked at"
 

@@ -30,7 +30,7 @@ from instagan.networks.drit import (
 )
 from instagan.networks.normalisation import InstanceNorm2d
 from instagan.structures.instances import InstanceBatch
-from models.drit_model import Domain, DritModel, Turn, Weights
+from models.drit_model import Content, Domain, DritModel, Turn, Weights
 from tests.batches import pair_of
 from tests.formula_traces import FormulaTrace
 from tests.models.test_munit_parity import stages
@@ -260,15 +260,16 @@ class Watched(DritModel):
             assert all(one.shape == other.shape for one, other in pairs)
         return Turn(**{**vars(turn), **played})
 
-    def content(self, letter: str, image: Tensor, noise: Tensor) -> Tensor:
-        self.calls[f"content_{letter}"].append(super().content(letter, image, noise))
-        return self.calls[f"content_{letter}"][-1]
+    def content(self, letter: str, image: Tensor, noise: Tensor, scene: InstanceBatch) -> Content:
+        made = super().content(letter, image, noise, scene)
+        self.calls[f"content_{letter}"].append(made.features)
+        return made
 
     def attribute(self, letter: str, image: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         self.calls[f"attribute_{letter}"].append(super().attribute(letter, image, spread))
         return self.calls[f"attribute_{letter}"][-1]
 
-    def decode(self, letter: str, content: Tensor, attribute: Tensor) -> Tensor:
+    def decode(self, letter: str, content: Content, attribute: Tensor) -> Tensor:
         self.calls[f"image_{letter}"].append(super().decode(letter, content, attribute))
         return self.calls[f"image_{letter}"][-1]
 

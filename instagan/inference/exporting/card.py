@@ -37,7 +37,7 @@ def model_card(
         "translators": [one.description.as_entry() for one in directions.values()],
         "sizes": {
             "ngf": config["ngf"],
-            "blocks": config["blocks"],
+            "blocks": config.get("blocks"),
             "parameters": sum(tensor.numel() for tensor in trained.weights.values()),
             "trained_at": [options[side] for side in ("fine_size_w", "fine_size_h") if side in options],
         },

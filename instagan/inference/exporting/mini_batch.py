@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from instagan.errors import InputError
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.generators import SetGenerator
+from instagan.networks.pasting import PastingGenerator
 from instagan.networks.styled import StyledGenerator
 from instagan.structures.instances import InstanceBatch
 
@@ -99,7 +101,9 @@ def all_present(image: Tensor, masks: Tensor) -> InstanceBatch:
 
 
 def mini_batch_of(generator: nn.Module) -> MiniBatch:
-    """The function that belongs to a generator; its weights are shared."""
+    """The function that belongs to a generator; its weights are shared. Raises ``InputError`` where there is none."""
+    if isinstance(generator, PastingGenerator):
+        raise InputError("a graph cannot look for objects and paste as many as there are; export to safetensors")
     if isinstance(generator, SetGenerator):
         return OfSet(generator).eval()
     if isinstance(generator, StyledGenerator):
