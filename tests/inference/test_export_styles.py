@@ -15,9 +15,10 @@ from tests.using import tiny_run
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    return tiny_run(tmp_path_factory.mktemp("styles"), "run", "--model", "munit", *OF_SMALL["munit"])[0].path
+@pytest.fixture(scope="module", params=[("munit",), ("drit", "--concat", "1"), ("drit", "--concat", "0")], ids=" ".join)
+def run(request, tmp_path_factory) -> Path:
+    flags = ("--model", *request.param, "--init_type", "kaiming", *OF_SMALL[request.param[0]])
+    return tiny_run(tmp_path_factory.mktemp("styles"), "run", *flags)[0].path
 
 
 def exported(run: Path, file: Path, *flags: str) -> Path:

@@ -3,7 +3,7 @@
 set networks    image (1, 3, H, W), masks (N, H, W)  ->  translated (1, 3, H, W), translated_masks (N, H, W)
 CycleGAN+Seg    the same, but translated_masks (1, H, W): the union
 CycleGAN        image  ->  translated
-MUNIT           image, style (1, S)  ->  translated
+with styles     image, style (1, S)  ->  translated
 
 All in [-1, 1], but for the S numbers of a style, which are from N(0, I); N >= 1 instances that all exist; H and W
 multiples of 4, 8 to 16384. How many instances go in at a time is the caller's choice, so that neither a loop nor an
@@ -12,6 +12,7 @@ order is baked into the file: docs/using.md has the loop.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import torch
@@ -88,10 +89,11 @@ class OfStyle(MiniBatch):
 
     def __init__(self, generator: StyledGenerator) -> None:
         super().__init__()
-        self.content, self.decoder, self.style_size = generator.content, generator.decoder, generator.style_size
+        self.generator, self.style_size = copy(generator), generator.style_size
+        self.generator._modules = {**generator._modules, "style": nn.Identity()}
 
     def forward(self, image: Tensor, style: Tensor) -> tuple[Tensor]:
-        return (self.decoder(self.content(image), style),)  # (1, 3, H, W)
+        return (self.generator.made(image, style),)  # (1, 3, H, W)
 
 
 def all_present(image: Tensor, masks: Tensor) -> InstanceBatch:
