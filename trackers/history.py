@@ -9,7 +9,7 @@ from typing import Any
 from engine.schedule import Progress
 from pages.curves import Point
 from trackers import Losses
-from trackers.loss_log import FACTS, PLACE, VALIDATION
+from trackers.loss_log import VALIDATION, is_fact
 
 MOST = 4000
 """Points kept per loss; beyond it, two neighbours become one. 4000 points are more than a screen has columns."""
@@ -24,7 +24,7 @@ class LossHistory:
 
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         self._series: dict[str, list[Point]] = {}
-        self._facts: set[str] = {*PLACE, *FACTS}
+        self._facts = set[str]()
         for line in lines:
             values = {name: value for name, value in line.items() if value is None or isinstance(value, (int, float))}
             self._append(line["step"], {name: _number(value) for name, value in values.items()})
@@ -35,7 +35,7 @@ class LossHistory:
 
     def series(self) -> dict[str, list[Point]]:
         """Name of each loss -> its points, in the order in which the losses were first seen."""
-        return {name: points for name, points in self._series.items() if name not in self._facts}
+        return {name: points for name, points in self._series.items() if name not in self._facts and not is_fact(name)}
 
     def of_validation(self) -> dict[str, list[Point]]:
         """The figures of validation pictures, which ``series`` has as well."""

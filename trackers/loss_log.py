@@ -15,8 +15,9 @@ from trackers import Losses, Paths, Pictures
 PLACE = ("step", "epoch", "pictures")
 """Keys of a line that say where it stands. The others are facts and losses under their own names."""
 
-FACTS = ("lr", "lr_D", "seconds_per_picture", "data_wait")
-"""Facts that train.py logs; who reads a log can tell losses from them."""
+FACTS = ("lr", "seconds_per_picture", "data_wait")
+RATE = "lr_"
+"""Facts that train.py logs, and what the names of the optimizers' other learning rates begin with."""
 
 VALIDATION = "val_"
 """What the name of a figure of validation pictures begins with: it is no loss, though it is kept as one."""
@@ -56,6 +57,11 @@ class LossLog:
         return self._file.read(1) == b"\n"
 
 
+def is_fact(name: str) -> bool:
+    """Whether a key of a line is its place or a fact of train.py, and no loss."""
+    return name in PLACE or name in FACTS or name.startswith(RATE)
+
+
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a log, in order; [] where there is none. Lines that were cut short are left out."""
     path = Path(path)
@@ -65,7 +71,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 def last_losses(path: str | Path) -> dict[str, float]:
     """The losses of the last line that has any, by name; none where there is no such line."""
     for line in reversed(read(path)):
-        told = {name: value for name, value in line.items() if name not in (*PLACE, *FACTS)}
+        told = {name: value for name, value in line.items() if not is_fact(name)}
         if losses := {name: value for name, value in told.items() if not name.startswith(VALIDATION)}:
             return losses
     return {}

@@ -398,7 +398,7 @@ def test_tensorboard_missing_is_one_sentence(tmp_path, monkeypatch):
 
 def test_curves_of_a_resumed_run_hold_losses_only():
     """Before the first step of the new session is logged, too."""
-    line = {"step": 5, "epoch": 1, "pictures": 20, **dict.fromkeys(FACTS, 0.1), "cyc_A": 3.0}
+    line = {"step": 5, "epoch": 1, "pictures": 20, **dict.fromkeys((*FACTS, "lr_D", "lr_content"), 0.1), "cyc_A": 3.0}
     assert LossHistory([line]).series() == {"cyc_A": [(5, 3.0)]}
 
 
