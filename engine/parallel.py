@@ -88,6 +88,13 @@ class World:
                 distributed.all_reduce(values)
         return values
 
+    def add_with_gradient(self, values: Tensor) -> Tensor:
+        """The sum over all ranks, through which gradients flow back to the values of every rank.
+
+        Their backward pass is a collective, too.
+        """
+        return values if self.size == 1 else _Sum.apply(values)
+
     def add_gradients(self, weights: Sequence[nn.Parameter]) -> None:
         """Gives every weight the sum of its gradients on all ranks; one without a gradient counts as 0.
 
@@ -127,6 +134,25 @@ class World:
 
 
 ALONE = World()
+
+
+class _Sum(torch.autograd.Function):
+    """Every rank's loss depends on the sum, so what a value's gradient is adds up over all ranks, too."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return _summed(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _summed(gradient)
+
+
+def _summed(values: Tensor) -> Tensor:
+    total = values.clone(memory_format=torch.contiguous_format)
+    with lost_rank():
+        distributed.all_reduce(total)
+    return total
 
 
 def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:

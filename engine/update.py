@@ -34,6 +34,7 @@ from instagan.structures.calls import few_pixels
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.sequential import MiniBatch
+from instagan.structures.sums import Sum, summed_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +174,17 @@ class Update:
                 if time < len(plan.row_counts)
             ]
             ways_here = [way for way, count in zip(ways, rows, strict=True) if count]
-            yield SimultaneousTurns(self, ways_here, here, dict(object_counts))
+            yield SimultaneousTurns(self, ways_here, here, dict(object_counts), self._sum_over(told, time))
             if self.device.type == "cpu":
                 return_free_pages()
+
+    def _sum_over(self, told: Sequence[tuple[list[tuple[int, list[int]]], Counter[str]]], time: int) -> Sum | None:
+        """How layers may add up over all rows of this time; None where this rank must, or can, do without the others.
+
+        Layers call collectives, so all ranks must run the same networks: those with as many batches in the same ways.
+        """
+        ways = [[way for way, row_counts in of_rank if time < len(row_counts)] for of_rank, _ in told]
+        return self.world.add_with_gradient if len(ways) > 1 and all(one == ways[0] for one in ways) else None
 
     def at_once(
         self, ways: Sequence[Any], turn: Callable[[Any, UnpairedBatch, list[torch.Generator]], Turn]
@@ -285,13 +294,20 @@ class Gathered:
 class SimultaneousTurns:
     """One turn of every batch of this rank that still takes one, in every way.
 
-    ways: those of any rank with one. object_counts: domain -> present instances on all ranks in this update.
+    ways: those of any rank with one. object_counts: domain -> present instances on all ranks in this update. summed:
+    how layers add up over the rows of all ranks; None: each rank does so for itself.
     """
 
     def __init__(
-        self, update: Update, ways: list[Any], places: list[_Place], object_counts: Mapping[str, int]
+        self,
+        update: Update,
+        ways: list[Any],
+        places: list[_Place],
+        object_counts: Mapping[str, int],
+        summed: Sum | None = None,
     ) -> None:
         self.update, self.ways, self.places, self.object_counts = update, ways, places, object_counts
+        self.summed = summed
 
     def gather(self, way: Any, of_rows: OfRows) -> Gathered:
         """What ``of_rows`` tells of each row of every turn in this way, on all ranks: for losses that are no sum over
@@ -324,22 +340,24 @@ class SimultaneousTurns:
 
         Each loss counts as the mean over its rows, or its objects, on all ranks. In one ``minimise`` a spectral norm
         takes one power step for every way, as for one batch with all rows. gathered: what the losses depend on of other
-        turns' rows; gradients reach those, too.
+        turns' rows; gradients reach those, too. A batch norm takes its statistics over the batches that all ranks have
+        at the same place, not over those that a rank accumulates.
         """
         optimizers = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         reported, seen = Losses(), set[int]()
-        for place in self.places:
-            graphs = self._graphs(place, objective, optimizers, id(place.way) in seen)
-            seen.add(id(place.way))
-            for losses in graphs:
-                means = {name: self._mean(name, loss, place) for name, loss in losses.items()}
-                if not all(isinstance(loss, PerObject) and not len(loss.values) for loss in losses.values()):
-                    optimizers[0].backward(torch.stack(list(means.values())).sum())
-                for name, mean in means.items():
-                    reported[name] = reported[name] + mean.detach() if name in reported else mean.detach()
-                del losses, means  # the graph must not stand beside the next one
+        with summed_by(self.summed):
+            for place in self.places:
+                graphs = self._graphs(place, objective, optimizers, id(place.way) in seen)
+                seen.add(id(place.way))
+                for losses in graphs:
+                    means = {name: self._mean(name, loss, place) for name, loss in losses.items()}
+                    if not all(isinstance(loss, PerObject) and not len(loss.values) for loss in losses.values()):
+                        optimizers[0].backward(torch.stack(list(means.values())).sum())
+                    for name, mean in means.items():
+                        reported[name] = reported[name] + mean.detach() if name in reported else mean.detach()
+                    del losses, means  # the graph must not stand beside the next one
         if gathered is not None and gathered.turn_count > 1:
             with power_iteration_held(*(network for one in optimizers for network in one.networks)):
                 gathered.backpropagate(self.update.world)

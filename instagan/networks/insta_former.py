@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instagan.networks import anti_aliased
+from instagan.networks.normalisation import BatchNorm2d
 from instagan.networks.roi_align import roi_align_slots
 from instagan.networks.taps import features_at
 from instagan.structures.instances import InstanceBatch
@@ -37,7 +38,8 @@ class Objects:
     @classmethod
     def of(cls, x: InstanceBatch) -> Objects:
         height, width = x.image.shape[2:]
-        boxes = x.boxes / x.boxes.new_tensor([width, height, width, height])
+        left, top, right, bottom = x.boxes.unbind(2)  # (B, N) each
+        boxes = torch.stack([left / width, top / height, right / width, bottom / height], dim=2)  # (B, N, 4)
         return cls(boxes, x.present.to(x.image.device, non_blocking=True))
 
     @property
@@ -145,6 +147,15 @@ class Block(nn.Module):
         return self.out(found.transpose(1, 2).flatten(2)).to(tokens)
 
 
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """tokens (B, T, E): patches row by row, then objects; grid (gh, gw); which tokens take part (B, T), None: all."""
+
+    tokens: Tensor
+    grid: tuple[int, int]
+    there: Tensor | None
+
+
 class TokenTransformer(nn.Module):
     """Content map -> tokens of its patches and objects -> tokens in another style. 94.17 M parameters at E 1024."""
 
@@ -165,13 +176,13 @@ class TokenTransformer(nn.Module):
         boxes = objects.boxes * objects.boxes.new_tensor([width, height, width, height])
         return roi_align_slots(content, boxes, objects.there, (self.patch, self.patch))
 
-    def embed(self, content: Tensor, objects: Objects, regions: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Tokens (B, T, E), patches row by row and then objects; which of them take part (B, T), or None for all."""
+    def embed(self, content: Tensor, objects: Objects, regions: Tensor | None = None) -> Embedded:
+        """content (B, C, h, w); regions (B, N, C, p, p): those of the objects, where they are known already."""
         of_patches = self.patches(content).to(content)  # (B, E, gh, gw)
         grid, cells = ((maps.shape[2], maps.shape[3]) for maps in (of_patches, content))
         tokens = of_patches.flatten(2).transpose(1, 2) + self.positions.of_patches(grid, cells, content)
         if not objects.slot_count:
-            return tokens, None
+            return Embedded(tokens, grid, None)
         if regions is None:
             regions = self.regions(content, objects)
         of_objects = self.boxes(regions.flatten(0, 1)).to(content).unflatten(0, regions.shape[:2])[..., 0, 0]
@@ -179,15 +190,22 @@ class TokenTransformer(nn.Module):
         there = None
         if self.mask_padding:
             there = torch.cat([objects.there.new_ones(tokens.shape[:2]), objects.there], dim=1)  # (B, T)
-        return torch.cat([tokens, of_objects], dim=1), there
+        return Embedded(torch.cat([tokens, of_objects], dim=1), grid, there)
 
-    def forward(self, content: Tensor, objects: Objects, numbers: Tensor, regions: Tensor | None = None) -> Tensor:
-        """content (B, C, h, w), numbers (B, L, 2 E) of L = 1 or 2 depth AdaIN layers -> tokens (B, T, E)."""
-        tokens, there = self.embed(content, objects, regions)
+    def forward(
+        self, content: Tensor, objects: Objects, numbers: Tensor, regions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """content (B, C, h, w), numbers (B, L, 2 E) of L = 1 or 2 depth AdaIN layers, regions as for ``embed``.
+
+        Returns the tokens of patches as a map (B, E, gh, gw), and those of objects (B, N, E).
+        """
+        embedded = self.embed(content, objects, regions)
+        tokens, (height, width) = embedded.tokens, embedded.grid
         of_layers = numbers.expand(-1, 2 * len(self.blocks), -1).unflatten(1, (-1, 2)).unbind(1)
         for block, of_block in zip(self.blocks, of_layers, strict=True):
-            tokens = block(tokens, of_block.unbind(1), there)  # (B, T, E)
-        return tokens
+            tokens = block(tokens, of_block.unbind(1), embedded.there)  # (B, T, E)
+        of_patches, of_objects = tokens[:, : height * width], tokens[:, height * width :]
+        return of_patches.transpose(1, 2).unflatten(2, (height, width)), of_objects
 
 
 def patch_embedding(channels: int, width: int, patch: int) -> nn.Sequential:
@@ -211,11 +229,9 @@ class Decoder(nn.Module):
         self.layers = anti_aliased.decoder(ngf, "instance")
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """Tokens of patches (B, gh gw, E), for a content map of h x w -> (B, 3, 4 h, 4 w)."""
+        """Tokens of patches (B, E, gh, gw), for a content map of h x w -> (B, 3, 4 h, 4 w)."""
         height, width = size
-        patch = self.expansion.stride[0]
-        grid = tokens.transpose(1, 2).unflatten(2, (-(-height // patch), -(-width // patch)))  # (B, E, gh, gw)
-        expanded = self.expansion(grid)[..., :height, :width]  # (B, C, h, w)
+        expanded = self.expansion(tokens)[..., :height, :width]  # (B, C, h, w)
         return self.layers(expanded).to(tokens)  # (B, 3, H, W)
 
     def of_objects(self, tokens: Tensor) -> Tensor:
@@ -281,8 +297,7 @@ class InstaFormerGenerator(nn.Module):
         regions (B, N, C, p, p): of the content, where they are known already.
         """
         numbers = self.mapping(codes).to(codes).unflatten(1, (self.adain_layers, -1))  # (B, L, 2 E)
-        tokens = self.transformer(content, objects, numbers, regions)  # (B, T, E)
-        of_patches, of_objects = tokens.tensor_split([tokens.shape[1] - objects.slot_count], dim=1)
+        of_patches, of_objects = self.transformer(content, objects, numbers, regions)
         return self.decoder(of_patches, content.shape[2:]), of_objects
 
     def channels(self, taps: Sequence[int]) -> list[int]:
@@ -301,7 +316,7 @@ class BatchNormDiscriminator(nn.Module):
 
     def __init__(self, ndf: int = 64, layers: int = 3) -> None:
         super().__init__()
-        self.layers = anti_aliased.patch_layers(ndf, layers, nn.BatchNorm2d, biases=False)
+        self.layers = anti_aliased.patch_layers(ndf, layers, BatchNorm2d, biases=False)
 
     def forward(self, x: InstanceBatch) -> Tensor:
         return self.layers(x.image).to(x.image)  # (B, 1, h - 2, w - 2)

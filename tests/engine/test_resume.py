@@ -81,7 +81,11 @@ def test_stopped_in_mid_epoch_at_its_end_and_in_the_decay(stops, data, straight,
 
 @pytest.mark.parametrize(
     "flags",
-    [("cut", "--flip_equivariance", "true"), ("munit", "--lr_halve_steps", "2", *OF_SMALL["munit"])],
+    [
+        ("cut", "--flip_equivariance", "true"),
+        ("munit", "--lr_halve_steps", "2", *OF_SMALL["munit"]),
+        ("insta_former", *OF_SMALL["insta_former"]),
+    ],
     ids=" ".join,
 )
 def test_a_method_that_draws_random_numbers_goes_on_drawing_where_it_stood(flags, data, tmp_path):

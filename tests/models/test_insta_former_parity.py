@@ -137,6 +137,12 @@ def style_of(trace: Trace, step: int = 1) -> Tensor:
     return trace.tensor(f"input/step{step}/z").flatten(1)  # (B, S)
 
 
+def tokens_of(G: InstaFormerGenerator, x: InstanceBatch, codes: Tensor) -> Tensor:
+    """(B, T, E)."""
+    of_patches, of_objects = G.transformer(G.content(x.image), Objects.of(x), numbers_of(G, codes))
+    return torch.cat([of_patches.flatten(2).transpose(1, 2), of_objects], dim=1)
+
+
 def numbers_of(G: InstaFormerGenerator, codes: Tensor) -> Tensor:
     return G.mapping(codes).unflatten(1, (G.adain_layers, -1))  # (B, L, 2 E)
 
@@ -187,8 +193,9 @@ def test_tokens_and_the_transformer(trace):
     trace.assert_close(regions.flatten(0, 1), "forward/roi_A")
     of_boxes = transformer.boxes(regions.flatten(0, 1)).unflatten(0, regions.shape[:2])[..., 0, 0]
     trace.assert_close(of_boxes, "forward/box_tokens_A")
-    tokens, there = transformer.embed(content, objects)
-    assert there is None
+    embedded = transformer.embed(content, objects)
+    assert embedded.there is None and embedded.grid == grid
+    tokens = embedded.tokens
     trace.assert_close(tokens, "forward/transformer_in_A")
     numbers = numbers_of(G, style_of(trace))
     block, of_layer = transformer.blocks[0], numbers[:, 0]
@@ -203,16 +210,17 @@ def test_tokens_and_the_transformer(trace):
         tokens = block(tokens, (of_layer, of_layer), None)
         of_blocks.append(tokens)
     trace.assert_close(torch.stack(of_blocks), "forward/transformer_blocks_A")
-    torch.testing.assert_close(transformer(content, objects, numbers, regions), tokens)
+    torch.testing.assert_close(tokens_of(G, x, style_of(trace)), tokens)
+    again, _ = transformer(content, objects, numbers, regions)
+    torch.testing.assert_close(again.flatten(2).transpose(1, 2), tokens[:, : grid[0] * grid[1]])
 
 
 @torch.no_grad()
 def test_the_decoder(trace):
     G, x, real = generator_of(trace), pictures(trace, "A"), pictures(trace, "B")
     content, objects = G.content(x.image), Objects.of(x)
-    tokens = G.transformer(content, objects, numbers_of(G, style_of(trace)))
-    of_patches, of_objects = tokens.tensor_split([tokens.shape[1] - objects.slot_count], dim=1)
-    expanded = G.decoder.expansion(of_patches.transpose(1, 2).unflatten(2, (trace.meta["grid"],) * 2))
+    of_patches, of_objects = G.transformer(content, objects, numbers_of(G, style_of(trace)))
+    expanded = G.decoder.expansion(of_patches)
     trace.assert_close(expanded, "forward/expanded_A")
     found, shapes = layer_by_layer(list(G.decoder.layers), expanded)
     assert shapes == trace.meta["decoder_layer_shapes"]
@@ -226,7 +234,7 @@ def test_the_decoder(trace):
 def test_translating_without_boxes(trace):
     G, x, real = generator_of(trace), pictures(trace, "A").slots(0, 0), pictures(trace, "B")
     for name, style, codes in (("z", style_of(trace), style_of(trace)), ("style_B", real, G.style(real.image))):
-        tokens = G.transformer(G.content(x.image), Objects.of(x), numbers_of(G, codes))
+        tokens = tokens_of(G, x, codes)
         trace.assert_close(tokens, f"test/tokens_{name}")
         trace.assert_close(G(x, style=style).image, f"test/fake_{name}")
 
@@ -276,7 +284,7 @@ def test_features_and_their_losses(trace):
 def test_padding_that_takes_no_part(trace):
     G, x, real = generator_of(trace, mask_padding=True), pictures(trace, "A"), pictures(trace, "B")
     objects = Objects.of(x)
-    tokens = G.transformer(G.content(x.image), objects, numbers_of(G, style_of(trace)))
+    tokens = tokens_of(G, x, style_of(trace))
     there = torch.cat([objects.there.new_ones(len(x), trace.meta["grid"] ** 2), objects.there], 1)
     trace.assert_close(tokens * there[..., None], "repaired/mask_padding/tokens_A")
     trace.assert_close(G(x, style=style_of(trace)).image, "repaired/mask_padding/fake")
@@ -287,7 +295,7 @@ def test_padding_that_takes_no_part(trace):
 def test_numbers_of_its_own_for_every_adain(trace):
     G, x = generator_of(trace, separate_adain=True), pictures(trace, "A")
     trace.assert_close(G.mapping(style_of(trace)), "repaired/separate_adain/adain_z")
-    tokens = G.transformer(G.content(x.image), Objects.of(x), numbers_of(G, style_of(trace)))
+    tokens = tokens_of(G, x, style_of(trace))
     trace.assert_close(tokens, "repaired/separate_adain/tokens_A")
     trace.assert_close(G(x, style=style_of(trace)).image, "repaired/separate_adain/fake")
 

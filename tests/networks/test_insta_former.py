@@ -42,11 +42,11 @@ def test_shapes_at_published_size():
         G, D = InstaFormerGenerator(), BatchNormDiscriminator()
         features, content = G.encode(x.image, (0, 4, 8))
         assert [tuple(one.shape[1:]) for one in features] == [(3, 358, 358), (128, 352, 352), (256, 176, 176)]
-        tokens, there = G.transformer.embed(
-            content, Objects(torch.zeros(1, 20, 4), torch.ones(1, 20, dtype=torch.bool))
-        )
-        assert content.shape[1:] == (256, 88, 88) and tokens.shape == (1, 141, 1024) and there.shape == (1, 141)
-        assert G.transformer.embed(content, Objects.of(x))[0].shape == (1, 121, 1024)
+        objects = Objects(torch.zeros(1, 20, 4), torch.ones(1, 20, dtype=torch.bool))
+        embedded = G.transformer.embed(content, objects)
+        assert content.shape[1:] == (256, 88, 88) and embedded.grid == (11, 11)
+        assert embedded.tokens.shape == (1, 141, 1024) and embedded.there.shape == (1, 141)
+        assert G.transformer.embed(content, Objects.of(x)).tokens.shape == (1, 121, 1024)
         assert D(x).shape == (1, 1, 42, 42)
 
 
