@@ -75,7 +75,7 @@ def translated(
 ) -> tuple[list[Outcome], float]:
     """Each picture translated by itself, in the 8 bits of result files; and seconds of one, without the first ones.
 
-    A method with styles translates each in another one, which depends on its place alone.
+    A method that draws styles translates each in another one, which depends on its place alone.
     """
     outcomes, seconds = [], []
     for (entry, batch), style in zip(samples, _styles(model, to, len(samples), device), strict=True):
@@ -90,9 +90,9 @@ def translated(
 
 
 def _styles(model: TranslationModel, to: str, count: int, device: torch.device) -> Sequence[torch.Tensor | None]:
-    """Codes (1, S) for each of so many pictures; None for each where the method has none."""
+    """Codes (1, S) for each of so many pictures; None for each where the method draws none."""
     (translator,) = (one for way, one in model.translators().items() if way.target == to.upper())
-    if translator.style_size is None or not count:
+    if not (translator.draws_styles and count):
         return [None] * count
     codes = translator.draw_styles(count, torch.Generator().manual_seed(STYLE_SEED))  # (count, S)
     return codes.to(device).split(1)

@@ -7,6 +7,7 @@ from models.dunit_model import DunitModel
 from models.init_model import InitModel
 from models.insta_former_model import InstaFormerModel
 from models.insta_gan_model import InstaGanModel
+from models.mguit_model import MguitModel
 from models.munit_model import MunitModel
 from models.translation_model import TranslationModel
 
@@ -20,4 +21,5 @@ MODELS: dict[str, type[TranslationModel]] = {
     "insta_former": InstaFormerModel,
     "drit": DritModel,
     "dunit": DunitModel,
+    "mguit": MguitModel,
 }

@@ -28,7 +28,8 @@ Style = Tensor | InstanceBatch | None
 class Styles:
     """each: the same for all pictures and directions. examples: the files of --style_image that they are of.
 
-    asked: whether a flag asks for them; else there is one, and it has no number. known: whether the method has styles.
+    asked: whether a flag asks for them; else there is one, and it has no number. known: whether the method has styles
+    that images tell.
     """
 
     each: Sequence[Style]
@@ -68,10 +69,11 @@ def styles_of(options: Namespace, model: TranslationModel, device: torch.device)
         examples = [collate_domain([dataset[number]])[0] for number in range(len(files))]
         _check(files, examples, translator)
         return Styles([example.to(device) for example in examples], files, asked=True)
-    if translator is None or translator.style_size is None:
-        return Styles([None], known=known)
+    told = translator is not None and translator.own_style is None
+    if translator is None or not (options.styles or translator.draws_styles):
+        return Styles([None], known=known and told)
     codes = translator.draw_styles(options.styles or 1, torch.Generator().manual_seed(options.seed))  # (N, S)
-    return Styles(codes.to(device).split(1), asked=bool(options.styles))
+    return Styles(codes.to(device).split(1), asked=bool(options.styles), known=told)
 
 
 def _check(files: Sequence[Path], examples: Sequence[InstanceBatch], translator: OneWayTranslator | None) -> None:

@@ -22,8 +22,8 @@ from torch import Tensor
 
 FOLDERS = [Path(__file__).parent / "fixtures" / "parity", *(Path(p) for p in [os.environ.get("PARITY_DIR")] if p)]
 INSTA_GAN, CUT, MUNIT, INSTA_FORMER = "InstaGAN", ("CUT", "FastCUT"), "munit", "InstaFormer"
-DRIT = "drit"
-FOLLOWED = (INSTA_GAN, *CUT, MUNIT, INSTA_FORMER, DRIT)
+DRIT, MGUIT = "drit", "mguit"
+FOLLOWED = (INSTA_GAN, *CUT, MUNIT, INSTA_FORMER, DRIT, MGUIT)
 """Systems whose traces a test reads."""
 
 

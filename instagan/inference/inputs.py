@@ -89,12 +89,12 @@ def batch_of(source: Source) -> InstanceBatch:
     )
 
 
-def style_of(style: Style) -> Tensor | InstanceBatch | None:
-    """Codes (1 or n, S) float32, or an example as a batch of one row."""
+def style_of(style: Style, size: int | None = None) -> Tensor | InstanceBatch | None:
+    """Codes (1 or n, S) float32, or an example as a batch of one row. size: S, where it is known."""
     if style is None:
         return None
     is_picture = isinstance(style, (str, os.PathLike, Image.Image))
-    if is_picture or (isinstance(style, (np.ndarray, Tensor)) and style.ndim != 1 and not _are_codes(style)):
+    if is_picture or (isinstance(style, (np.ndarray, Tensor)) and style.ndim != 1 and not _are_codes(style, size)):
         return batch_of(prepare(style))  # type: ignore[arg-type]
     try:
         codes = torch.as_tensor(style, dtype=torch.float32).cpu()
@@ -105,10 +105,10 @@ def style_of(style: Style) -> Tensor | InstanceBatch | None:
     return codes.reshape(-1, codes.shape[-1])  # (1 or n, S)
 
 
-def _are_codes(style: np.ndarray | Tensor) -> bool:
-    """Floats in rows that are shorter than any picture a style is taken from."""
+def _are_codes(style: np.ndarray | Tensor, size: int | None) -> bool:
+    """Floats in rows that are shorter than any picture a style is taken from, or as long as a style."""
     floats = style.is_floating_point() if isinstance(style, Tensor) else style.dtype.kind == "f"
-    return floats and style.ndim == 2 and style.shape[1] < SMALLEST_EXAMPLE
+    return floats and style.ndim == 2 and (style.shape[1] < SMALLEST_EXAMPLE or style.shape[1] == size)
 
 
 def _pixels(picture: Picture) -> np.ndarray:

@@ -15,7 +15,7 @@ from instagan.inference.sizes import SMALLEST_SIDE
 PICTURE_ALONE, BESIDE_MASKS, FOR_EACH_MASK = 14, 10, 38
 """Bytes for every pixel and filter of the first layer (``ngf``), measured in float32 on a CPU: the mask decoder's last
 layers hold 3 ngf channels at full size for each mask that is translated at a time."""
-OTHERS_ALONE = {"anti_aliased": 18, "content_style": 22}
+OTHERS_ALONE = {"anti_aliased": 18, "content_style": 22, "content_memory": 44}
 """The same of generators that hold more: convolutions before the resolution is halved, 5x5 ones after it is doubled."""
 HALF = 0.55
 """How much of that bf16 and fp16 take."""

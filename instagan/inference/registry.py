@@ -15,6 +15,7 @@ from instagan.networks.anti_aliased import AntiAliasedGenerator
 from instagan.networks.blocks import NORMS
 from instagan.networks.generators import ResnetGenerator, SetGenerator
 from instagan.networks.insta_former import InstaFormerGenerator
+from instagan.networks.mguit import MemoryGenerator
 from instagan.networks.pasting import PastingGenerator
 from instagan.networks.styled import AttributeGenerator, StyledGenerator
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
@@ -35,6 +36,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     InstaFormerGenerator.kind: InstaFormerGenerator,
     AttributeGenerator.kind: AttributeGenerator.of,
     PastingGenerator.kind: _pasting,
+    MemoryGenerator.kind: MemoryGenerator.of,
 }
 NEEDS = ("masks", "boxes", "style")
 """What ``Translator`` can hand to a model beside the image."""

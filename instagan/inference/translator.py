@@ -245,9 +245,10 @@ class Translator:
 
     def _styles(self, style: Style, count: int) -> Callable[[list[int]], Tensor | InstanceBatch | None]:
         """The style of pictures by their numbers, out of 0 ... count - 1."""
-        given, translator = style_of(style), self.network.translator
+        translator = self.network.translator
+        given = style_of(style, translator.style_size)
         translator.check_style(given, count)
-        if given is None and translator.style_size:
+        if given is None and translator.draws_styles:
             given = self.draw_styles(1)
         return lambda numbers: given if given is None or len(given) == 1 else given[numbers]
 

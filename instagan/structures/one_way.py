@@ -25,7 +25,8 @@ SMALLEST_EXAMPLE = 16
 class OneWayTranslator:
     """InstanceBatch -> its translation, slots in the order of the source.
 
-    generator   InstanceBatch -> InstanceBatch; takes ``style=`` and has a ``style_size`` where ``needs`` holds "style"
+    generator   InstanceBatch -> InstanceBatch; takes ``style=`` and has a ``style_size`` where ``needs`` holds "style".
+                With an ``own_style`` it translates in that where none is asked for, and takes none from examples
     needs       what it looks at beside the image: "masks", "boxes", "labels", "style"
     ins_per     instances at a time, by sequential mini-batches; None: all of the picture at once
     set_order   the order in which they are taken: decreasing (by area) or random (as their slots stand)
@@ -50,7 +51,8 @@ class OneWayTranslator:
         """ins_per, ins_max: other than those above. in_order: slots are taken as they stand, absent ones keep theirs.
 
         One instance after the other: those beyond ``ins_max`` come out absent, and a picture without any comes out
-        unchanged. style: codes (B, S) or an ``InstanceBatch`` of B examples, or one for all rows; None: drawn.
+        unchanged. style: codes (B, S) or an ``InstanceBatch`` of B examples, or one for all rows; None: ``own_style``,
+        or drawn.
         Raises ``InputError`` for a style that the generator does not take.
         """
         self.check_style(style, len(source))
@@ -68,6 +70,16 @@ class OneWayTranslator:
         """S, the numbers of a style code; None where there are none."""
         return getattr(self.generator, "style_size", None)
 
+    @property
+    def own_style(self) -> Tensor | None:
+        """(S,): the style of translations for which none is asked; None where it is drawn, or there are no styles."""
+        return getattr(self.generator, "own_style", None)
+
+    @property
+    def draws_styles(self) -> bool:
+        """Whether a translation for which no style is asked has a drawn one."""
+        return self.style_size is not None and self.own_style is None
+
     def draw_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, S) codes from N(0, I), on the CPU. generator: None takes torch's own random numbers.
 
@@ -83,6 +95,8 @@ class OneWayTranslator:
             return
         if "style" not in self.needs:
             raise InputError("this model translates without a style; drop it")
+        if isinstance(style, InstanceBatch) and self.own_style is not None:
+            raise InputError("this model takes no style from an image; ask for drawn styles, or for none")
         if isinstance(style, InstanceBatch) and min(style.image.shape[2:]) < SMALLEST_EXAMPLE:
             size = "x".join(map(str, reversed(style.image.shape[2:])))
             raise InputError(f"a style image of {size} pixels is too small; use {SMALLEST_EXAMPLE} or more a side")

@@ -23,6 +23,7 @@ from models.cut_model import CutModel, Objective
 from models.cycle_gan_model import CycleGanModel
 from models.drit_model import DritModel
 from models.insta_gan_model import InstaGanModel
+from models.mguit_model import MguitModel
 from models.munit_model import MunitModel
 from models.translation_model import TranslationModel
 from options.parse import parse_training
@@ -30,7 +31,7 @@ from tests.batches import random_pair, rows_of, trained_on
 from tests.programs import OF_SMALL
 from tests.ranks import fork, on_ranks
 
-METHODS = ["insta_gan", "cycle_gan", "cut", "munit", "drit"]
+METHODS = ["insta_gan", "cycle_gan", "cut", "munit", "drit", "mguit"]
 Counts = tuple[list[int], list[int]]
 
 
@@ -51,6 +52,10 @@ def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
     elif method == "drit":
         flags = ["--ngf", "2", "--ndf", "2", "--d_iter", "2" if double else "1", *OF_SMALL["drit"]]
         model = DritModel.from_options(parse_training(["--dataroot", ".", "--model", "drit", *flags]).values)
+        generators = {}
+    elif method == "mguit":
+        flags = ["--ngf", "2", "--ndf", "2", "--dis_scale", "2", "--content_layers", "0", "--d_iter", "1"]
+        model = MguitModel.from_options(parse_training(["--dataroot", ".", "--model", "mguit", *flags]).values)
         generators = {}
     elif method == "insta_gan":
         generators = {name: SetGenerator(4, blocks=1) for name in "AB"}

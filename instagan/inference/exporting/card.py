@@ -24,10 +24,12 @@ def model_card(
 ) -> dict[str, Any]:
     """directions: "a" or "b", the domain translated to -> its generator. data: what it learned from, without paths.
 
-    figures: json files of measured figures to keep along. Raises ``InputError``.
+    Where a model has a style of its own for translations that ask for none, it is told, too: it is an input of exported
+    functions. figures: json files of measured figures to keep along. Raises ``InputError``.
     """
     trained = next(iter(directions.values()))
     options, config = dict(trained.options), trained.description.config
+    styles = {to: own for to, one in directions.items() if (own := one.build().own_style) is not None}
     return {
         "format": FORMAT,
         "name": name,
@@ -41,6 +43,7 @@ def model_card(
             "parameters": sum(tensor.numel() for tensor in trained.weights.values()),
             "trained_at": [options[side] for side in ("fine_size_w", "fine_size_h") if side in options],
         },
+        **({"own_styles": {to: own.tolist() for to, own in styles.items()}} if styles else {}),
         "data": dict(data),
         "figures": {
             "progress": dict(trained.card.get("progress", {})),
