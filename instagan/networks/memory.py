@@ -11,7 +11,7 @@ classes, C channels of content and keys, V channels of styles and values, h x w 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -234,5 +234,6 @@ def _log_sum(values: Tensor, inside: Tensor) -> Tensor:
 @contextmanager
 def in_full(like: Tensor) -> Iterator[None]:
     """Within it nothing is computed in a lower precision: sums over many positions would not bear it."""
-    with torch.autocast(like.device.type, enabled=False):
+    kind = like.device.type
+    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
         yield
