@@ -231,7 +231,11 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """Tokens of patches (B, E, gh, gw), for a content map of h x w -> (B, 3, 4 h, 4 w)."""
         height, width = size
-        expanded = self.expansion(tokens)[..., :height, :width]  # (B, C, h, w)
+        expanded = self.expansion(tokens)  # (B, C, gh p, gw p)
+        if torch.compiler.is_compiling():  # a slice would tie a graph to sizes that fill their last patch, or never do
+            for axis, side in ((2, height), (3, width)):
+                expanded = expanded.index_select(axis, torch.arange(side, device=tokens.device))
+        expanded = expanded[..., :height, :width]  # (B, C, h, w)
         return self.layers(expanded).to(tokens)  # (B, 3, H, W)
 
     def of_objects(self, tokens: Tensor) -> Tensor:
@@ -283,6 +287,11 @@ class InstaFormerGenerator(nn.Module):
         content = self.content(x.image).to(x.image)  # (B, C, h, w)
         image, _ = self.decode(content, Objects.of(x), codes.to(x.image).expand(len(x), -1))
         return InstanceBatch.from_images(image)
+
+    def made(self, image: Tensor, codes: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, S) -> (B, 3, H, W), with no object known."""
+        none = Objects.of(InstanceBatch.from_images(image))
+        return self.decode(self.content(image).to(image), none, codes)[0]
 
     def encode(self, image: Tensor, taps: Sequence[int]) -> tuple[list[Tensor], Tensor]:
         """What the content encoder's layers of these numbers give, and the content (B, C, h, w)."""

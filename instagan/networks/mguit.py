@@ -169,9 +169,9 @@ class MemoryGenerator(nn.Module):
     def forward(self, x: InstanceBatch, style: Any = None) -> InstanceBatch:
         """style: (B, S) or (1, S); None: what the memory holds."""
         masks = class_masks(x, len(self.memory.items)) if self.by_class else None
-        return InstanceBatch.from_images(self.translated(x.image, style, masks))
+        return InstanceBatch.from_images(self.made(x.image, style, masks))
 
-    def translated(self, image: Tensor, style: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
+    def made(self, image: Tensor, style: Tensor | None = None, masks: Tensor | None = None) -> Tensor:
         """(B, 3, H, W) -> (B, 3, H, W). masks (B, K, h, w): of classes; None reads by all items."""
         values = self.memory.values(self.domain)  # (I, V)
         if style is not None:

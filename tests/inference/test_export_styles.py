@@ -15,7 +15,10 @@ from tests.using import tiny_run
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.fixture(scope="module", params=[("munit",), ("drit", "--concat", "1"), ("drit", "--concat", "0")], ids=" ".join)
+STYLED = [("munit",), ("drit", "--concat", "1"), ("drit", "--concat", "0"), ("insta_former",), ("mguit",)]
+
+
+@pytest.fixture(scope="module", params=STYLED, ids=" ".join)
 def run(request, tmp_path_factory) -> Path:
     flags = ("--model", *request.param, "--init_type", "kaiming", *OF_SMALL[request.param[0]])
     return tiny_run(tmp_path_factory.mktemp("styles"), "run", *flags)[0].path
@@ -62,9 +65,11 @@ def test_safetensors_translate_in_drawn_styles_and_of_examples(run, tmp_path):
     pytest.importorskip("safetensors")
     file = exported(run, tmp_path / "m.safetensors")
     pixels, example = image(30, 41), image(36, 24)[:, ::-1] // 2
-    for to in "ab":
+    ways = json.loads((tmp_path / "m.json").read_text())["translators"]
+    for to in {way["target"].lower() for way in ways}:
         ours, theirs = (Translator.load(path, to=to, device="cpu") for path in (run, file))
         assert theirs.has_styles
-        for style in (None, theirs.draw_styles(2, seed=1)[1], example):
+        of_example = [] if ours.network.translator.own_style is not None else [example]
+        for style in (None, theirs.draw_styles(2, seed=1)[1], *of_example):
             one, other = (np.asarray(t(pixels, style=style).picture) for t in (ours, theirs))
             assert (one == other).all()

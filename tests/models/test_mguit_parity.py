@@ -447,7 +447,7 @@ def compare_tests(trace: Trace, model: MguitModel) -> None:
         weights = generator.read_weights(model.content("A", x))
         trace.assert_close(weights, f"{start}/softmax_items")
         trace.assert_close(read(weights, model.memory.values("B")), f"{start}/style_map")
-        trace.assert_close(generator.translated(x)[..., :-4], f"{start}/image")
+        trace.assert_close(generator.made(x)[..., :-4], f"{start}/image")
 
 
 @pytest.mark.parametrize("kernels", [False, True], ids=["plain layers", "kernels"])

@@ -87,7 +87,7 @@ def _calls(
 ) -> tuple[list[Tensor], Callable[[], InstanceBatch]]:
     """What the function takes of image and masks, with a random style where it takes one, and the generator on it."""
     there = {"image": inputs[0], "masks": inputs[1]}
-    batch = all_present(*inputs)
+    batch = all_present(*inputs) if "masks" in function.inputs else InstanceBatch.from_images(inputs[0])
     if "style" not in function.inputs:
         return [there[name] for name in function.inputs], lambda: generator(batch)
     there["style"] = torch.randn(1, function.style_size, generator=random)

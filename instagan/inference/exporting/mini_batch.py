@@ -5,7 +5,7 @@ CycleGAN+Seg    the same, but translated_masks (1, H, W): the union
 CycleGAN        image  ->  translated
 with styles     image, style (1, S)  ->  translated
 
-All in [-1, 1], but for the S numbers of a style, which are from N(0, I), or MGUIT's own, which the model card tells;
+All in [-1, 1], but for the S numbers of a style, which are from N(0, I), or a memory's own, which the model card tells;
 N >= 1 instances that all exist; H and W multiples of 4, 8 to 16384. How many instances go in at a time is the caller's
 choice, so that neither a loop nor an order is baked into the file: docs/using.md has the loop.
 """
@@ -23,9 +23,7 @@ from instagan.errors import InputError
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.generators import SetGenerator
-from instagan.networks.mguit import MemoryGenerator
 from instagan.networks.pasting import PastingGenerator
-from instagan.networks.styled import StyledGenerator
 from instagan.structures.instances import InstanceBatch
 
 LARGEST_SIDE = 16384
@@ -84,30 +82,18 @@ class OfPicture(MiniBatch):
 
 
 class OfStyle(MiniBatch):
-    """``StyledGenerator`` with a style as numbers; the encoder of example pictures is left out."""
+    """A generator with a style, as numbers; an encoder of example images is left out."""
 
     inputs, outputs = ("image", "style"), ("translated",)
 
-    def __init__(self, generator: StyledGenerator) -> None:
+    def __init__(self, generator: Any) -> None:
         super().__init__()
         self.generator, self.style_size = copy(generator), generator.style_size
-        self.generator._modules = {**generator._modules, "style": nn.Identity()}
+        if "style" in generator._modules:
+            self.generator._modules = {**generator._modules, "style": nn.Identity()}
 
     def forward(self, image: Tensor, style: Tensor) -> tuple[Tensor]:
         return (self.generator.made(image, style),)  # (1, 3, H, W)
-
-
-class OfMemory(MiniBatch):
-    """``MemoryGenerator`` with a style as numbers: one value for every item of the memory, whose keys are within."""
-
-    inputs, outputs = ("image", "style"), ("translated",)
-
-    def __init__(self, generator: MemoryGenerator) -> None:
-        super().__init__()
-        self.generator, self.style_size = generator, generator.style_size
-
-    def forward(self, image: Tensor, style: Tensor) -> tuple[Tensor]:
-        return (self.generator.translated(image, style),)  # (1, 3, H, W)
 
 
 def all_present(image: Tensor, masks: Tensor) -> InstanceBatch:
@@ -122,10 +108,8 @@ def mini_batch_of(generator: nn.Module) -> MiniBatch:
         raise InputError("a graph cannot look for objects and paste as many as there are; export to safetensors")
     if isinstance(generator, SetGenerator):
         return OfSet(generator).eval()
-    if isinstance(generator, StyledGenerator):
+    if hasattr(generator, "style_size"):
         return OfStyle(generator).eval()
-    if isinstance(generator, MemoryGenerator):
-        return OfMemory(generator).eval()
     return (OfUnion(generator) if getattr(generator, "with_union", False) else OfPicture(generator)).eval()
 
 
