@@ -9,7 +9,7 @@ trained here, sees to it that objects stay where they are, and finds them in ima
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,14 @@ class DunitModel(DritModel):
         found = dict(self.networks.items()).get("detector")
         assert found is None or isinstance(found, ObjectDetector)
         return found
+
+    def check_categories(self, named: Mapping[str, Sequence[str]]) -> None:
+        classes, wanted = self.detector.classes if self.detector else (), tuple(named[ANNOTATED])
+        if classes and wanted and classes != wanted:
+            raise InputError(
+                f"--detector_weights finds {', '.join(classes)}, and the data set has {', '.join(wanted)}; train a "
+                "detector on it with scripts/train_detector.py"
+            )
 
     def turn(self, way: Direction, pair: UnpairedBatch, generators: list[torch.Generator]) -> Turn:
         turn = super().turn(way, pair, generators)

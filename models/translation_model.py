@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,6 +73,12 @@ class TranslationModel(nn.Module, ABC):
     def most_instances(options: Namespace) -> int | None:
         """Most instances of an image that training looks at; others are drawn each time. None: all of them."""
         return None
+
+    def check_categories(self, named: Mapping[str, Sequence[str]]) -> None:
+        """Raises ``InputError`` where it cannot learn from instances of these categories.
+
+        named: domain -> the names in the order of the labels; none where the data set tells none.
+        """
 
     @abstractmethod
     def training_step(self, update: Update) -> None:

@@ -72,10 +72,15 @@ def domains_of(options: Namespace, letters: str) -> dict[str, Domain]:
     return DATASETS[options.dataset_mode].list_domains(options, letters)
 
 
-def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list[str]]:
-    """The unpaired data set of a run, and a line on each domain. ``--direction BtoA`` exchanges the domains."""
-    found = domains_of(options, "AB")
-    a, b = (found[letter] for letter in exchanged(A_TO_B, options.direction))
+def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list[str], dict[str, list[str]]]:
+    """The unpaired data set of a run, a line on each domain, and the names of its categories. ``--direction BtoA``
+    exchanges the domains."""
+    found, letters = domains_of(options, "AB"), exchanged(A_TO_B, options.direction)
+    a, b = (found[letter] for letter in letters)
+    named = {
+        domain: [category.name for category in found[letter].categories.get(letter, ())]
+        for domain, letter in zip("AB", letters, strict=True)
+    }
     entries, placing = a.entries + b.entries, framing(options, True)
     dataset = UnalignedInstanceDataset(
         a.entries,
@@ -95,7 +100,7 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
         )
     if len(dataset) == 0:
         raise InputError(f"--max_dataset_size {options.max_dataset_size} leaves no image; use 1 or more")
-    return dataset, [a.summary(), b.summary()]
+    return dataset, [a.summary(), b.summary()], named
 
 
 def learning_rate(options: Namespace, progress: Progress) -> float:
@@ -164,10 +169,11 @@ def ready(
     with world.raising_together():
         device = choose_device(options)
         prepare(device, options)
-        dataset, summaries = training_dataset(options)
+        dataset, summaries, named = training_dataset(options)
         evaluates = evaluating and options.eval_freq and world.is_main
         evaluation = evaluating(options, device) if evaluates else None
         model = build_model(options, device)
+        model.check_categories(named)
     letters = "AB" if options.direction == "AtoB" else "BA"
     sizes = {
         letter: (len(entries), sum(len(entry.masks) for entry in entries))

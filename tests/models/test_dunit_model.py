@@ -182,6 +182,16 @@ def test_no_graph_is_exported_that_would_leave_the_objects_out():
     assert mini_batch_of(ways[B_TO_A].generator)
 
 
+def test_a_detector_of_other_classes_is_refused(detector):
+    model = model_of("dunit", "--detector_weights", detector)
+    for named in (["car", "person"], []):
+        model.check_categories({"A": named, "B": []})
+    for named in (["person", "car"], ["car"], ["car", "person", "sign"]):
+        with pytest.raises(InputError, match=f"finds car, person, and the data set has {', '.join(named)};"):
+            model.check_categories({"A": named, "B": []})
+    model_of("dunit").check_categories({"A": ["sheep"], "B": []})
+
+
 def test_flags_that_do_not_fit_are_told():
     with pytest.raises(InputError, match="--concat 1: --model dunit"):
         model_of("dunit", "--concat", "1")

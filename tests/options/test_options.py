@@ -407,7 +407,7 @@ def test_more_workers_than_processors_are_not_started():
 
 def test_direction_exchanges_the_domains(trained):
     where = ("--dataroot", str(trained / "data"))
-    (forwards, said), (backwards, said_back) = (
+    (forwards, said, _), (backwards, said_back, _) = (
         training_dataset(values(*where, "--direction", direction)) for direction in ("AtoB", "BtoA")
     )
     assert forwards.a == backwards.b and forwards.b == backwards.a
