@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,10 @@ class GuardedAdam(torch.optim.Adam):
             refused.add_(in_a_row > (RETRIES if self.scaler else 0))
         if self.max_norm is not None:
             torch.nn.utils.clip_grad_norm_([w for group in self.param_groups for w in group["params"]], self.max_norm)
-        return super().step(closure)
+        of_adam: Any = torch.optim.Adam.step
+        if getattr(of_adam, "hooked", False):  # since somebody made a plain Adam; hooks would be called there once more
+            of_adam = of_adam.__wrapped__
+        return of_adam(self, closure)
 
     @property
     def refused(self) -> Tensor:

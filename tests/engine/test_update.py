@@ -242,3 +242,14 @@ def test_gradients_longer_than_the_largest_norm_are_scaled_down_to_it(length, ex
     step([adam])
     moments = torch.cat([adam.state[weight]["exp_avg"].flatten() for weight in layer.parameters()])
     torch.testing.assert_close(moments, torch.cat(parts) * expected / length / 2)  # beta1 is 0.5
+
+
+def test_hooks_of_an_optimizer_are_called_once_also_after_a_plain_adam_was_made():
+    layer, seen = torch.nn.Linear(3, 4), []
+    torch.optim.Adam(torch.nn.Linear(1, 1).parameters())  # from now on torch's Adam.step calls hooks, too
+    adam = GuardedAdam([layer])
+    adam.register_step_pre_hook(lambda *_: seen.append("before"))
+    adam.register_step_post_hook(lambda *_: seen.append("after"))
+    layer(torch.ones(1, 3)).sum().backward()
+    step([adam])
+    assert seen == ["before", "after"]
