@@ -15,6 +15,7 @@ from engine.device import choose_device, prepare, wait_for, workers
 from engine.run_folder import checkpoint_tag
 from instagan.cli.ending import exit_code
 from instagan.errors import one_line
+from instagan.inference.control import Control
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from instagan.structures.directions import asked_for
 from options.build import domains_of, framing, trained_model
@@ -35,6 +36,11 @@ def test(resolved: Resolved) -> int:
     domains = {letter: domain.first(options.num_test) for letter, domain in domains.items()}
     path = Path(options.results_dir) / options.name / f"{options.phase}_{tag}"
     styles = styles_of(options, model, device)
+    control = Control.from_flags(options)
+    for way in directions if control else ():
+        control.check(model.translators()[way.networks], "--{}")
+    entries = [entry for domain in domains.values() for entry in domain.entries]
+    control.check_numbers({number for entry in entries for number in entry.mask_numbers}, "--{}")
     coco = CocoResults(path, domains[directions[0].source].categories) if options.save_coco else None
     folder = ResultFolder(path, options.original_size, options.aspect_ratio, styles.count)
     print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
@@ -47,15 +53,16 @@ def test(resolved: Resolved) -> int:
         loader = testing_loader(dataset, options.batch_size, workers(options))
         rows: list[GalleryRow] = []
         for batch, paths in loader:
-            real = batch.to(device)
+            shown = dataset.entries[len(rows) : len(rows) + len(paths)]
+            real = control.on(batch.to(device), [entry.mask_numbers for entry in shown])
             started = time.perf_counter()
             fakes = [model.translate(real, to, style) for style in styles.each]
             wait_for(device)
             seconds += time.perf_counter() - started
             rec = model.translate(fakes[0], back, styles.back(real)) if way.way_back and not styles.asked else None
             for row in range(len(paths)):
-                entry = dataset.entries[len(rows)]
-                own, *translated = (one[[row]].to("cpu") for one in (real, *fakes))
+                entry = shown[row]
+                own, *translated = (one[[row]].to("cpu") for one in (batch, *fakes))
                 again = rec and rec[[row]].to("cpu")
                 files = folder.save(entry, own, translated, again, way.source, way.target)
                 rows.append(GalleryRow(entry.picture.name, files))

@@ -13,6 +13,7 @@ from data.placement import MODES
 from engine.finite import ON_NAN
 from engine.schedule import POLICIES
 from instagan.flag_types import finite, real, whole
+from instagan.inference.control import add_control_flags
 from instagan.inference.styles import add_style_flags
 from instagan.kernels.processor import PRECISIONS
 from instagan.metrics.figures import METRICS
@@ -255,6 +256,7 @@ def add_testing(parser: ArgumentParser) -> None:
     group.add_argument("--results_dir", default="./results/", metavar="DIR", help="folder of the results")
     group.add_argument("--num_test", type=whole(1), default=50, help="largest number of images of each domain")
     add_style_flags(group.add_argument)
+    add_control_flags(group.add_argument)
     group.add_argument(
         "--original_size", action="store_true", help="translate whole images and write them in their original size"
     )

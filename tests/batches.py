@@ -55,6 +55,8 @@ def every_field(counts: Sequence[int], slots: int | None = None, seed: int = 0) 
         given_boxes=boxes.boxes,
         keypoints=torch.rand((rows, slot_count, 5, 3), generator=random) * there[:, :, None, None],
         targets=torch.randint(1, 9, there.shape, generator=random) * there,
+        strengths=torch.rand(there.shape, generator=random) * there,
+        ranks=torch.randint(1, 9, there.shape, generator=random) * there,
     )
 
 

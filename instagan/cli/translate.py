@@ -29,6 +29,7 @@ from instagan.cli.translate_flags import add_options, check
 from instagan.cli.video import translate_video
 from instagan.errors import InputError, one_line
 from instagan.flag_types import levels_of
+from instagan.inference.control import Control
 from instagan.inference.inputs import prepare
 from instagan.inference.translator import Translator
 from instagan.io.pasting import Seam
@@ -49,6 +50,7 @@ class Tally:
     unchanged: int = 0
     seconds: float = 0.0
     notes: set[str] = field(default_factory=set)
+    numbers: set[int] = field(default_factory=set)
     seams: list[Seam] = field(default_factory=list)
     skipped: list[Problem] = field(default_factory=list)
 
@@ -61,29 +63,36 @@ def run(options: Namespace) -> int:
     if options.video:
         print(*map(one_line, translate_video(translator, options)), sep="\n")
         return 0
-    styles = Styles.asked(options, translator)
+    styles, control = Styles.asked(options, translator), Control.from_flags(options)
+    control.check(translator.network.translator, "--{}")
     listed = list_jobs(options, translator.network.knows_instances, list(styles.each))
     make_folder(options.output_dir or options.output.parent)
     tally = Tally(skipped=list(listed.problems))
     for job in progress(listed.jobs, len(listed.jobs)):
         try:
-            _translate(translator, job, options, styles, tally)
+            _translate(translator, job, options, styles, control, tally)
         except InputError as error:
             if not options.skip_bad:
                 raise
             tally.skipped.append(Problem(job.picture.name, str(error), 1, job.instances))
     if not tally.pictures:
         raise InputError(tally.skipped[0].sentence)
-    _tell(tally, options, translator, styles, listed.notes)
+    _tell(tally, options, translator, styles, [*listed.notes, *control.unknown(tally.numbers, "--{}")])
     return 0
 
 
-def _translate(translator: Translator, job: Job, options: Namespace, styles: Styles, tally: Tally) -> None:
+def _translate(
+    translator: Translator, job: Job, options: Namespace, styles: Styles, control: Control, tally: Tally
+) -> None:
     """One picture, from its files to the files of its translations."""
     picture = read_picture(job.picture, job.size, levels_of(options.input_range, ALL_LEVELS))
     config = translator.config(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
         source = prepare(picture, list(job.find(picture)))
+        numbers = job.numbers or tuple(range(len(source.inside)))
+        if options.image:
+            control.check_numbers(numbers, "--{}")
+        source = source.asked(control, numbers)
         started = time.perf_counter()
         made = {
             number: translator.translate([source], options.ins_per, options.ins_max, config=config, style=style)[0]
@@ -92,6 +101,7 @@ def _translate(translator: Translator, job: Job, options: Namespace, styles: Sty
     except InputError as error:
         named = str(job.picture) in str(error) or any(str(path) in str(error) for path in job.inputs)
         raise error if named else InputError(f"{job.picture}: {error}") from None
+    tally.numbers.update(numbers)
     tally.seconds += time.perf_counter() - started
     files: dict[Path, Write] = {}
     for number, one in made.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from instagan.cli.finding import add_detector_flags
 from instagan.errors import InputError
 from instagan.flag_types import fraction, levels, whole
+from instagan.inference.control import CONTROL_FLAGS, add_control_flags
 from instagan.inference.inputs import STYLE_SEED
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.styles import STYLE_FLAGS, add_style_flags
@@ -28,6 +29,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--precision", choices=tuple(PRECISIONS), default="fp32", help="precision of the networks")
     add("--ins_per", type=whole(1), metavar="N", help="instances translated at a time (default: as trained)")
     add("--ins_max", type=whole(1), metavar="N", help="most instances of an image, the largest (default: all)")
+    add_control_flags(add)
     add = parser.add_argument_group("pictures and masks").add_argument
     add("--image", type=Path, metavar="FILE", help="one image")
     add("--masks", type=Path, nargs="+", metavar="FILE", help="its masks, one for each instance")
@@ -87,7 +89,7 @@ def check(options: Namespace) -> None:
 
 def _check_video(options: Namespace) -> None:
     others = ("image", "images", "masks", "annotations", "detector", "output_dir", "skip_bad")
-    for flag in (*others, *STYLE_FLAGS):
+    for flag in (*others, *STYLE_FLAGS, *CONTROL_FLAGS):
         if getattr(options, flag):
             reason = "; a detector does not know who is who from frame to frame" if flag == "detector" else ""
             raise InputError(f"--{flag} does not go with --video{reason}; drop it")

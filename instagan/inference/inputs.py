@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.inference.control import Control
 from instagan.inference.sizes import Widening
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
 from instagan.io.reading import as_rgb, inside_of, read_inside, read_picture
@@ -38,12 +39,15 @@ class Source:
     """A picture with its instances as read, at its own size.
 
     pixels (H, W, 3) uint8, or float32 in [0, 1] where floats were handed over: large pictures stay small in memory;
-    inside (N, H, W) bool, one for every mask, empty ones too; labels (N,).
+    inside (N, H, W) bool, one for every mask, empty ones too; labels (N,). strengths, ranks (N,): as of
+    ``InstanceBatch``; none where nothing is asked for.
     """
 
     pixels: np.ndarray
     inside: np.ndarray
     labels: tuple[int, ...]
+    strengths: tuple[float, ...] | None = None
+    ranks: tuple[int, ...] | None = None
 
     @property
     def image(self) -> Tensor:
@@ -67,6 +71,18 @@ class Source:
     def widening(self) -> Widening:
         return Widening(*self.size)
 
+    def asked(self, control: Control, numbers: Sequence[int] | None = None) -> Source:
+        """The same picture, translated as it is asked for; masks that are to be left as they are become empty.
+
+        numbers: of the masks; None: counted from 0.
+        """
+        numbers = range(len(self.inside)) if numbers is None else numbers
+        if not control:
+            return self
+        strengths = tuple(map(control.strength_of, numbers))
+        inside = self.inside & (np.array(strengths) > 0)[:, None, None]  # (N, H, W)
+        return replace(self, inside=inside, strengths=strengths, ranks=tuple(map(control.rank_of, numbers)))
+
 
 def prepare(picture: Picture, masks: Masks = None, labels: Sequence[int] | None = None) -> Source:
     """Reads and checks. Masks must have the picture's size, both upright."""
@@ -86,6 +102,8 @@ def batch_of(source: Source) -> InstanceBatch:
         widening.masks(mask_to_tensor(source.inside))[None],
         inside.flatten(1).any(1)[None],
         torch.tensor(source.labels, dtype=torch.long)[None],
+        strengths=None if source.strengths is None else torch.tensor(source.strengths)[None],
+        ranks=None if source.ranks is None else torch.tensor(source.ranks, dtype=torch.long)[None],
     )
 
 

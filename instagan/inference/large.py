@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -79,8 +80,7 @@ def translate_large(
         place, members = window.box.place, list(window.members)
         lines, columns = place
         belonging = source.inside[:, lines, columns][members]  # (M, h, w)
-        labels = tuple(source.labels[number] for number in members)
-        seen = _shrunk(pixels[place], belonging, labels, window.seen(side))
+        seen = _shrunk(_members(source, members, np.array(pixels[place]), belonging), window.seen(side))
         made = network.run(batch_of(seen), ins_per, ins_max, in_order, style)
         translated, masks = _enlarged(seen, made, (window.box.width, window.box.height))
         there = made.present[0].numpy()
@@ -112,19 +112,31 @@ def _windows(
         return [whole(source.size, range(len(areas)))]
     if network.translator.set_order == "decreasing" and not in_order:
         order.sort(key=lambda number: -areas[number])
+    if source.ranks is not None:
+        order.sort(key=source.ranks.__getitem__)
     return around(source.inside, order[:ins_max], ins_per or network.ins_per, side)
 
 
-def _shrunk(pixels: np.ndarray, inside: np.ndarray, labels: tuple[int, ...], size: tuple[int, int]) -> Source:
+def _members(source: Source, members: Sequence[int], pixels: np.ndarray, inside: np.ndarray) -> Source:
+    """A part of a picture, as it is by now, with some of its instances."""
+
+    def theirs(of_each: Any) -> Any:
+        return None if of_each is None else tuple(of_each[number] for number in members)
+
+    return Source(pixels, inside, theirs(source.labels), theirs(source.strengths), theirs(source.ranks))
+
+
+def _shrunk(part: Source, size: tuple[int, int]) -> Source:
     """A part of a picture at width x height. An instance never vanishes: what is left of it is where it was most."""
+    pixels, inside = part.pixels, part.inside
     if size == pixels.shape[1::-1]:
-        return Source(np.array(pixels), inside, labels)
+        return part
     small = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
     found = np.zeros((len(inside), size[1], size[0]), bool)
     for mask, row in zip(inside, found, strict=True):
         share = np.asarray(Image.fromarray(mask.view(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BOX))
         np.greater_equal(share, min(128, max(int(share.max()), 1)), out=row)
-    return Source(np.asarray(small), found, labels)
+    return replace(part, pixels=np.asarray(small), inside=found)
 
 
 def _enlarged(seen: Source, made: InstanceBatch, size: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:

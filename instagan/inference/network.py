@@ -118,7 +118,7 @@ class Network:
         kind = PRECISIONS[self.precision]
         if kind == torch.float32:
             return self.generator(x, **style)
-        y = self.generator(InstanceBatch(x.image.to(kind), x.masks.to(kind), x.present, x.labels), **style)
+        y = self.generator(replace(x, image=x.image.to(kind), given_masks=x.masks.to(kind)), **style)
         return InstanceBatch(y.image.float(), y.masks.float(), y.present, y.labels)
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.inference.control import Control, Strength
 from instagan.inference.inputs import STYLE_SEED, Masks, Picture, Source, Style, batch_of, prepare, style_of
 from instagan.inference.large import CROP_SIDE, Pasted, TranslateConfig, translate_large
 from instagan.inference.network import Network, choose_device
@@ -45,6 +46,8 @@ class Translator:
     True
     >>> t("photo.png", ["photo_0.png", "photo_1.png"], ins_max=1).present.count(True)
     1
+    >>> t("photo.png", ["photo_0.png", "photo_1.png"], instances=[1], strength=0.5).present
+    (False, True)
 
     Pictures of any sizes together, which is faster than one by one and gives the same:
 
@@ -136,6 +139,9 @@ class Translator:
         feather: int | None = None,
         tensors: bool = False,
         style: Style = None,
+        instances: Sequence[int] | None = None,
+        order: Sequence[int] | None = None,
+        strength: Strength = 1.0,
     ) -> Translation | list[Translation]:
         """One picture with its masks; see ``instagan.inference.inputs`` for their forms. Masks must have its size.
 
@@ -147,6 +153,9 @@ class Translator:
         paste_background: keeps every pixel that belongs to nobody in pictures of any size.
         style: an example picture or codes, for methods that translate in styles; None: the first of ``draw_styles``,
         so that the same call gives the same picture.
+        instances: numbers of the masks that are translated, counted from 0; the others are left as they are. order:
+        numbers of those that are translated before all others, in this order. strength: from 0 (left as it is) to 1
+        (as trained), one for all masks or one for each. None of them: all masks, in the model's order, as trained.
         A list of pictures takes a list of their masks (and labels) and gives a list, as ``batch`` does.
         Raises ``InputError`` for what cannot be read or does not fit together.
         """
@@ -154,6 +163,7 @@ class Translator:
         made = self.batch(
             rows, ins_per, ins_max, max_side=max_side, crop_instances=crop_instances,
             paste_background=paste_background, feather=feather, tensors=tensors, style=style,
+            instances=instances, order=order, strength=strength,
         )  # fmt: skip
         return made if isinstance(image, list) else made[0]
 
@@ -165,17 +175,24 @@ class Translator:
         *,
         tensors: bool = False,
         style: Style = None,
+        instances: Sequence[int] | None = None,
+        order: Sequence[int] | None = None,
+        strength: Strength = 1.0,
         rows: int = 8,
         **how: Any,
     ) -> list[Translation]:
         """Many pictures: (image, masks) or (image, masks, labels) each, in any sizes, at most ``rows`` at a time.
 
-        style: one for all, or codes for each. how: max_side, crop_instances, paste_background and feather, as for one
-        picture.
+        style: one for all, or codes for each. instances, order, strength: as for one picture, the same for all; numbers
+        that a picture has not are passed over. how: max_side, crop_instances, paste_background and feather.
         """
         _check(ins_per=(ins_per, 1), ins_max=(ins_max, 1))
         config = self.config(**how)
         sources = [prepare(*item) if isinstance(item, (tuple, list)) else prepare(item) for item in items]
+        control = Control.of(instances, order, strength)
+        control.check(self.network.translator)
+        control.check_numbers(range(max((len(source.inside) for source in sources), default=0)))
+        sources = [source.asked(control) for source in sources]
         return self.translate(sources, ins_per, ins_max, config=config, tensors=tensors, style=style, rows=rows)
 
     @property

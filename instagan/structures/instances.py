@@ -31,6 +31,8 @@ class InstanceBatch:
     boxes      (B, N, 4) float: left, top, right, bottom in pixels (see ``structures.boxes``); an absent slot is 0
     keypoints  (B, N, K, 3) float: x, y in pixels, and visibility, 0 where the point is unknown; or None
     targets    (B, N) long: the category index that each instance is to become; or None
+    strengths  (B, N) float: how strongly each is translated, above 0 and at most 1, which is as trained; or None: 1
+    ranks      (B, N) long: who is translated before whom, those of one rank in the method's own order; or None
 
     ``given_masks`` and ``given_boxes`` are those that the data gave, at least one of them. The other is None, and
     ``masks`` or ``boxes`` derives it when it is first asked for: rectangles from boxes, tight boxes from masks.
@@ -50,6 +52,8 @@ class InstanceBatch:
     given_boxes: Tensor | None = field(default=None, metadata=described("BN4", "float"))
     keypoints: Tensor | None = field(default=None, metadata=described("BNK3", "float"))
     targets: Tensor | None = field(default=None, metadata=described("BN", "long"))
+    strengths: Tensor | None = field(default=None, metadata=described("BN", "float"))
+    ranks: Tensor | None = field(default=None, metadata=described("BN", "long"))
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -149,6 +153,19 @@ class InstanceBatch:
 
         return self._each(cut)
 
+    def keeping(self, kept: Tensor) -> InstanceBatch:
+        """The same slots, of which those that are not kept, (B, N) bool on the CPU, become absent."""
+        there = _sent(kept, self.image.device)
+
+        def only(about: Field, tensor: Tensor) -> Tensor:
+            if not about.has_slots:
+                return tensor
+            rest = (1,) * (tensor.ndim - kept.ndim)
+            stays = (kept if about.on_cpu else there).reshape(*kept.shape, *rest)  # (B, N, 1, ...)
+            return torch.where(stays, tensor, tensor.new_full((), about.absent))
+
+        return self._each(only)
+
     def instances(self) -> tuple[Tensor, Tensor]:
         """The P present instances of the whole batch: row and slot of each, (P,) long, on the device of the image."""
         owner, slot = self.present.nonzero(as_tuple=True)
@@ -174,6 +191,15 @@ class InstanceBatch:
     def order_of_slots(self) -> Tensor:
         """Slots of every row in their own order, absent ones last. Returns (B, N) long, on the CPU."""
         return self.present.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+
+    def ranked(self, order: Tensor) -> Tensor:
+        """An order of the slots, (B, N) long, sorted by their ``ranks`` where it carries some; absent ones last."""
+        if self.ranks is None:
+            return order
+        order = _sent(order, self.image.device)
+        last = torch.iinfo(torch.long).max
+        ranks = torch.where(_sent(self.present, self.image.device), self.ranks, last)  # (B, N)
+        return order.gather(1, ranks.gather(1, order).argsort(dim=1, stable=True))
 
     def largest(self, count: int | None = None) -> InstanceBatch:
         """The ``count`` largest instances of every row (all, if there are fewer or it is None), largest first."""

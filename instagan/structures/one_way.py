@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,8 @@ class OneWayTranslator:
                 With an ``own_style`` it translates in that where none is asked for, and takes none from examples
     needs       what it looks at beside the image: "masks", "boxes", "labels", "style"
     ins_per     instances at a time, by sequential mini-batches; None: all of the picture at once
-    set_order   the order in which they are taken: decreasing (by area) or random (as their slots stand)
+    set_order   the order in which they are taken, those with ``ranks`` by these first: decreasing (by area) or random
+                (as their slots stand)
     ins_max     most instances of a picture that are translated; None: all
     """
 
@@ -50,9 +51,9 @@ class OneWayTranslator:
     ) -> InstanceBatch:
         """ins_per, ins_max: other than those above. in_order: slots are taken as they stand, absent ones keep theirs.
 
-        One instance after the other: those beyond ``ins_max`` come out absent, and a picture without any comes out
-        unchanged. style: codes (B, S) or an ``InstanceBatch`` of B examples, or one for all rows; None: ``own_style``,
-        or drawn.
+        One instance after the other, as strongly as its ``strengths`` say: those beyond ``ins_max`` come out absent,
+        and a picture without any comes out unchanged. style: codes (B, S) or an ``InstanceBatch`` of B examples, or one
+        for all rows; None: ``own_style``, or drawn.
         Raises ``InputError`` for a style that the generator does not take.
         """
         self.check_style(style, len(source))
@@ -63,7 +64,11 @@ class OneWayTranslator:
             order = torch.arange(source.slot_count, device=source.image.device).expand(len(source), -1)  # (B, N)
         else:
             order = source.order_by_area() if self.set_order == "decreasing" else source.order_of_slots()  # (B, N)
-        return translate_in_order(generator, source, order, ins_per or self.ins_per, ins_max or self.ins_max)
+        order = source.ranked(order)  # (B, N)
+        if source.strengths is not None:
+            generator = partial(_weakened, generator)
+        made = translate_in_order(generator, source, order, ins_per or self.ins_per, ins_max or self.ins_max)
+        return replace(made, strengths=None, ranks=None)
 
     @property
     def style_size(self) -> int | None:
@@ -114,3 +119,17 @@ class OneWayTranslator:
         config = dict(self.generator.config)  # type: ignore[attr-defined]
         using = {"needs": list(self.needs), "ins_per": self.ins_per, "set_order": self.set_order}
         return {"kind": kind, "config": config, **using}
+
+
+def _weakened(generator: Callable[[InstanceBatch], InstanceBatch], x: InstanceBatch) -> InstanceBatch:
+    """The translation, each instance as strongly as ``strengths`` s says: y + (1 - s) (x - y) where it is, was or both.
+
+    Masks alike: b_k + (1 - s_k) (a_k - b_k). A pixel of several instances takes the least of their strengths.
+    """
+    y = generator(x)
+    assert x.strengths is not None
+    of_x = 1 - x.strengths[:, :, None, None]  # (B, N, 1, 1)
+    belongs = (torch.maximum(x.masks, y.masks) + 1) / 2  # (B, N, H, W): 0 outside of both masks, 1 inside of one
+    kept = (of_x * belongs).amax(1, keepdim=True)  # (B, 1, H, W)
+    image, masks = y.image + kept * (x.image - y.image), y.masks + of_x * (x.masks - y.masks)
+    return replace(y, image=image, given_masks=masks)

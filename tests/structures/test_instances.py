@@ -109,7 +109,7 @@ def test_every_operation_carries_every_field(make):
 def test_masks_and_boxes_that_only_some_rows_have_are_derived(other):
     """Each row has the masks and boxes that it has alone."""
     parts = [every_field([2, 0, 1]).rasterised(), other([1, 3, 0], seed=4), boxes_only([2], seed=9)]
-    parts[0] = dataclasses.replace(parts[0], keypoints=None, targets=None)
+    parts[0] = dataclasses.replace(parts[0], keypoints=None, targets=None, strengths=None, ranks=None)
     joined = InstanceBatch.cat(parts)
     for row, alone in enumerate(part[[row]] for part in parts for row in range(len(part))):
         padded = alone.slots(0, joined.slot_count)

@@ -19,6 +19,7 @@ from PIL import Image
 from instagan.cli.jobs import Find
 from instagan.cli.web.drawing import canvas_picture, painted
 from instagan.errors import InputError
+from instagan.inference.control import Control
 from instagan.inference.inputs import Style, prepare
 from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
@@ -39,7 +40,8 @@ class Order:
 
     picture and masks: uploaded files. strokes: what was painted. origin: one of the three above. The last three are
     those of ``Translator``; max_side 0: none. Of a model with styles: the uploaded example whose style is taken, or
-    without one the number of a drawn style, as --styles of translate numbers them.
+    without one the number of a drawn style, as --styles of translate numbers them. The last three are the values of
+    translate's flags of these names, masks being numbered from 0; empty where nothing is asked for.
     """
 
     picture: Path | None
@@ -54,6 +56,9 @@ class Order:
     max_side: int = 0
     example: Path | None = None
     style: int = 0
+    instances: str = ""
+    order: str = ""
+    strength: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +103,8 @@ class Desk:
         config = translator.config(order.max_side or None, order.crop_instances, order.paste_background)
         started = time.perf_counter()
         style, named = self._style(order, translator)
-        made = translator.translate([prepare(picture, masks)], order.ins_per, config=config, style=style)[0]
+        source = prepare(picture, masks).asked(self._control(order, translator, len(masks)))
+        made = translator.translate([source], order.ins_per, config=config, style=style)[0]
         seconds = time.perf_counter() - started
         file, archive = self._keep(order, made)
         counted = f"{sum(made.present)} of {len(masks)} instances translated"
@@ -113,6 +119,13 @@ class Desk:
             archive,
             f"{told[0].upper()}{told[1:]} in {seconds:.1f} s.{_seam(made)}",
         )
+
+    def _control(self, order: Order, translator: Translator, masks: int) -> Control:
+        texts = (text.replace(" ", "") or None for text in (order.instances, order.order, order.strength))
+        control = Control.of_texts(*texts)
+        control.check(translator.network.translator)
+        control.check_numbers(range(masks))
+        return control
 
     def _style(self, order: Order, translator: Translator) -> tuple[Style, str]:
         """The style, and what to tell of it; None and nothing where the model has none."""

@@ -24,6 +24,12 @@ WITH_MASKS, WITHOUT = "Upload an image, show where its instances are, translate.
 HOW_TO_DRAW = (
     "Paint over the instances, each in a colour of its own: **+ New instance** starts the next. An outline is enough."
 )
+CONTROL = {
+    "instances": ("Translate these alone, numbered from 0", "0,2"),
+    "order": ("Translate these first", "2,0"),
+    "strength": ("Strength, from 0 to 1: of all, or of each", "1,0.5"),
+}
+"""Flags of translate -> what the page asks, and an example."""
 HERE = Path(__file__).parent
 COLOURS = ["#{:02x}{:02x}{:02x}".format(*colour(slot)) for slot in range(30)]
 """Those of the overlays; used up, they come again."""
@@ -77,6 +83,16 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                     side = gradio.Number(
                         0, label="Longest side that the model sees (0: any)", precision=0, minimum=0, elem_id="side"
                     )
+                    asked = [
+                        gradio.Textbox(
+                            label=label,
+                            placeholder=example,
+                            max_lines=1,
+                            visible=first.network.knows_instances,
+                            elem_id=name,
+                        )
+                        for name, (label, example) in CONTROL.items()
+                    ]
                 with gradio.Column(visible=with_styles):
                     example = gradio.File(
                         label="Image whose style is taken (without one: drawn)",
@@ -139,6 +155,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
             longest: float | None,
             like: str | None,
             number: int,
+            *words: str,
         ) -> tuple[Any, ...]:
             order = Order(
                 picture=Path(path) if path else None,
@@ -153,6 +170,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                 max_side=int(longest or 0),
                 example=Path(like) if like else None,
                 style=number,
+                **dict(zip(CONTROL, words, strict=True)),
             )
             shown, told = _said(lambda: desk.translate(order))
             return *_results(shown), *_downloads(gradio, shown), shown.told if shown else told
@@ -167,7 +185,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
             **about,
         )
         origin.change(lambda path, chosen: parts(bool(path), chosen), [picture, origin], [drawing, uploading], **about)
-        inputs = [picture, origin, canvas, fill, masks, to, ins_per, exact, crops, side, example, style]
+        inputs = [picture, origin, canvas, fill, masks, to, ins_per, exact, crops, side, example, style, *asked]
         answers = [*results, file, archive, status]
         alone: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "translate"}  # memory of one translation
         button.click(translated, inputs, answers, **alone, **about)
