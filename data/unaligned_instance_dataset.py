@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -40,6 +41,12 @@ class Sample:
     skipped: tuple[str, ...] = ()
     boxes: Tensor | None = None
     keypoints: Tensor | None = None
+
+
+class Noise(Protocol):
+    """What damages the masks of a sample: ``data.mask_noise``."""
+
+    def on(self, sample: Sample, random: np.random.Generator) -> Sample: ...
 
 
 def read_sample(entry: Entry, framing: Framing, random: np.random.Generator) -> Sample:
@@ -115,6 +122,8 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
     A picture that cannot be read, or one of whose masks cannot, raises ``InputError``; with ``skip_bad`` the next one
     of its domain that can be read stands in for it: the same one as long as the same files are bad.
 
+    noise damages the masks, by random numbers of its own, so that all else of a sample is as it is without.
+
     A process that reads by itself decodes both pictures of a pair at once with two ``threads``, if it has the cores.
     """
 
@@ -129,14 +138,22 @@ class UnalignedInstanceDataset(Dataset[tuple[Sample, Sample]]):
         read: Read = decode,
         threads: int = 2,
         skip_bad: bool = False,
+        noise: Noise | None = None,
     ) -> None:
-        self.a, self.b, self.framing, self.read, self.threads = a, b, framing, read, threads
+        self.a, self.b, self.framing, self.read, self.threads, self.noise = a, b, framing, read, threads, noise
         self.seed, self.serial, self.max_size, self.skip_bad = seed, serial, max_size, skip_bad
 
     def __len__(self) -> int:
         return int(min(max(len(self.a), len(self.b)), self.max_size))
 
     def __getitem__(self, key: Key) -> tuple[Sample, Sample]:
+        of_a, of_b = self._undamaged(key)
+        if self.noise is None:
+            return of_a, of_b
+        random = np.random.default_rng((self.seed, *key, 2))  # 0 and 1 are those of images that stand in for others
+        return self.noise.on(of_a, random), self.noise.on(of_b, random)
+
+    def _undamaged(self, key: Key) -> tuple[Sample, Sample]:
         epoch, index = key
         random = np.random.default_rng((self.seed, epoch, index))
         partner = index if self.serial else int(random.integers(len(self.b)))

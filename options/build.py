@@ -14,6 +14,7 @@ from data import DATASETS
 from data.cache import reader
 from data.entries import Domain
 from data.loading import TrainingLoader
+from data.mask_noise import MaskNoise
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
 from engine.device import choose_device, prepare, workers
@@ -92,6 +93,7 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
         reader(options.cache, entries, placing, Path(options.cache_dir), int(options.cache_size * 2**30)),
         threads=2 if options.cache == "none" else 1,  # handing over takes longer than a cache
         skip_bad=options.skip_bad,
+        noise=MaskNoise.of(options.mask_noise),
     )
     if MODELS[options.model].dataset_mode(options) == "unaligned_seg" and not any(entry.masks for entry in entries):
         raise InputError(

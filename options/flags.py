@@ -9,6 +9,8 @@ from argparse import ArgumentParser, _ArgumentGroup
 
 from data import DATASETS
 from data.cache import KINDS
+from data.mask_noise import KINDS as KINDS_OF_NOISE
+from data.mask_noise import STRENGTH, mask_noise
 from data.placement import MODES
 from engine.finite import ON_NAN
 from engine.schedule import POLICIES
@@ -117,6 +119,7 @@ def _add_execution(group: _ArgumentGroup) -> None:
 def add_training(parser: ArgumentParser) -> None:
     _add_cache(parser.add_argument_group("cache"))
     _add_boxes(parser.add_argument_group("boxes"))
+    _add_mask_noise(parser.add_argument_group("mask noise"))
     _add_faults(parser.add_argument_group("data faults"))
     _add_schedule(parser.add_argument_group("training"))
     _add_saving(parser.add_argument_group("saving"))
@@ -134,6 +137,14 @@ def _add_boxes(group: _ArgumentGroup) -> None:
         "--box_least_side", type=share, default=0.0,
         help="leave out instances whose box is narrower or lower than this share of the image's shorter side "
         "(0.05: 18 of 360 pixels)",
+    )  # fmt: skip
+
+
+def _add_mask_noise(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--mask_noise", type=mask_noise, metavar="KIND[:STRENGTH],...",
+        help=f"train on damaged masks: {', '.join(KINDS_OF_NOISE)}, each with a strength from 0 to 1 ({STRENGTH}); "
+        "docs/data.md",
     )  # fmt: skip
 
 

@@ -293,6 +293,8 @@ def _check_training(options: Namespace) -> None:
         if options.resize_or_crop.endswith("crop") and fine < low:
             enough = -(-low // SIZE_MULTIPLE) * SIZE_MULTIPLE
             raise InputError(f"--fine_size_{side} {fine} is too small for {reason}: use {enough} or more")
+    if options.mask_noise and MODELS[options.model].dataset_mode(options) != "unaligned_seg":
+        raise InputError(f"--mask_noise: --model {options.model} learns from no masks; drop it")
     if options.niter + options.niter_decay < 1:
         raise InputError("--niter 0 and --niter_decay 0 leave no epoch to train; raise one of them")
     last = options.niter + options.niter_decay
