@@ -15,10 +15,10 @@ from engine.device import choose_device, prepare, wait_for, workers
 from engine.run_folder import checkpoint_tag
 from instagan.cli.ending import exit_code
 from instagan.errors import one_line
-from instagan.inference.control import Control
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from instagan.structures.directions import asked_for
 from options.build import domains_of, framing, trained_model
+from options.control import control_of
 from options.parse import Resolved, parse_testing
 from options.styles import styles_of
 from pages.gallery import GalleryRow, GallerySection, write_gallery
@@ -36,11 +36,7 @@ def test(resolved: Resolved) -> int:
     domains = {letter: domain.first(options.num_test) for letter, domain in domains.items()}
     path = Path(options.results_dir) / options.name / f"{options.phase}_{tag}"
     styles = styles_of(options, model, device)
-    control = Control.from_flags(options)
-    for way in directions if control else ():
-        control.check(model.translators()[way.networks], "--{}")
-    entries = [entry for domain in domains.values() for entry in domain.entries]
-    control.check_numbers({number for entry in entries for number in entry.mask_numbers}, "--{}")
+    control = control_of(options, model, directions, domains.values())
     coco = CocoResults(path, domains[directions[0].source].categories) if options.save_coco else None
     folder = ResultFolder(path, options.original_size, options.aspect_ratio, styles.count)
     print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
@@ -53,15 +49,14 @@ def test(resolved: Resolved) -> int:
         loader = testing_loader(dataset, options.batch_size, workers(options))
         rows: list[GalleryRow] = []
         for batch, paths in loader:
-            shown = dataset.entries[len(rows) : len(rows) + len(paths)]
-            real = control.on(batch.to(device), [entry.mask_numbers for entry in shown])
+            entries = dataset.entries[len(rows) : len(rows) + len(paths)]
+            real = control.on(batch.to(device), [entry.mask_numbers for entry in entries])
             started = time.perf_counter()
             fakes = [model.translate(real, to, style) for style in styles.each]
             wait_for(device)
             seconds += time.perf_counter() - started
             rec = model.translate(fakes[0], back, styles.back(real)) if way.way_back and not styles.asked else None
-            for row in range(len(paths)):
-                entry = shown[row]
+            for row, entry in enumerate(entries):
                 own, *translated = (one[[row]].to("cpu") for one in (batch, *fakes))
                 again = rec and rec[[row]].to("cpu")
                 files = folder.save(entry, own, translated, again, way.source, way.target)
