@@ -9,10 +9,12 @@ from models.insta_former_model import InstaFormerModel
 from models.insta_gan_model import InstaGanModel
 from models.mguit_model import MguitModel
 from models.munit_model import MunitModel
+from models.one_way_insta_gan_model import OneWayInstaGanModel
 from models.translation_model import TranslationModel
 
 MODELS: dict[str, type[TranslationModel]] = {
     "insta_gan": InstaGanModel,
+    "one_way_insta_gan": OneWayInstaGanModel,
     "cycle_gan": CycleGanModel,
     "cycle_gan_seg": CycleGanSegModel,
     "cut": CutModel,

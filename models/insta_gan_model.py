@@ -6,7 +6,7 @@ written for one direction and played in both. (x_m, a_m) is what mini-batch m tr
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,18 +105,7 @@ class InstaGanModel(TwoWayModel):
     @staticmethod
     def add_options(parser: ArgumentParser, training: bool) -> None:
         group = parser.add_argument_group("insta_gan")
-        group.add_argument("--netG", choices=("set",), default="set", help="generator")
-        group.add_argument("--netD", choices=("set",), default="set", help="discriminator")
-        group.add_argument(
-            "--set_order", choices=SET_ORDERS, default="decreasing", help="order in which instances are translated"
-        )
-        group.add_argument(
-            "--ins_max",
-            type=whole(1),
-            default=4 if training else None,
-            help="largest number of instances translated per image" + ("" if training else " (default: all)"),
-        )
-        group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
+        add_set_flags(group, training)
         add_weights(group, 1.0)
         group.add_argument("--lambda_ctx", type=finite(), default=1.0, help="context loss, relative to lambda_A and _B")
 
@@ -133,3 +122,19 @@ class InstaGanModel(TwoWayModel):
             set_order=options.set_order,
             **two_way_arguments(options),
         )
+
+
+def add_set_flags(group: _ArgumentGroup, training: bool) -> None:
+    """What methods share that translate sets of instances, a few at a time."""
+    group.add_argument("--netG", choices=("set",), default="set", help="generator")
+    group.add_argument("--netD", choices=("set",), default="set", help="discriminator")
+    group.add_argument(
+        "--set_order", choices=SET_ORDERS, default="decreasing", help="order in which instances are translated"
+    )
+    group.add_argument(
+        "--ins_max",
+        type=whole(1),
+        default=4 if training else None,
+        help="largest number of instances translated per image" + ("" if training else " (default: all)"),
+    )
+    group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")

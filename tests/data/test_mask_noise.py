@@ -96,6 +96,7 @@ def test_boxes_fit_the_damaged_masks_and_boxes_alone_stay(dataroot):
     assert noise.on(bare, np.random.default_rng(0)) is bare
 
 
+@pytest.mark.slow
 def test_a_run_on_damaged_masks_resumes_to_the_bit(dataroot, tmp_path):
     flags = ("--name", "run", "--mask_noise", ALL, "--niter", "1", "--niter_decay", "1", "--print_freq", "1")
     assert train(dataroot, tmp_path / "straight", *flags, "--max_steps", "4") == 0

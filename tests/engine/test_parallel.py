@@ -25,6 +25,8 @@ from models.drit_model import DritModel
 from models.insta_gan_model import InstaGanModel
 from models.mguit_model import MguitModel
 from models.munit_model import MunitModel
+from models.one_way_insta_gan_model import Objective as OneWayObjective
+from models.one_way_insta_gan_model import OneWayInstaGanModel
 from models.translation_model import TranslationModel
 from options.parse import parse_training
 from tests.batches import random_pair, rows_of, trained_on
@@ -32,6 +34,7 @@ from tests.programs import OF_SMALL
 from tests.ranks import fork, on_ranks
 
 METHODS = ["insta_gan", "cycle_gan", "cut", "munit", "drit", "mguit"]
+"""Those that all tests here are made with; ``model_of`` knows others, too."""
 Counts = tuple[list[int], list[int]]
 
 
@@ -57,6 +60,12 @@ def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
         flags = ["--ngf", "2", "--ndf", "2", "--dis_scale", "2", "--content_layers", "0", "--d_iter", "1"]
         model = MguitModel.from_options(parse_training(["--dataroot", ".", "--model", "mguit", *flags]).values)
         generators = {}
+    elif method == "one_way_insta_gan":
+        model = OneWayInstaGanModel(
+            SetGenerator(4, blocks=1), SetDiscriminator(4), ProjectionHeads([4, 8, 16], 16),
+            OneWayObjective(layers=(3, 6, 9), patches=20), pool_size=pool,
+        )  # fmt: skip
+        generators = {"A": model.G}
     elif method == "insta_gan":
         generators = {name: SetGenerator(4, blocks=1) for name in "AB"}
         model = InstaGanModel(generators, {name: SetDiscriminator(4) for name in "AB"}, pool_size=pool)
