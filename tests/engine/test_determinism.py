@@ -49,12 +49,12 @@ def test_the_comparison_notices_a_changed_loss(first, change):
 
 
 def test_processes_and_workers_change_no_bit(tmp_path):
-    """Each run in a process of its own, which hashes strings differently: two alike, then with one and two workers."""
+    """Each run in a process of its own, which hashes strings differently, without workers, with one and with two."""
     data = draw_set(tmp_path / "data", "train", a=[2, 1, 3, 0], b=[1, 2, 1])
     states = []
-    for number, workers in enumerate(("0", "0", "1", "2")):
+    for number, workers in enumerate(("0", "1", "2")):
         words = ("--dataroot", str(data), "--checkpoints_dir", str(tmp_path / str(number)), "--name", "run")
-        flags = ("--no_html", "--niter", "2", "--niter_decay", "0", "--pool_size", "2", "--num_threads", workers)
+        flags = ("--no_html", "--niter", "1", "--niter_decay", "0", "--pool_size", "2", "--num_threads", workers)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": str(number)}
         command = [sys.executable, str(ROOT / "train.py"), *words, *TINY, *flags]
         subprocess.run(command, check=True, capture_output=True, timeout=300, env=environment)

@@ -33,7 +33,7 @@ def unreadable_model(**changes) -> InstaGanModel:
     return InstaGanModel(generators, {name: SetDiscriminator(4).to(UNREADABLE) for name in "AB"}, **changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"set_order": "random"}, {"ins_max": None, "ins_per": 3}], ids=str)
+@pytest.mark.parametrize("changes", [{"set_order": "random"}, {"ins_max": None, "ins_per": 3}], ids=str)
 def test_a_training_step_never_waits_for_the_device(changes):
     model = unreadable_model(pool_size=2, **changes)
     for counts in ([4, 1, 0], [2, 2, 5], [0, 0, 0]):

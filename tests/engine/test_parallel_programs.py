@@ -274,6 +274,7 @@ def torchrun(*words: object) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_a_run_that_torchrun_restarts_after_a_crash_ends_like_one_that_had_none(data, two, tmp_path):
     script = tmp_path / "crashing.py"
     script.write_text(CRASHING.format(root=str(ROOT)))

@@ -34,19 +34,14 @@ def started(data, checkpoints, *flags: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_it_trains_one_run(data, tmp_path):
-    assert start_ranks(str(ROOT / "train.py"), arguments(data, tmp_path, "--max_steps", "2"), 2) == 0
-    state = torch.load(tmp_path / "run" / "latest.pth", weights_only=True)
-    assert state["progress"]["steps"] == 2 and state["progress"]["pictures"] == 4
+def test_wrong_input_is_one_sentence_of_one_rank(data, tmp_path, capfd):
+    argv = arguments(data, tmp_path, "--continue_train", "--epoch", "7")
+    assert start_ranks(str(ROOT / "train.py"), argv, 2) == 2
+    told = capfd.readouterr().err
+    assert len(told.splitlines()) == 1 and told.startswith("train.py: ")
 
 
-def test_wrong_input_is_one_sentence_of_one_rank(data, tmp_path):
-    ranks = started(data, tmp_path, "--continue_train", "--epoch", "7")
-    _, told = ranks.communicate(timeout=120)
-    assert ranks.returncode == 2 and len(told.splitlines()) == 1 and told.startswith("train.py: ")
-
-
-def test_a_signal_saves_and_ends_all_ranks(data, tmp_path):
+def test_they_train_one_run_and_a_signal_saves_and_ends_all(data, tmp_path):
     ranks, log = started(data, tmp_path, "--niter", "500"), tmp_path / "run" / "loss_log.jsonl"
     until = time.monotonic() + 120
     while not (log.exists() and log.read_text()) and time.monotonic() < until:
@@ -55,7 +50,15 @@ def test_a_signal_saves_and_ends_all_ranks(data, tmp_path):
     printed, told = ranks.communicate(timeout=120)
     assert ranks.returncode == 143 and "Traceback" not in told and "stopped by SIGTERM" in printed + told
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
-    assert torch.load(tmp_path / "run" / "latest.pth", weights_only=True)["progress"]["steps"] >= steps[-1]
+    progress = torch.load(tmp_path / "run" / "latest.pth", weights_only=True)["progress"]
+    assert progress["steps"] >= steps[-1] and progress["pictures"] == 2 * progress["steps"]
+
+
+def test_ranks_that_end_well_end_well_together(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("import os, sys\nopen(sys.argv[1] + os.environ['RANK'], 'w').close()\n")
+    assert start_ranks(str(program), [f"{tmp_path}/rank_"], 2) == 0
+    assert (tmp_path / "rank_0").exists() and (tmp_path / "rank_1").exists()
 
 
 def test_a_rank_that_fails_ends_the_others(tmp_path, monkeypatch):
