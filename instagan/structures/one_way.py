@@ -65,10 +65,9 @@ class OneWayTranslator:
         else:
             order = source.order_by_area() if self.set_order == "decreasing" else source.order_of_slots()  # (B, N)
         order = source.ranked(order)  # (B, N)
-        if source.strengths is not None:
-            generator = partial(_weakened, generator)
         made = translate_in_order(generator, source, order, ins_per or self.ins_per, ins_max or self.ins_max)
-        return replace(made, strengths=None, ranks=None)
+        made = replace(made, strengths=None, ranks=None)
+        return made if source.strengths is None else _weakened(source, made, source.strengths)
 
     @property
     def style_size(self) -> int | None:
@@ -121,15 +120,13 @@ class OneWayTranslator:
         return {"kind": kind, "config": config, **using}
 
 
-def _weakened(generator: Callable[[InstanceBatch], InstanceBatch], x: InstanceBatch) -> InstanceBatch:
-    """The translation, each instance as strongly as ``strengths`` s says: y + (1 - s) (x - y) where it is, was or both.
-
-    Masks alike: b_k + (1 - s_k) (a_k - b_k). A pixel of several instances takes the least of their strengths.
+def _weakened(x: InstanceBatch, y: InstanceBatch, strengths: Tensor) -> InstanceBatch:
+    """The translation y of x, each instance as strongly as ``strengths`` s (B, N) says: y + (1 - s) (x - y) where it is
+    or was. Masks alike: b_k + (1 - s_k) (a_k - b_k). A pixel of several instances takes the least of their strengths.
     """
-    y = generator(x)
-    assert x.strengths is not None
-    of_x = 1 - x.strengths[:, :, None, None]  # (B, N, 1, 1)
+    there = y.present.to(strengths.device)
+    of_x = torch.where(there, 1 - strengths, 0)[:, :, None, None]  # (B, N, 1, 1)
     belongs = (torch.maximum(x.masks, y.masks) + 1) / 2  # (B, N, H, W): 0 outside of both masks, 1 inside of one
-    kept = (of_x * belongs).amax(1, keepdim=True)  # (B, 1, H, W)
+    kept = (of_x * belongs).amax(1, keepdim=True) if y.slot_count else 0  # (B, 1, H, W)
     image, masks = y.image + kept * (x.image - y.image), y.masks + of_x * (x.masks - y.masks)
     return replace(y, image=image, given_masks=masks)

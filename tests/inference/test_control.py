@@ -80,20 +80,23 @@ def test_ranks_tell_the_order_and_the_rest_follow_in_the_models_own():
     assert seen == [5, 9, 3, 3, 9]
 
 
-def test_half_of_the_strength_is_half_of_the_way_where_the_instance_is(generator):
-    batch = random_batch([1, 1, 0])
-    translator = OneWayTranslator(generator, ("masks",), 1)
-    with torch.no_grad():
-        full = translator(batch)
-        as_trained, half = (translator(replace(batch, strengths=torch.full((3, 1), s))) for s in (1.0, 0.5))
+@pytest.mark.parametrize("ins_per", [1, 2])
+def test_half_of_the_strength_is_half_of_the_way_where_the_instance_is(generator, ins_per):
+    batch = random_batch([3, 1, 0])
+    translator = OneWayTranslator(generator, ("masks",), ins_per)
+    full = translator(batch)
+    as_trained, half = (translator(replace(batch, strengths=torch.full((3, 3), s))) for s in (1.0, 0.5))
     assert_same(as_trained, full)
-    belongs = torch.maximum(batch.masks, full.masks) == 1  # (3, 1, H, W)
+    belongs = (torch.maximum(batch.masks, full.masks) == 1).any(1, keepdim=True)  # (3, 1, H, W)
     assert belongs.any()
     between = (batch.image + full.image) / 2
     torch.testing.assert_close(*(one[belongs.expand_as(one)] for one in (half.image, between)), rtol=0, atol=1e-5)
     torch.testing.assert_close(half.masks, (batch.masks + full.masks) / 2)
-    elsewhere = (torch.maximum(batch.masks, full.masks) == -1).expand_as(full.image)
-    assert torch.equal(half.image[elsewhere], full.image[elsewhere])
+    nobody = (torch.maximum(batch.masks, full.masks) == -1).all(1, keepdim=True).expand_as(full.image)
+    assert torch.equal(half.image[nobody], full.image[nobody])
+    fewer = translator(replace(batch, strengths=torch.full((3, 3), 0.5)), ins_max=1)  # the others are background
+    assert torch.equal(fewer.present, translator(batch, ins_max=1).present)
+    assert (fewer.masks[~fewer.present] == -1).all()
 
 
 def test_those_that_are_left_out_are_as_if_nobody_had_told_of_them(t):
