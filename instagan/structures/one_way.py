@@ -59,6 +59,7 @@ class OneWayTranslator:
         self.check_style(style, len(source))
         generator = partial(self.generator, style=style) if "style" in self.needs else self.generator
         if self.ins_per is None:
+            source = replace(source, strengths=None, ranks=None)  # those that are left out are absent already
             return generator(source if OF_INSTANCES & set(self.needs) else source.slots(0, 0))
         if in_order:
             order = torch.arange(source.slot_count, device=source.image.device).expand(len(source), -1)  # (B, N)

@@ -178,6 +178,11 @@ def test_test_py_asks_by_the_numbers_of_mask_files(run, tmp_path, capsys):
     assert "'2' is not a number of at least 0 and at most 1" in said(run.path.name, "--strength", "0.5,2")
     tiny_run(runs, "pictures", "--model", "cycle_gan")
     tiny_run(runs, "union", "--model", "cycle_gan_seg")
+    union = ("--name", "union", "--direction", "AtoB", "--instances", "1")
+    assert translate(data, runs, tmp_path / "out", *union) == 0
+    only = Translator.load(runs / "union", device="cpu")(data / "testA/a0.png", masks[1])
+    written = Image.open(tmp_path / "out/union/test_latest/a0_fake_B.png")
+    assert np.array_equal(np.asarray(written), np.asarray(only.picture))
     assert "--instances: this model looks at no instances; drop it" in said("pictures", "--instances", "0")
     assert "--strength: this model does not translate instance by instance" in said("union", "--strength", "0.5")
 
