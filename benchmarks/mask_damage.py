@@ -4,10 +4,10 @@
     python benchmarks/mask_damage.py --dataroot datasets/shapes --runs checkpoints/shapes checkpoints/shapes_noise
     python benchmarks/mask_damage.py --runs checkpoints/shapes checkpoints/shapes_noise --report   # from the json alone
 
-The validation pictures of a set that make_shapes.py drew are translated in both directions with masks damaged as
---mask_noise does it, each by its full strength. Figures are those of scripts/measure_shapes.py, against the masks that
-were drawn: an instance whose mask is dropped counts as failed. Writes mask_damage.json, .md (tables) and .png (curves)
-into --results.
+The validation pictures of a set that make_shapes.py drew are translated in all directions that a run has learned, with
+masks damaged as --mask_noise does it, each by its full strength. Figures are those of scripts/measure_shapes.py,
+against the masks that were drawn: an instance whose mask is dropped counts as failed. Writes mask_damage.json, .md
+(tables) and .png (curves) into --results.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def study(runs: Sequence[Path], dataroot: Path, strengths: Sequence[float], coun
         raise InputError(f"--dataroot {dataroot} has no shapes.json; pass a set that scripts/make_shapes.py drew")
     rows: Rows = []
     for run in runs:
-        ways = {to.upper(): Translator.load(run, to, device="cpu") for to in "ab"}
+        ways = _ways(run)
         sources = {letter: _sources(dataroot, truth, letter, count) for letter in "AB"}
         whole = _figures(ways, sources, sources, truth)
         for kind in KINDS:
@@ -64,6 +65,16 @@ def study(runs: Sequence[Path], dataroot: Path, strengths: Sequence[float], coun
                 rows.append({"run": run.name, "kind": kind, "strength": strength, **figures})
                 print(one_line(_told(rows[-1])), flush=True)
     return rows
+
+
+def _ways(run: Path) -> dict[str, Translator]:
+    """By the letter of the domain translated to, the directions that a run has learned."""
+    one = Translator.load(run, device="cpu")
+    ways = {one.card["to"].upper(): one}
+    with suppress(InputError):
+        other = "a" if "B" in ways else "b"
+        ways[other.upper()] = Translator.load(run, other, device="cpu")
+    return ways
 
 
 def _sources(dataroot: Path, truth: dict[str, Any], letter: str, count: int) -> dict[str, Source]:
@@ -92,9 +103,9 @@ def _figures(
     given: Mapping[str, Mapping[str, Source]],
     truth: dict[str, Any],
 ) -> dict[str, float]:
-    """Means of both directions. drawn, given: by domain, the pictures with the true masks and with those to use."""
+    """Means of the directions that there are. drawn, given: by domain, pictures with the true masks, and those to use."""
     found = []
-    for source, target in ("AB", "BA"):
+    for source, target in (way for way in ("AB", "BA") if way[1] in ways):
         translations = ways[target].translate(list(given[source].values()))
         outcomes = [
             Outcome.of(stem, of_drawn.pixels, np.asarray(made.picture), of_drawn.inside, made.inside)

@@ -21,6 +21,7 @@ def shapes(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_every_damage_is_measured_against_the_masks_that_were_drawn(shapes, tmp_path, capsys):
     run = tiny_run(tmp_path, "one")[0].path
     flags = ["--dataroot", str(shapes), "--strengths", "1", "--results", str(tmp_path / "out")]
