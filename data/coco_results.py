@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,12 +20,9 @@ from data.entries import Entry, Mask
 from data.preparing.tasks import Category
 from data.results import file_name
 from instagan.errors import InputError
+from instagan.io.coco_records import FILE_NAME, Record, shape_of_mask
 from instagan.io.optional import need
 from instagan.io.writing import write_whole
-
-FILE_NAME = "annotations.json"
-
-Record = dict[str, Any]
 
 
 class CocoResults:
@@ -34,7 +30,7 @@ class CocoResults:
 
     def __init__(self, folder: Path, categories: Mapping[str, tuple[Category, ...]]) -> None:
         """categories: of both domains. Raises ``InputError`` where pycocotools is missing."""
-        self.codec = need("pycocotools.mask", "pycocotools", "--save_coco")
+        need("pycocotools.mask", "pycocotools", "--save_coco")
         self.folder, self.categories = folder, categories
         self.targets = _target_records(categories)
         self.images: list[Record] = []
@@ -89,15 +85,11 @@ class CocoResults:
     def _annotation(
         self, inside: np.ndarray, mask: Mask, image: int, source: str, target: str, mask_file: str
     ) -> Record:
-        runs = self.codec.encode(np.asfortranarray(inside, dtype=np.uint8))
         return {
             "id": len(self.annotations) + 1,
             "image_id": image,
             "category_id": self.targets[target]["id"],
-            "segmentation": {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")},
-            "area": int(self.codec.area(runs)),
-            "bbox": [float(number) for number in self.codec.toBbox(runs)],  # left, top, width, height
-            "iscrowd": 0,
+            **shape_of_mask(inside),
             "source_annotation_id": mask.source_id,
             "source_category": self.categories[source][mask.label].name,
             "mask_file": mask_file,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -20,6 +20,7 @@ from instagan.io.label_maps import instances_of
 from instagan.io.problems import Problem
 from instagan.io.reading import PICTURE_ENDINGS, Size, list_pictures, read_inside
 from instagan.io.segmentations import decode
+from instagan.io.values import Id
 from instagan.io.writing import format_of
 
 Find = Callable[[Image.Image], Sequence[Picture]]
@@ -32,6 +33,7 @@ class Job:
 
     numbers: of the masks, in their order; None counts them from 0. inputs: every file that is read. size: width and
     height at which it was annotated, where that is known. instances: how many there are, where that is known.
+    annotated: the record of a json in COCO's format that it is of.
     """
 
     picture: Path
@@ -41,6 +43,7 @@ class Job:
     inputs: tuple[Path, ...] = ()
     size: Size | None = None
     instances: int = 0
+    annotated: Annotated | None = None
 
     def mask_file(self, place: int) -> Path:
         """Where translated mask number ``place`` (from 0) goes."""
@@ -57,14 +60,21 @@ class Job:
         """What is written, as far as it is known beforehand."""
         return [self.output, *(self.mask_file(place) for place in range(len(self.numbers or self.inputs)))]
 
+    def certain_files(self, gives_each: bool) -> list[Path]:
+        """What is there once it is translated, as far as that is known. gives_each: each instance becomes a mask."""
+        count = (len(self.numbers or ()) or self.instances) if gives_each else 0
+        return [*(self.mask_file(place) for place in range(count)), self.output]
+
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the flags ask for. problems: bad annotations that are left out. notes: what the user should know."""
+    """What the flags ask for. problems: bad annotations that are left out. notes: what the user should know.
+    categories: name -> its ids in the json."""
 
     jobs: list[Job]
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    categories: Mapping[str, Sequence[Id]] = field(default_factory=dict)
 
 
 def list_jobs(options: Namespace, needs_masks: bool, styles: Sequence[int | None] = (None,)) -> Jobs:
@@ -218,11 +228,11 @@ def _coco_jobs(found: CocoPictures, options: Namespace, outputs: Sequence[Path])
     jobs = [
         Job(
             one.path, _decoding(one), output,
-            inputs=(options.annotations,), size=one.size, instances=len(one.instances),
+            inputs=(options.annotations,), size=one.size, instances=len(one.instances), annotated=one,
         )
         for one, output in zip(found.pictures, outputs, strict=True)
     ]  # fmt: skip
-    return Jobs(jobs, tuple(found.records.problems), tuple(found.notes()))
+    return Jobs(jobs, tuple(found.records.problems), tuple(found.notes()), found.records.categories)
 
 
 def _decoding(picture: Annotated) -> Find:

@@ -7,10 +7,13 @@
     python -m instagan translate --model M --video in.mp4 --masks_dir DIR --output out.mp4
     python -m instagan translate --model M --image x.jpg --styles 5 --output y.png
     python -m instagan translate --model M --image x.jpg --style_image night.jpg --output y.png
+    torchrun --nproc_per_node 8 -m instagan translate --model M --images DIR --annotations coco.json \
+        --category car,person --output_dir OUT --save_coco --resume
 
 The translated masks are written beside each picture: y_mask_0.png, y_mask_1.png, ...; those of a
 video to --output_masks, if that is given. With --styles or --style_image there are several of each:
-y_style0.png, y_style1.png, ...
+y_style0.png, y_style1.png, ... --save_coco also writes the annotations of the translated images, in COCO's
+format; several processes, as torchrun starts them, share the images between them.
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from instagan.cli.jobs import Job, list_jobs
+from instagan.cli.labelled import note_left_out, write_annotations
 from instagan.cli.progress import progress
+from instagan.cli.resuming import agree, clear, is_whole, leftovers
+from instagan.cli.sharding import Shard
 from instagan.cli.styles import Styles
 from instagan.cli.translate_flags import add_options, check
 from instagan.cli.video import translate_video
@@ -32,6 +38,7 @@ from instagan.flag_types import levels_of
 from instagan.inference.control import Control
 from instagan.inference.inputs import prepare
 from instagan.inference.translator import Translator
+from instagan.io.coco_records import FILE_NAME
 from instagan.io.pasting import Seam
 from instagan.io.problems import Problem, cost, counted
 from instagan.io.reading import ALL_LEVELS, read_picture
@@ -48,6 +55,7 @@ class Tally:
     pictures: int = 0
     instances: int = 0
     unchanged: int = 0
+    kept: int = 0
     seconds: float = 0.0
     notes: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
@@ -57,7 +65,11 @@ class Tally:
 
 def run(options: Namespace) -> int:
     check(options)
-    translator = Translator.load(options.model, options.to, options.device, options.precision, options.epoch)
+    shard = Shard.here()
+    if shard.size > 1 and not options.images:
+        raise InputError(f"{shard.told}: several processes share the images of a folder; pass --images, or start one")
+    device = shard.device(options.device)
+    translator = Translator.load(options.model, options.to, device, options.precision, options.epoch)
     if slow := slow_bf16(options.precision, translator.network.device.type, read_cpuinfo()):
         print(f"instagan: warning: {slow}", file=sys.stderr)
     if options.video:
@@ -65,20 +77,54 @@ def run(options: Namespace) -> int:
         return 0
     styles, control = Styles.asked(options, translator), Control.from_flags(options)
     control.check(translator.network.translator, "--{}")
-    listed = list_jobs(options, translator.network.knows_instances, list(styles.each))
+    gives_each = translator.network.knows_instances
+    listed = list_jobs(options, gives_each, list(styles.each))
     make_folder(options.output_dir or options.output.parent)
-    tally = Tally(skipped=list(listed.problems))
-    for job in progress(listed.jobs, len(listed.jobs)):
+    tally = Tally(skipped=[] if shard.rank else list(listed.problems))
+    _translate_all(translator, shard.of(listed.jobs), options, styles, control, tally, shard)
+    if not (tally.pictures or tally.kept or shard.size > 1):
+        raise InputError(tally.skipped[0].sentence)
+    notes = [] if shard.rank else list(listed.notes)
+    if shard.size == 1 and not tally.kept:  # else others have seen the rest of the numbers
+        notes += control.unknown(tally.numbers, "--{}")
+    _tell(tally, options, translator, styles, notes, shard)
+    if options.save_coco:
+        described = f"{translator.card['file']}, translated to {translator.card['to']}"
+        line = write_annotations(options, listed, list(styles.each), gives_each, described)
+        print(one_line(line or f"{shard.told}: the last process to end writes {options.output_dir / FILE_NAME}"))
+    return 0
+
+
+def _translate_all(
+    translator: Translator,
+    jobs: Sequence[Job],
+    options: Namespace,
+    styles: Styles,
+    control: Control,
+    tally: Tally,
+    shard: Shard,
+) -> None:
+    """This process's pictures. With --skip_bad what is bad is noted, without it the first is raised."""
+    numbers, gives_each = list(styles.each), translator.network.knows_instances
+    scratches = list[Path]()
+    if options.resume:
+        agree(options, translator, (job.in_style(style).output for job in jobs for style in numbers))
+        scratches = leftovers(options.output_dir)
+    for job in jobs if shard.rank else progress(jobs, len(jobs)):
         try:
-            _translate(translator, job, options, styles, control, tally)
+            if options.resume and is_whole(job, numbers, gives_each):
+                tally.kept += 1
+            else:
+                clear(scratches, job)
+                _translate(translator, job, options, styles, control, tally)
+            reason = None
         except InputError as error:
             if not options.skip_bad:
                 raise
-            tally.skipped.append(Problem(job.picture.name, str(error), 1, job.instances))
-    if not tally.pictures:
-        raise InputError(tally.skipped[0].sentence)
-    _tell(tally, options, translator, styles, [*listed.notes, *control.unknown(tally.numbers, "--{}")])
-    return 0
+            reason = str(error)
+            tally.skipped.append(Problem(job.picture.name, reason, 1, job.instances))
+        if options.save_coco and options.skip_bad:
+            note_left_out(job, reason)
 
 
 def _translate(
@@ -106,29 +152,34 @@ def _translate(
     files: dict[Path, Write] = {}
     for number, one in made.items():
         place = job.in_style(number)
-        pictures = {place.output: one.picture} | {place.mask_file(at): mask for at, mask in enumerate(one.masks)}
+        pictures = {place.mask_file(at): mask for at, mask in enumerate(one.masks)} | {place.output: one.picture}
         files |= {file: picture_writer(shown, file) for file, shown in pictures.items()}
         tally.seams += [one.seam] if one.seam and not one.unchanged else []
         tally.notes |= {one.note} if one.note else set()
     write_together(files)
-    tally.pictures += 1
+    tally.pictures += 1  # the last file to get its name is a picture: where it is, its masks are, too
     first = next(iter(made.values()))  # styles change nothing about who is translated
     tally.instances += sum(first.present)
     tally.unchanged += first.unchanged
 
 
-def _tell(tally: Tally, options: Namespace, translator: Translator, styles: Styles, notes: Sequence[str]) -> None:
+def _tell(
+    tally: Tally, options: Namespace, translator: Translator, styles: Styles, notes: Sequence[str], shard: Shard
+) -> None:
     """What was skipped on stderr; seam and summary, a line each, on stdout."""
     for problem in tally.skipped:
         print(one_line(f"skipped: {problem.sentence}"), file=sys.stderr)
     if tally.seams:
         print(Seam.mean(tally.seams))
     where, to = f"{translator.network.device} ({translator.network.precision})", translator.card["to"]
-    seconds = tally.seconds / (tally.pictures * len(styles.each))
+    seconds = tally.seconds / max(tally.pictures * len(styles.each), 1)
+    own = f"{shard.told}: " if shard.told else ""
     parts = [
-        f"{counted(tally.pictures, 'picture')}, {counted(tally.instances, 'instance')} translated to {to}"
+        f"{own}{counted(tally.pictures, 'picture')}, {counted(tally.instances, 'instance')} translated to {to}"
         f"{styles.told} in {seconds:.3f} s a picture on {where}"
     ]
+    if tally.kept:
+        parts.append(f"{counted(tally.kept, 'picture')} kept from before")
     if tally.unchanged:
         parts.append(f"{tally.unchanged} unchanged, without an instance to translate")
     parts += sorted(note for note in tally.notes if "unchanged" not in note)

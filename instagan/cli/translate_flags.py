@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from instagan.cli.finding import add_detector_flags
+from instagan.cli.labelled import check_save_coco
 from instagan.errors import InputError
 from instagan.flag_types import fraction, levels, whole
 from instagan.inference.control import CONTROL_FLAGS, add_control_flags
@@ -56,6 +57,15 @@ def add_options(parser: ArgumentParser) -> None:
     add("--output_masks", type=Path, metavar="DIR", help="folder for the translated masks of a video: FRAME_k.png")
     add("--output_dir", type=Path, metavar="DIR", help="folder for the translated images")
     add(
+        "--resume", action="store_true",
+        help="go on in --output_dir: what an earlier run with the same model and flags has left whole stays",
+    )  # fmt: skip
+    add(
+        "--save_coco", action="store_true",
+        help="--annotations: also write annotations.json, the translated images with what they are labelled with",
+    )  # fmt: skip
+    add("--target_category", metavar="NAME", help="--save_coco: what instances have become (default: as in --category)")
+    add(
         "--max_side", type=whole(SMALLEST_SIDE), metavar="N",
         help="longer side at which the networks see an image; of a larger one the instances are put back as large",
     )  # fmt: skip
@@ -80,6 +90,9 @@ def check(options: Namespace) -> None:
     for flag in ("weights", "names"):
         if getattr(options, flag) and not options.detector:
             raise InputError(f"--{flag} belongs to --detector; add that or drop it")
+    check_save_coco(options)
+    if options.resume and not options.images:
+        raise InputError("--resume belongs to --images; drop it")
     if options.video:
         _check_video(options)
     elif options.temporal_blend is not None or options.output_masks:
