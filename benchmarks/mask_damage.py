@@ -103,7 +103,7 @@ def _figures(
     given: Mapping[str, Mapping[str, Source]],
     truth: dict[str, Any],
 ) -> dict[str, float]:
-    """Means of the directions that there are. drawn, given: by domain, pictures with the true masks, and those to use."""
+    """Means of the directions that there are. drawn, given: by domain, with the true masks, and with those to use."""
     found = []
     for source, target in (way for way in ("AB", "BA") if way[1] in ways):
         translations = ways[target].translate(list(given[source].values()))
