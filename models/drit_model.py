@@ -16,34 +16,30 @@ from torch import Tensor, nn
 
 from engine.freezing import frozen
 from engine.optimizer import GuardedAdam
-from engine.update import Losses, Update
-from instagan.flag_types import finite, whole
-from instagan.losses import l1, vanilla
+from engine.update import Losses, SimultaneousTurns
+from instagan.flag_types import whole
+from instagan.losses import kl_to_normal, l1, vanilla
 from instagan.networks import drit
 from instagan.networks.blocks import initialise
 from instagan.networks.styled import AttributeGenerator
-from instagan.structures.directions import A_TO_B, Direction
+from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import OneWayTranslator
-from models.translation_model import TranslationModel
-
-OTHER = {"A": "B", "B": "A"}
-CONTENT_RATE, CONTENT_NORM = 0.4, 5.0
-"""Of the content discriminator: its share of the learning rate, and the norm that its gradients are clipped to."""
+from models.shared_content_model import OTHER, SharedContentModel, add_shared_options, drawn, gan, weight
 
 
 @dataclass(frozen=True)
 class Weights:
     """Of the losses (DRIT++, equation 8). At 0 mode seeking is not computed."""
 
-    gan_w: float = 1.0
-    content_w: float = 1.0
-    cycle_w: float = 10.0
-    recon_w: float = 10.0
-    kl_w: float = 0.01
-    small_w: float = 0.01
-    latent_w: float = 10.0
-    modes_w: float = 1.0
+    gan_w: float = weight(1.0, "the GAN losses of images")
+    content_w: float = weight(1.0, "the GAN loss of contents")
+    cycle_w: float = weight(10.0, "the cross-cycle loss")
+    recon_w: float = weight(10.0, "the reconstruction loss")
+    kl_w: float = weight(0.01, "attributes' distance to N(0, I)")
+    small_w: float = weight(0.01, "contents' mean square")
+    latent_w: float = weight(10.0, "the attribute reconstruction loss")
+    modes_w: float = weight(1.0, "mode seeking; 0 leaves it out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,60 +81,52 @@ class Turn:
     z_other: Tensor
 
 
-class DritModel(TranslationModel):
+class DritModel(SharedContentModel):
     """Both domains are learnt together: a row is an image of each, and every image is translated both with the other
     one's attribute and with drawn ones."""
 
-    architecture = ("concat", "style_dim", "dis_scale", "dis_norm", "content_layers")
+    architecture = ("concat", "style_dim", *SharedContentModel.architecture)
     weights_type = Weights
 
     def __init__(
         self, A: Domain, B: Domain, shared: drit.SharedLayers, D_content: drit.ContentDiscriminator, weights: Weights,
         d_iter: int = 3, lr: float = 1e-4, lr_D: float | None = None, beta1: float = 0.5, weight_decay: float = 1e-4,
     ) -> None:  # fmt: skip
-        super().__init__()
+        lr_D, rates = lr if lr_D is None else lr_D, {"beta1": beta1, "weight_decay": weight_decay}
+        super().__init__(D_content, d_iter, lr_D, **rates)
         self.domains, self.networks, self.pools = {"A": A, "B": B}, nn.ModuleDict(), {}
-        self.shared, self.D_content, self.weights, self.d_iter = shared, D_content, weights, d_iter
+        self.shared, self.weights = shared, weights
         for letter, domain in self.domains.items():
             self.networks.update({f"{role}_{letter}": network for role, network in vars(domain).items()})
         self.networks.update({"shared": shared, "D_content": D_content})
         self.attributes: list[nn.Module] = [A.attribute, B.attribute]
         self.judges = [A.D, B.D, A.D_random, B.D_random]
-        lr_D, rates = lr if lr_D is None else lr_D, {"beta1": beta1, "weight_decay": weight_decay}
         self.optimizer_G = GuardedAdam([shared, A.stem, B.stem, A.decoder, B.decoder], lr, **rates)
         self.optimizer_attribute = GuardedAdam(self.attributes, lr, **rates)
         self.optimizer_D = GuardedAdam(self.judges, lr_D, **rates)
-        self.optimizer_content = GuardedAdam([D_content], CONTENT_RATE * lr_D, max_norm=CONTENT_NORM, **rates)
 
-    def training_step(self, update: Update) -> None:
-        """Of every d_iter updates all but the last train the content discriminator alone."""
-        update.whole = (update.progress.steps + 1) % self.d_iter == 0
-        for turns in update.at_once((A_TO_B,), self.turn):
-            if not update.whole:
-                turns.minimise(self.optimizer_content, self.content_losses)
-                continue
-            turns.minimise([self.optimizer_D, self.optimizer_content], self.discriminator_losses)
-            with frozen(*self.judges, self.D_content):
-                turns.minimise([self.optimizer_G, self.optimizer_attribute], self.encoded_losses)
-                with frozen(*self.attributes):
-                    turns.minimise(self.optimizer_G, self.random_losses)
+    def train_all(self, turns: SimultaneousTurns) -> None:
+        turns.minimise([self.optimizer_D, self.optimizer_content], self.discriminator_losses)
+        with frozen(*self.judges, self.D_content):
+            turns.minimise([self.optimizer_G, self.optimizer_attribute], self.encoded_losses)
+            with frozen(*self.attributes):
+                turns.minimise(self.optimizer_G, self.random_losses)
 
     def turn(self, way: Direction, pair: UnpairedBatch, generators: list[torch.Generator]) -> Turn:
         scenes = {letter: pair[letter].slots(0, 0) for letter in OTHER}
         images = {letter: scene.image for letter, scene in scenes.items()}
-        of_content = {
-            letter: (self.shared.channels, *(side // drit.STRIDE for side in image.shape[2:]))
-            for letter, image in images.items()
-        }
-        of_attribute = dict.fromkeys(OTHER, (self.domains["A"].decoder.style_size,))
 
-        def drawn(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-            """From N(0, I), for each row and letter."""
-            normal = {name: [torch.randn(shape, generator=one) for one in generators] for name, shape in shapes.items()}
-            return {name: torch.stack(rows).to(images["A"]) for name, rows in normal.items()}
+        def of_contents() -> dict[str, Tensor]:
+            sizes = {letter: [side // drit.STRIDE for side in image.shape[2:]] for letter, image in images.items()}
+            channels = self.shared.channels
+            return {letter: drawn(generators, channels, *size).to(images[letter]) for letter, size in sizes.items()}
 
-        of_images = [drawn(shapes) for shapes in (of_content, of_content, of_attribute, of_attribute)]
-        return Turn(scenes["A"], scenes, images, *of_images, *drawn(of_attribute).values())
+        def of_attributes() -> dict[str, Tensor]:
+            size = self.domains["A"].decoder.style_size
+            return {letter: drawn(generators, size).to(images[letter]) for letter in OTHER}
+
+        of_images = of_contents(), of_contents(), of_attributes(), of_attributes()
+        return Turn(scenes["A"], scenes, images, *of_images, *of_attributes().values())
 
     def content(self, letter: str, image: Tensor, noise: Tensor, scene: InstanceBatch) -> Content:
         """The content of a domain's images (B, 3, H, W), which are a scene or its translation. While training it is
@@ -154,15 +142,13 @@ class DritModel(TranslationModel):
         mean, log_variance = self.domains[letter].attribute.distribution(image)  # (B, S) each
         if log_variance is None:
             return mean, mean.square().mean(1)
-        far = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)  # (B,)
-        return mean + (log_variance / 2).exp() * spread, far
+        return mean + (log_variance / 2).exp() * spread, kl_to_normal(mean, log_variance)
 
     def decode(self, letter: str, content: Content, attribute: Tensor) -> Tensor:
         """Images (B, 3, H, W) of a domain."""
         return self.domains[letter].decoder(self.shared.decoder(content.features), attribute)
 
     def content_losses(self, way: Direction, turn: Turn) -> Iterator[Losses]:
-        """The content discriminator takes contents of A for 0 and of B for 1."""
         with torch.no_grad():
             content = self.contents(turn)
         of_A, of_B = (self.D_content(content[letter].features) for letter in OTHER)
@@ -175,9 +161,9 @@ class DritModel(TranslationModel):
             image, of_other = turn.images[letter], content[OTHER[letter]]
             with torch.no_grad():
                 code, _ = self.attribute(letter, image, turn.spread[letter])
-                fake, *drawn = (self.decode(letter, of_other, one) for one in (code, turn.z, turn.z_other))
+                fake, *random = (self.decode(letter, of_other, one) for one in (code, turn.z, turn.z_other))
             yield {f"D_{letter}": gan(domain.D, image, True) + gan(domain.D, fake, False)}
-            of_drawn = gan(domain.D_random, drawn[0], False) + gan(domain.D_random, drawn[1], False)
+            of_drawn = gan(domain.D_random, random[0], False) + gan(domain.D_random, random[1], False)
             yield {f"D_random_{letter}": 2 * gan(domain.D_random, image, True) + of_drawn}
         yield from self.content_losses(way, turn)
 
@@ -224,56 +210,19 @@ class DritModel(TranslationModel):
         def generator(own: Domain, other: Domain) -> AttributeGenerator:
             return AttributeGenerator(own.stem, self.shared, other.attribute, other.decoder)
 
-        of = {way: generator(self.domains[way.source], self.domains[way.target]) for way in self.directions}
-        return {way: OneWayTranslator(one, ("style",)) for way, one in of.items()}
+        of = self.domains
+        return {way: OneWayTranslator(generator(of[way.source], of[way.target]), ("style",)) for way in self.directions}
 
     def optimizers(self) -> dict[str, GuardedAdam]:
         own = {"attribute": self.optimizer_attribute, "content": self.optimizer_content}
         return {"G": self.optimizer_G, "D": self.optimizer_D, **own}
 
     @staticmethod
-    def fill_in(options: Namespace) -> None:
-        if options.content_layers is None:
-            crops = options.resize_or_crop.endswith("crop")
-            side = min(options.fine_size_w, options.fine_size_h)
-            options.content_layers = drit.content_layers(side) if crops else drit.CONTENT_LAYERS
-
-    @staticmethod
-    def remarks(options: Namespace) -> list[str]:
-        layers, published = options.content_layers, drit.CONTENT_LAYERS
-        less = f"content discriminator: {layers} of the {published} strided layers that images from 212 pixels on have"
-        return [less] if layers < published else []
-
-    @staticmethod
-    def smallest_side(options: Namespace) -> tuple[int, str]:
-        of_content = [*drit.smallest_sides()][options.content_layers], f"--content_layers {options.content_layers}"
-        of_images = drit.smallest_side(options.dis_scale, options.dis_norm), f"--dis_scale {options.dis_scale}"
-        return max(of_content, of_images)
-
-    @staticmethod
     def add_options(parser: ArgumentParser, training: bool) -> None:
-        if training:
-            parser.set_defaults(lr=1e-4, niter=600, niter_decay=600)
-        flag = parser.add_argument_group("drit").add_argument
+        flag = add_shared_options(parser, training, "drit", Weights).add_argument
         flag("--concat", type=whole(0, 1), default=1, help="1: attributes are channels beside the features, for looks "
              "alone; 0: layers mix features with them (feature-wise), for shapes that change, too")  # fmt: skip
         flag("--style_dim", type=whole(1), default=8, help="numbers of an attribute")
-        flag("--d_iter", type=whole(1), default=3, help="of so many updates one trains all networks, the others the "
-             "content discriminator alone")  # fmt: skip
-        flag("--dis_scale", type=whole(1, 8), default=3, help="scales of the image discriminators; 3 need images of 61 "
-             "pixels, 2 of 31; 1: a single, wider one")  # fmt: skip
-        flag("--dis_norm", choices=("none", "instance"), default="none", help="norm of all discriminators' layers")
-        flag("--content_layers", type=whole(0, drit.CONTENT_LAYERS), help="strided layers of the content discriminator "
-             "(default: as many as the images have room for; from 212 pixels on the published 3)")  # fmt: skip
-        flag("--gan_w", type=finite(), default=Weights.gan_w, help="weight of the GAN losses of images")
-        flag("--content_w", type=finite(), default=Weights.content_w, help="weight of the GAN loss of contents")
-        flag("--cycle_w", type=finite(), default=Weights.cycle_w, help="weight of the cross-cycle loss")
-        flag("--recon_w", type=finite(), default=Weights.recon_w, help="weight of the reconstruction loss")
-        flag("--kl_w", type=finite(), default=Weights.kl_w, help="weight of attributes' distance to N(0, I)")
-        flag("--small_w", type=finite(), default=Weights.small_w, help="weight of contents' mean square")
-        flag("--latent_w", type=finite(), default=Weights.latent_w, help="weight of the attribute reconstruction loss")
-        flag("--modes_w", type=finite(), default=Weights.modes_w, help="weight of mode seeking; 0 leaves it out")
-        flag("--weight_decay", type=finite(), default=1e-4, help="weight decay of Adam")
 
     @classmethod
     def new_domain(cls, options: Namespace) -> Domain:
@@ -285,16 +234,10 @@ class DritModel(TranslationModel):
 
     @classmethod
     def from_options(cls, options: Namespace) -> DritModel:
-        weights = cls.weights_type(**{name: getattr(options, name) for name in vars(cls.weights_type())})
         domains = [cls.new_domain(options) for _ in OTHER]
         shared = drit.SharedLayers(options.ngf, bool(options.concat))
         D_content = drit.ContentDiscriminator(options.ngf, options.content_layers, options.dis_norm)
         rates = options.lr, options.lr_D, options.beta1, options.weight_decay
-        model = cls(*domains, shared, D_content, weights, options.d_iter, *rates)
+        model = cls(*domains, shared, D_content, cls.weights_of(options), options.d_iter, *rates)
         initialise(model.networks, options.init_type, options.init_gain, linear=False)
         return model
-
-
-def gan(D: nn.Module, image: Tensor, real: bool) -> Tensor:
-    """(B,): the GAN loss, cross entropy summed over the discriminator's scales."""
-    return torch.stack([vanilla(scores, real) for scores in D(InstanceBatch.from_images(image))]).sum(0)

@@ -18,7 +18,7 @@ from engine.freezing import frozen
 from engine.optimizer import GuardedAdam
 from engine.update import Losses, Update
 from instagan.flag_types import finite, whole
-from instagan.losses import l1, lsgan, vanilla
+from instagan.losses import l1, lsgan, over_scales, vanilla
 from instagan.networks.blocks import initialise
 from instagan.networks.munit import (
     RESIDUAL_BLOCKS,
@@ -159,7 +159,7 @@ class MunitModel(TranslationModel):
 
     def gan(self, of_scales: list[Tensor], real: bool) -> Tensor:
         """(B,): the GAN loss, summed over the discriminator's scales."""
-        return torch.stack([self.gan_loss(scores, real) for scores in of_scales]).sum(0)
+        return over_scales(self.gan_loss, of_scales, real)
 
     def translators(self) -> Mapping[Direction, OneWayTranslator]:
         return {

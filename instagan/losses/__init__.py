@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,7 +11,7 @@ from torch.nn import functional
 from instagan.structures.instances import InstanceBatch
 
 
-def lsgan(scores: Tensor, real: bool) -> Tensor:
+def lsgan(scores: Tensor, real: float) -> Tensor:
     """Least squares: (D - 1)^2 where the scores should look real, D^2 where fake."""
     return (scores - float(real)).square().mean((1, 2, 3))
 
@@ -18,6 +20,16 @@ def vanilla(scores: Tensor, real: float) -> Tensor:
     """Binary cross entropy of the scores taken as logits. real: True, False, or a probability between them."""
     wanted = torch.full_like(scores, float(real))
     return functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none").mean((1, 2, 3))
+
+
+def over_scales(loss: Callable[[Tensor, float], Tensor], of_scales: Sequence[Tensor], real: float) -> Tensor:
+    """One of the two above, summed over the score maps of a discriminator's scales."""
+    return torch.stack([loss(scores, real) for scores in of_scales]).sum(0)
+
+
+def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The Kullback-Leibler divergence of a normal distribution from N(0, I), summed over its numbers (B, S)."""
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
 
 
 def l1(made: Tensor, target: Tensor) -> Tensor:

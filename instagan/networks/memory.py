@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,10 @@ class Statistics:
     log_totals: Tensor
     log_styles: Tensor
 
+    def __len__(self) -> int:
+        """R."""
+        return len(self.log_sum)
+
     def packed(self) -> Tensor:
         """(R, I, C + V + 4)."""
         columns = (self.log_sum, self.count, self.log_totals, self.log_styles)
@@ -73,6 +78,21 @@ class Statistics:
         log_sum, count, log_totals, log_styles = packed[:, :, :4].unbind(2)
         contents, styles = packed[:, :, 4 : 4 + channels], packed[:, :, 4 + channels :]
         return cls(log_sum, count, contents, styles, log_totals, log_styles)
+
+
+class Likeness(NamedTuple):
+    """How like each item is to each position of a domain's pictures, by the memory as it is: (B, I, h, w) each.
+
+    of_keys, of_styles   within the item's class, of contents with keys and of styles with values
+    of_all               of contents with keys, among all items
+    chosen, topmost      bool: the item of every class that a position is assigned to, and that of its last class alone
+    """
+
+    of_keys: Tensor
+    of_styles: Tensor
+    of_all: Tensor
+    chosen: Tensor
+    topmost: Tensor
 
 
 class ClassMemory(nn.Module):
@@ -147,9 +167,41 @@ class ClassMemory(nn.Module):
                 _log_sum(similarity(style, self.values(domain)), inside),
             )
 
+    def told(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+        """``statistics`` of both domains as one tensor, (B, domains, I, ...), which ``seen`` reads."""
+        return torch.stack([self.statistics(d, content[d], style[d], masks[d]).packed() for d in DOMAINS], dim=1)
+
+    def seen(self, rows: Tensor) -> dict[str, Statistics]:
+        """(R, domains, I, ...) -> the statistics of each domain."""
+        return {d: Statistics.unpacked(of, self.keys.shape[1]) for d, of in zip(DOMAINS, rows.unbind(1), strict=True)}
+
     def in_both(self, seen: Mapping[str, Statistics]) -> Tensor:
         """Whether each class is in the pictures of both domains: (K,) bool."""
         return torch.stack([self.positions(one) > 0 for one in seen.values()]).all(0)
+
+    def likeness(self, domain: str, content: Tensor, style: Tensor, masks: Tensor, tau: float) -> Likeness:
+        """Cosines over a temperature. Arguments as of ``statistics``."""
+        with in_full(content):
+            unit = functional.normalize(self.values(domain), dim=1)
+            of_keys = similarity(content, self.keys) / tau  # (B, I, h, w)
+            of_styles = similarity(functional.normalize(style, dim=1), unit) / tau
+        return Likeness(of_keys, of_styles, of_keys, *self._assigned_and_topmost(of_keys, masks))
+
+    def shares(self, domain: str, content: Tensor, style: Tensor, masks: Tensor, seen: Statistics) -> Likeness:
+        """Logarithms of each position's share in an item, of all positions that were seen, as published."""
+        with in_full(content):
+            products, of_values = similarity(content, self.keys), similarity(style, self.values(domain))
+        of_keys, of_styles, of_all = (
+            product - log_sums.logsumexp(0)[:, None, None]  # log_sums (R, I)
+            for product, log_sums in (
+                (products, seen.log_sum), (of_values, seen.log_styles), (products, seen.log_totals)
+            )
+        )  # fmt: skip
+        return Likeness(of_keys, of_styles, of_all, *self._assigned_and_topmost(of_keys, masks))
+
+    def _assigned_and_topmost(self, likeness: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = self.assigned(likeness, masks)
+        return chosen, chosen & self.within(topmost(masks))
 
     def positions(self, seen: Statistics) -> Tensor:
         """How many positions of each class there are: (K,) float."""

@@ -7,6 +7,7 @@ memory, S = I V numbers of a style, H x W picture, h x w = H/4 x W/4 maps. Count
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,12 +15,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instagan.networks.blocks import ResidualBlock, padded_convolution
-from instagan.networks.drit import ContentStem, SharedBlock, doubled
-from instagan.networks.memory import ClassMemory, class_masks, read
+from instagan.networks.drit import (
+    CONTENT_LAYERS,
+    ContentDiscriminator,
+    ContentStem,
+    SharedBlock,
+    discriminator,
+    doubled,
+)
+from instagan.networks.memory import DOMAINS, ITEMS, ClassMemory, class_masks, read
 from instagan.networks.normalisation import InstanceNorm2d
 from instagan.structures.instances import InstanceBatch
 
 DECODER_BLOCKS = 3
+
+
+def new_networks(
+    ngf: int, ndf: int, items: Sequence[int] = ITEMS, scales: int = 3, layers: int = CONTENT_LAYERS, norm: str = "none"
+) -> dict[str, nn.Module]:
+    """All networks of the method, by name. scales, layers, norm: of the discriminators."""
+    networks: dict[str, nn.Module] = {"shared": SharedBlock(ngf), "shared_decoder": SharedDecoder(ngf)}
+    for d in DOMAINS:
+        networks |= {f"stem_{d}": ContentStem(ngf), f"style_{d}": StyleMapEncoder(ngf)}
+        networks |= {f"decoder_{d}": DomainDecoder(ngf), f"D_{d}": discriminator(ndf, scales, norm)}
+    judge = ContentDiscriminator(ngf, layers, norm)
+    return networks | {"D_content": judge, "memory": ClassMemory(items, 4 * ngf, 2 * ngf)}
 
 
 def unit_content(stem: ContentStem, shared: SharedBlock, image: Tensor) -> Tensor:

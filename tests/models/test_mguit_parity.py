@@ -16,9 +16,9 @@ from engine.update import Update
 from instagan.kernels import accelerate
 from instagan.networks.drit import layer_norm
 from instagan.networks.memory import EPS, class_masks, read, similarity, topmost
-from instagan.networks.mguit import MemoryGenerator
+from instagan.networks.mguit import MemoryGenerator, new_networks
 from instagan.structures.instances import InstanceBatch
-from models.mguit_model import OTHER, MguitModel, Reading, Turn, new_networks
+from models.mguit_model import OTHER, MguitModel, Reading, Turn
 from tests.batches import pair_of
 from tests.formula_traces import FormulaTrace
 from tests.traces import MGUIT, traces_of
@@ -142,7 +142,7 @@ def compare_forward(trace: Trace, model: MguitModel) -> None:
             for number, place in enumerate((2, 5, 8, 11, 12)):
                 trace.assert_close(of_scale[place], f"fwd/dis{d}/scale{scale}/conv{number}")
             seen = net[f"D_{d}"].halved(seen)
-    c, s = {d: model.content(d, x[d]) for d in OTHER}, model.styles(x)
+    c, s = model.encoded(x)
     judged = stages(net["D_content"].layers, c["A"])
     for number, place in enumerate((2, 5, 8, 10, 11)):
         trace.assert_close(judged[place], f"fwd/disContent/conv{number}")
@@ -258,7 +258,7 @@ class Watched(MguitModel):
             styles |= {f"rand_{source}{d}": (source, turn.drawn[source]), f"rand_{d}{d}": (d, turn.drawn[d])}
             maps = {}
             for name, (of, values) in styles.items():
-                (maps[name],) = self.style_map(state, c[of], turn.masks[of], values)
+                maps[name] = self.style_map(state, c[of], turn.masks[of], values)
                 close(maps[name], f"step1/memory/{name.lower()}")
             close(c[d], f"step1/cont_{d.lower()}")
             close(turn.s[d], f"step1/sty_{d.lower()}")
@@ -277,7 +277,7 @@ class Watched(MguitModel):
             seen = memory.statistics(d, c[d], turn.s[d], masks)
             log_sum = seen.log_sum.logsumexp(0)[:, None, None]
             chosen = memory.assigned(likeness, masks)
-            updated = memory.in_both(self.seen(self.told(turn, c, turn.s)))[memory.classes][:, None]  # (I, 1)
+            updated = memory.in_both(memory.seen(memory.told(c, turn.s, turn.masks)))[memory.classes][:, None]  # (I, 1)
             inside_both, of_update = inside & updated[:, :, None], chosen & updated[:, :, None]
             close((likeness - log_sum).exp().where(inside_both, 0), f"{start}/update/{d}/softmax_positions")
             close(self.over_items(likeness, inside_both), f"{start}/update/{d}/softmax_items")
@@ -309,15 +309,19 @@ class Watched(MguitModel):
         of_classes = self.memory.of_each_class(chosen.int())
         return torch.stack([one.argmax(1).where(one.any(1), -1) for one in of_classes], 1)
 
-    def style_map(self, state, content, masks, *values):
-        made = super().style_map(state, content, masks, *values)
+    def style_map(self, state, content, masks, values):
+        made = super().style_map(state, content, masks, values)
         if self.part == "step1" and hasattr(self, "again") and torch.is_grad_enabled():
-            self.again.append((state, content, masks, made[0]))
+            self.again.append((state, content, masks, made))
         return made
 
-    def memory_values(self, terms, rows, shares):
-        values = super().memory_values(terms, rows, shares)
-        both, names = self.memory.in_both(self.seen(rows)), []
+    def memory_terms(self, turn, c, s, rows):
+        self.rows = rows
+        return super().memory_terms(turn, c, s, rows)
+
+    def memory_values(self, of_rows, shares):
+        values = super().memory_values(of_rows, shares)
+        both, names = self.memory.in_both(self.memory.seen(self.rows)), []
         for kind in ("key", "value"):
             names += [f"{kind}_class{k}" if there else "" for k, there in enumerate(both.tolist())]
         for name, of_domains in zip([*names, "key_total"], values.mean(0).unbind(1), strict=True):
