@@ -135,7 +135,7 @@ class Domain:
         masks = sum(len(entry.masks) for entry in self.entries)
         bare = sum(not entry.masks for entry in self.entries)
         line = f"{self.title}: {len(self.entries)} pictures, {masks} instance masks"
-        line += f"; {bare} of the pictures have no mask and are not translated" if bare and masks else ""
+        line += f"; {bare} of the pictures have no mask" if bare and masks else ""
         return one_line(line + (f"; {self.note}" if self.note else ""))
 
 

@@ -8,7 +8,7 @@ trained here, sees to it that objects stay where they are, and finds them in ima
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from engine.optimizer import GuardedAdam
 from engine.update import PerObject, Yielded
 from instagan.errors import InputError
 from instagan.flag_types import finite, whole
-from instagan.io.object_detector import ObjectDetector, read_detector
+from instagan.io.object_detector import ObjectDetector, read_detector, record_of, recorded_detector
 from instagan.losses.box_consistency import box_consistency
 from instagan.networks.drit import STRIDE
 from instagan.networks.dunit import CROP, InstanceBlocks, InstanceEncoder, Objects
@@ -54,7 +54,7 @@ class DunitModel(DritModel):
     """DRIT in feature-wise mode with one instance encoder, and instance blocks beside those of each decoder."""
 
     takes = ("boxes", "labels")
-    architecture = (*DritModel.architecture, "object_size")
+    architecture = (*DritModel.architecture, "object_size", "detector_weights", "detector")
     weights_type = DunitWeights
     weights: DunitWeights
 
@@ -135,6 +135,9 @@ class DunitModel(DritModel):
         if options.object_size is None:
             side = min(CROP, options.fine_size_w, options.fine_size_h)
             options.object_size = max(side // STRIDE, 2) * STRIDE
+        file = options.detector_weights and Path(options.detector_weights)
+        if file and file.exists() and options.detector is None:
+            options.detector = record_of(read_detector(file))
 
     @staticmethod
     def remarks(options: Namespace) -> list[str]:
@@ -146,7 +149,9 @@ class DunitModel(DritModel):
         DritModel.add_options(parser, training)
         parser.set_defaults(concat=0)
         flag = parser.add_argument_group("dunit").add_argument
-        flag("--detector_weights", metavar="FILE", help="what scripts/train_detector.py wrote")
+        flag("--detector_weights", metavar="FILE", help="what scripts/train_detector.py wrote; looked at when a run "
+             "begins, for its checkpoints hold the detector")  # fmt: skip
+        flag("--detector", nargs="+", help=SUPPRESS)  # set by the one above: what a run needs to know once it has begun
         flag("--object_size", type=whole(2 * STRIDE), help="side in pixels that objects are brought to "
              f"(default: {CROP}, or the shorter side of the crop if that is less)")  # fmt: skip
         flag("--ic_w", type=finite(), default=DunitWeights.ic_w, help="weight of instance consistency")
@@ -165,6 +170,7 @@ class DunitModel(DritModel):
         model = super().from_options(options)
         assert isinstance(model, DunitModel)
         if options.detector_weights:
-            model.networks["detector"] = read_detector(Path(options.detector_weights)).requires_grad_(False)
+            detector = recorded_detector(Path(options.detector_weights), options.detector)
+            model.networks["detector"] = detector.requires_grad_(False)
         model.look_for_objects = model.detector is not None and getattr(options, "objects", "given") == "found"
         return model

@@ -142,6 +142,26 @@ def read_detector(path: Path, flag: str = "--detector_weights") -> ObjectDetecto
     return detector
 
 
+def record_of(detector: ObjectDetector) -> list[str]:
+    """Kind, size and classes, as a run notes them down."""
+    return [detector.kind, str(detector.side), *detector.classes]
+
+
+def recorded_detector(path: Path, record: Sequence[str] | None) -> ObjectDetector:
+    """That of the file; or, where it is gone or holds another by now, one as recorded, which a checkpoint has weights
+    for. Until these are loaded its own are NaN. Raises ``InputError`` where there is neither file nor record."""
+    if path.exists() or not record:
+        detector = read_detector(path)
+        if not record or record_of(detector) == list(record):
+            return detector
+    kind, side, *classes = record
+    detector = ObjectDetector(kind, classes, int(side))
+    with torch.no_grad():
+        for weight in detector.parameters():
+            weight.fill_(torch.nan)
+    return detector
+
+
 def write_detector(path: Path, detector: ObjectDetector, told: Mapping[str, Any]) -> None:
     """Weights, kind, classes and size; told: what else is known of it, in plain values. Raises ``InputError``."""
     content = {"detector": detector.config, "weights": detector.state_dict(), "told": dict(told)}

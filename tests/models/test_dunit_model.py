@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from engine.update import Update
 from instagan.errors import InputError
 from instagan.inference.exporting.mini_batch import mini_batch_of
 from instagan.inference.registry import Description
+from instagan.io.object_detector import ObjectDetector, write_detector
 from instagan.structures.directions import A_TO_B, B_TO_A
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models import MODELS
@@ -24,6 +27,7 @@ from models.dunit_model import DunitModel
 from options.parse import parse_training
 from tests.batches import boxes_only, pair_of
 from tests.engine.test_parallel import assert_close, dealt
+from tests.programs import OF_SMALL, TINY, draw_set, sentence, train, train_program, translate
 from tests.ranks import on_ranks
 
 if importlib.util.find_spec("torchvision") is None:
@@ -35,8 +39,6 @@ SMALL = ("--ngf", "2", "--ndf", "2", "--fine_size", "32", "--dis_scale", "2", "-
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory) -> str:
     """The file of one that has learnt nothing."""
-    from instagan.io.object_detector import ObjectDetector, write_detector
-
     path = tmp_path_factory.mktemp("detector") / "detector.pth"
     torch.manual_seed(5)
     write_detector(path, ObjectDetector("small", ("car", "person"), 32), {})
@@ -200,3 +202,59 @@ def test_flags_that_do_not_fit_are_told():
     with pytest.raises(InputError, match="no such file"):
         model_of("dunit", "--detector_weights", "nowhere.pth")
     assert isinstance(model_of("dunit"), DunitModel)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    root = draw_set(tmp_path_factory.mktemp("data"), "train", a=[2, 1], b=[1, 0])
+    return draw_set(root, "val", a=[2, 0], b=[1, 0])
+
+
+@pytest.fixture(scope="module")
+def of_pictures(tmp_path_factory) -> str:
+    """A detector of what those pictures show."""
+    path = tmp_path_factory.mktemp("detector") / "detector.pth"
+    write_detector(path, ObjectDetector("small", ("A",), 32), {})
+    return str(path)
+
+
+RUN = ("--model", "dunit", *OF_SMALL["dunit"], "--d_iter", "1", "--niter", "9", "--niter_decay", "0", "--no_html")
+
+
+def test_a_run_that_has_begun_needs_the_detectors_file_no_more(pictures, of_pictures, tmp_path, capsys):
+    file = tmp_path / "detector.pth"
+    shutil.copy(of_pictures, file)
+    flags = ("--name", "run", *RUN, "--detector_weights", str(file))
+    assert train(pictures, tmp_path, *flags, "--max_steps", "1") == 0
+    file.unlink()
+    assert train(pictures, tmp_path, "--name", "run", "--max_steps", "2", "--continue_train") == 0
+    state = torch.load(tmp_path / "run" / "latest.pth", weights_only=True)
+    assert state["progress"]["steps"] == 2
+    for name, weight in torch.load(of_pictures, weights_only=True)["weights"].items():
+        assert torch.equal(state["networks"]["detector"][name], weight), name
+    write_detector(file, ObjectDetector("small", ("sheep",), 48), {})  # another one by now
+    assert translate(pictures, tmp_path, tmp_path / "results", "--name", "run", "--phase", "val") == 0
+    example = ("--objects", "given", "--direction", "AtoB", "--style_image", str(pictures / "valB" / "b0.png"))
+    assert translate(pictures, tmp_path, tmp_path / "given", "--name", "run", "--phase", "val", *example) == 0
+    made = sorted(path.name for path in (tmp_path / "given" / "run" / "val_latest").glob("*fake*"))
+    assert made == ["a0_fake_B_style0.png", "a1_fake_B_style0.png"]
+
+    begun = ["--dataroot", pictures, "--checkpoints_dir", tmp_path, "--name", "run", "--device", "cpu"]
+    told = sentence(capsys, train_program.main, *begun, "--continue_train", "--detector_weights", of_pictures)
+    assert f"--detector_weights {of_pictures} contradicts the run, which was trained with" in told
+    file.unlink()
+    told = sentence(capsys, train_program.main, *begun[:4], "--name", "new", *TINY, *flags[2:])
+    assert f"{file}: no such file" in told
+
+
+def test_runs_of_train_py_without_any_box_are_those_of_drit_to_the_bit(tmp_path, of_pictures):
+    data, state = draw_set(tmp_path / "data", "train", a=[0, 0], b=[1, 2]), {}
+    own = {"drit": ("--concat", "0"), "dunit": ("--object_size", "16", "--detector_weights", of_pictures)}
+    for name, flags in own.items():
+        small = ("--model", name, "--name", name, "--dataset_mode", "unaligned_seg", *OF_SMALL["drit"], *flags)
+        assert train(data, tmp_path, *small, "--niter", "9", "--max_steps", "3", "--no_html") == 0
+        state[name] = torch.load(tmp_path / name / "latest.pth", weights_only=True)
+    assert state["drit"]["progress"] == state["dunit"]["progress"]
+    for name, network in state["drit"]["networks"].items():
+        for key, weight in network.items():
+            assert torch.equal(weight, state["dunit"]["networks"][name][key]), (name, key)
