@@ -11,6 +11,7 @@ pytest.importorskip("gradio")
 
 from instagan import InputError, Translator
 from instagan.cli.web.handling import DRAWN, Desk, Order
+from instagan.cli.web.layout import lay_out
 from tests.browser import chromium, console_errors, wait_until
 from tests.cli.test_app_page import OFFLINE, served, status_with, upload
 from tests.programs import OF_SMALL, draw_picture
@@ -53,6 +54,26 @@ def test_the_answer_is_the_translators_in_that_style(run, pictures, tmp_path):
     for name, said in (("large", "large.png is too large"), ("small", "style image of 60x8 pixels is too small")):
         with pytest.raises(InputError, match=said):
             asked(example=tmp_path / f"{name}.png")
+
+
+def test_a_model_with_a_style_of_its_own_translates_in_that_first(pictures, tmp_path):
+    """MGUIT's memory holds styles; those that are drawn come after, and none is taken from an example."""
+    t = Translator.load(tiny_run(tmp_path, "run", "--model", "mguit", *OF_SMALL["mguit"])[0].path, device="cpu")
+    (photo, _), codes = pictures, t.draw_styles(2)
+    (tmp_path / "results").mkdir()
+    desk, made = Desk({"b": t}, None, 100 * 100, tmp_path / "results"), []
+    for number, style in enumerate((None, *codes)):
+        shown = desk.translate(Order(photo, DRAWN, [], True, [], "b", 1, style=number))
+        assert (np.asarray(shown.translated) == np.asarray(t(photo, style=style).picture)).all()
+        made.append(shown.told.partition(" in ")[2].rpartition(" in ")[0])
+    assert made == ["the style that the model holds", "style 1", "style 2"]
+    page = lay_out(pytest.importorskip("gradio"), desk, "a page")
+    columns = {block.children[0].elem_id: block.visible for block in page.blocks.values() if named_first(block)}
+    assert columns["example"] is False
+
+
+def named_first(block) -> bool:
+    return bool(getattr(block, "children", None)) and bool(block.children[0].elem_id)
 
 
 @pytest.mark.slow

@@ -128,11 +128,18 @@ class Desk:
         return control
 
     def _style(self, order: Order, translator: Translator) -> tuple[Style, str]:
-        """The style, and what to tell of it; None and nothing where the model has none."""
+        """The style, and what to tell of it; None and nothing where the model has none.
+
+        A model that has a style of its own translates in that first, and in drawn ones after.
+        """
         if not translator.has_styles:
             return None, ""
         if order.example is None:
-            return translator.draw_styles(order.style + 1)[order.style], f"translated in style {order.style}"
+            own = int(not translator.network.translator.draws_styles)
+            if order.style < own:
+                return None, "translated in the style that the model holds"
+            drawn = translator.draw_styles(order.style + 1 - own)[order.style - own]
+            return drawn, f"translated in style {order.style}"
         return self._read(order.example), f"translated in the style of {order.example.name}"
 
     def _read(self, file: Path) -> Image.Image:

@@ -40,6 +40,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
     first = next(iter(desk.translators.values()))
     with_masks = any(translator.network.gives_masks for translator in desk.translators.values())
     with_styles = any(translator.has_styles for translator in desk.translators.values())
+    with_examples = any(translator.network.translator.draws_styles for translator in desk.translators.values())
     origins = [DRAWN, UPLOADED] + ([FOUND] if desk.find else [])
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as page:
         gradio.Markdown(INTRODUCTION.format(title=title, steps=WITH_MASKS if with_masks else WITHOUT))
@@ -93,7 +94,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                         )
                         for name, (label, example) in CONTROL.items()
                     ]
-                with gradio.Column(visible=with_styles):
+                with gradio.Column(visible=with_examples):
                     example = gradio.File(
                         label="Image whose style is taken (without one: drawn)",
                         file_types=["image"],
