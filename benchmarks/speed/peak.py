@@ -62,7 +62,7 @@ def resident(variant: Variant, workload: Workload, threads: int) -> Peak:
         CLEAR.write_text(FORGET_PEAK)
     before = _status("VmRSS") or _most_resident()
     system.training_step(pair)
-    peak = _status("VmHWM") or _most_resident()
+    peak = most_resident()
     settings = {name: value for name, value in sorted(os.environ.items()) if name.startswith(("MALLOC_", "LD_PRELOAD"))}
     allocator = ", ".join(f"{name}={value}" for name, value in settings.items()) or "no MALLOC_* settings"
     return Peak(peak, peak - before, f"resident memory of a fresh process, {threads} threads, {allocator}")
@@ -85,6 +85,11 @@ def _allocated(variant: Variant, workload: Workload) -> Peak:
         system = pair = None  # type: ignore[assignment]
         gc.collect()
         torch.cuda.empty_cache()
+
+
+def most_resident() -> int:
+    """Bytes of this process that were resident at once, at most."""
+    return _status("VmHWM") or _most_resident()
 
 
 def _status(name: str) -> int | None:
