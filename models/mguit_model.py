@@ -126,7 +126,8 @@ class MguitModel(SharedContentModel):
 
     def encoded(self, x: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Contents c (B, C, h, w) and styles s (B, V, h, w) of both domains' pictures."""
-        return {d: self.content(d, x[d]) for d in OTHER}, {d: self.networks[f"style_{d}"](x[d]) for d in OTHER}
+        styles = {d: self.networks[f"style_{d}"](x[d]).to(x[d]) for d in OTHER}
+        return {d: self.content(d, x[d]) for d in OTHER}, styles
 
     def decode(self, domain: str, content: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """A picture of the domain (B, 3, H, W)."""
@@ -237,7 +238,7 @@ class MguitModel(SharedContentModel):
         flag = add_shared_options(parser, training, "mguit", Weights).add_argument
         flag("--memory_items", type=whole(2), nargs="+", default=list(ITEMS), metavar="N", help="items of the "
              "background and of each category, in their order; objects of further categories count as background")
-        flag("--memory_temperature", type=finite(), default=1.0, help="of reading: below 1 the items that fit best "
+        flag("--memory_temperature", type=finite(above=True), default=1.0, help="of reading: below 1 items that fit best "
              "count more; 0.1 is better than the published 1")
         if not training:
             flag("--by_class", action="store_true", help="read items of the class of each box; needs annotations")

@@ -131,6 +131,8 @@ def _shown(images: Tensor) -> Tensor:
 
 def read_detector(path: Path, flag: str = "--detector_weights") -> ObjectDetector:
     """What ``write_detector`` wrote. Raises ``InputError`` naming the flag."""
+    if not path.is_file():
+        raise InputError(f"{flag} {path}: no such file; make it with scripts/train_detector.py")
     content = read_tensors(path)
     if not isinstance(content, Mapping) or not {"detector", "weights"} <= set(content):
         raise InputError(f"{flag} {path} is no detector; make one with scripts/train_detector.py")

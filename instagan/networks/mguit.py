@@ -44,7 +44,7 @@ def new_networks(
 
 def unit_content(stem: ContentStem, shared: SharedBlock, image: Tensor) -> Tensor:
     """(B, 3, H, W) in [-1, 1] -> content (B, C, h, w), of length 1 at every position."""
-    return functional.normalize(shared(stem(image)), dim=1)
+    return functional.normalize(shared(stem(image)).to(image), dim=1)
 
 
 class StyleMapEncoder(nn.Sequential):
@@ -98,7 +98,7 @@ class SharedDecoder(nn.Module):
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         features = self.blocks(torch.cat([self.first(content), style], dim=1))  # (B, C + V, h, w)
-        return self.up(torch.cat([features, style], dim=1))
+        return self.up(torch.cat([features.to(style), style], dim=1)).to(style)  # (B, C, 2 h, 2 w)
 
 
 class DomainDecoder(nn.Module):
@@ -119,7 +119,7 @@ class DomainDecoder(nn.Module):
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
         twice, whole = (functional.interpolate(style, scale_factor=float(factor)) for factor in (2, 4))
         features = self.up(torch.cat([features, twice], dim=1))  # (B, 3 C / 4, 4 h, 4 w)
-        return self.last(torch.cat([features, whole], dim=1))
+        return self.last(torch.cat([features.to(whole), whole], dim=1)).to(style)  # (B, 3, 4 h, 4 w)
 
 
 class MemoryGenerator(nn.Module):

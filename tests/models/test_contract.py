@@ -12,7 +12,10 @@ import torch
 from PIL import Image
 
 from engine.method import load_state, state_of
+from engine.schedule import Progress
+from engine.update import Update
 from models import MODELS
+from options.build import build_model
 from options.parse import parse_training
 from tests.batches import assert_same, random_pair, trained_on
 from tests.programs import OF_SMALL, ROOT, draw_set, train, translate
@@ -54,6 +57,19 @@ def test_train_save_resume_translate(case, data, tmp_path):
     assert (results / "index.html").exists()
     real, fake = (np.asarray(Image.open(results / f"a0_{what}.png")) for what in ("real_A", "fake_B"))
     assert np.abs(real.astype(int) - fake).max() > 0
+
+
+@pytest.mark.parametrize("name", ["cut", "drit", "mguit", "insta_former"])  # all kinds of networks but insta_gan's
+def test_a_step_in_bf16_that_recomputes_gives_finite_losses_in_float32(name):
+    flags = ["--model", name, "--ngf", "4", "--ndf", "2", "--precision", "bf16", "--checkpoint_activations"]
+    options = parse_training(["--dataroot", str(ROOT), *flags, *OF_SMALL.get(name, ())]).values
+    model = build_model(options, torch.device("cpu"))
+    update = Update([random_pair([2, 1], [1, 3])], progress=Progress(steps=2))  # of three updates, one that is whole
+    model.training_step(update)
+    for kind, loss in update.losses().items():
+        assert loss.isfinite() and loss.dtype == torch.float32, kind
+    for pictures in update.pictures.values():
+        assert all(batch.image.dtype == torch.float32 for batch in pictures.values())
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -199,7 +199,7 @@ def test_flags_that_do_not_fit_are_told():
         model_of("dunit", "--concat", "1")
     with pytest.raises(InputError, match="--object_size 18 must be a multiple of 4"):
         model_of("dunit", "--object_size", "18")
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="--detector_weights nowhere.pth: no such file; make it with"):
         model_of("dunit", "--detector_weights", "nowhere.pth")
     assert isinstance(model_of("dunit"), DunitModel)
 

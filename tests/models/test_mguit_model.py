@@ -71,6 +71,11 @@ def test_only_full_updates_change_more_than_the_content_discriminator():
         assert changed == ({"D_content"} if number < 2 else set(model.networks))
 
 
+def test_a_temperature_of_zero_reads_nothing_and_is_refused():
+    with pytest.raises(InputError, match="--memory_temperature: '0' is not a number of more than 0"):
+        model_of("--memory_temperature", "0")
+
+
 @pytest.fixture(scope="module")
 def trained_run(tmp_path_factory):
     root = tmp_path_factory.mktemp("mguit")
