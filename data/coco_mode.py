@@ -12,8 +12,9 @@ import numpy as np
 
 from data.entries import Box, Domain, Entry, add_input_range
 from data.placement import Size
+from data.pooling import pooled_names
 from data.preparing.categories import split_names
-from data.preparing.coco import CocoPart, plan_coco
+from data.preparing.coco import FLAGS, CocoPart, plan_coco
 from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.tasks import Plan, Task
 from instagan.errors import InputError
@@ -56,7 +57,10 @@ class CocoMask:
 
 
 class CocoFile:
-    """Domain A shows the categories ``--cat1``, B shows ``--cat2``; a picture that shows both is in both."""
+    """Domain A shows the categories ``--cat1``, B shows ``--cat2``; a picture that shows both is in both.
+
+    Of many domains (``--domains``) each is a category, and both letters stand for all pictures that show any.
+    """
 
     needed = ("annotations", "images", "cat1", "cat2")
     inherited: tuple[str, ...] = (*needed, "skip_bad", "crowd_as_instances", "input_range")
@@ -74,21 +78,29 @@ class CocoFile:
 
     def check(self, options: Namespace) -> None:
         meanings = ("a json in COCO's format", "the folder of its pictures", "of domain A", "of domain B")
+        pooled = ("cat1", "cat2") if pooled_names(options) else ()
         for name, meaning in zip(self.needed, meanings, strict=True):
-            if getattr(options, name) is None:
+            if getattr(options, name) is None and name not in pooled:
                 what = meaning if name in ("annotations", "images") else f"the category or categories {meaning}"
                 raise InputError(f"--{name} is missing: --dataset_mode coco needs {what}")
 
     def list_domains(self, options: Namespace, letters: str) -> dict[str, Domain]:
         need("pycocotools.mask", "pycocotools", "--dataset_mode coco")
-        names = {"A": split_names(options.cat1, "--cat1"), "B": split_names(options.cat2, "--cat2")}
+        pooled = pooled_names(options)
+        if pooled:
+            names, needed, flags = {"A": pooled, "B": []}, "A", {"A": "--domains"}
+        else:
+            names = {"A": split_names(options.cat1, "--cat1"), "B": split_names(options.cat2, "--cat2")}
+            needed, flags = letters, FLAGS
         part = CocoPart(options.phase, Path(options.annotations), Path(options.images))
         if not part.images.is_dir():
             raise InputError(f"--images {part.images}: no such folder; pass that of the pictures of {part.annotations}")
         crowd, skip_bad = options.crowd_as_instances, options.skip_bad
-        plan = plan_coco([part], names, needed=letters, crowd_as_instances=crowd, skip_bad=skip_bad)
+        plan = plan_coco([part], names, needed=needed, crowd_as_instances=crowd, skip_bad=skip_bad, flags=flags)
+        if pooled:
+            plan.categories["B"] = plan.categories["A"]
         levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
-        domains = {letter: _domain(plan, letter).with_levels(levels) for letter in letters}
+        domains = {letter: _domain(plan, "A" if pooled else letter).with_levels(levels) for letter in letters}
         for note in (*plan.notes, *left_out(plan.problems, part.annotations)):
             domains[letters[-1]] = domains[letters[-1]].with_note(note)
         return domains

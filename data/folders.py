@@ -2,6 +2,8 @@
 
 <root>/<phase>A/NAME.png        <root>/<phase>A_seg/NAME_0.png, NAME_1.png, ...
 <root>/<phase>B/NAME.png        <root>/<phase>B_seg/...
+
+Of many domains (``--domains horse,zebra,giraffe``) each has a folder, too: <root>/<phase>_horse, <phase>_horse_seg.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from data.entries import Domain, Entry, MaskFile, add_input_range
+from data.pooling import pool, pooled_domain, pooled_names
 from data.prepared import Prepared
 from instagan.errors import InputError
 from instagan.flag_types import levels_of
@@ -36,10 +39,13 @@ class Folders:
             raise InputError(f"--dataroot is missing: pass the folder that holds {options.phase}A and {options.phase}B")
 
     def list_domains(self, options: Namespace, letters: str) -> dict[str, Domain]:
-        root, phase = Path(options.dataroot), options.phase
-        entries = {letter: list_domain(root, phase, letter, self.with_masks) for letter in letters}
-        categories = Prepared.read(root).categories
-        domains = {letter: Domain(f"{phase}{letter}", found, categories) for letter, found in entries.items()}
+        root, phase, names = Path(options.dataroot), options.phase, pooled_names(options)
+        entries = {name: list_domain(root, phase, name, self.with_masks) for name in names or letters}
+        if names:
+            domains = dict.fromkeys(letters, pooled_domain(phase, pool(entries), names))
+        else:
+            categories = Prepared.read(root).categories
+            domains = {letter: Domain(f"{phase}{letter}", found, categories) for letter, found in entries.items()}
         levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
         return {letter: domain.with_levels(levels) for letter, domain in domains.items()}
 
@@ -50,6 +56,11 @@ class Folders:
         return f"put NAME_0.png, NAME_1.png, ... into {folder}A_seg and {folder}B_seg"
 
 
+def folder_name(phase: str, domain: str) -> str:
+    """trainA for a letter, train_horse for a word."""
+    return f"{phase}{domain}" if len(domain) == 1 else f"{phase}_{domain}"
+
+
 def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[Entry]:
     """All pictures of one domain ("A" or "B") sorted by name, each with its masks and, as dataset.json tells, labels.
 
@@ -58,7 +69,7 @@ def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[E
     """
     if not root.is_dir():
         raise InputError(f"--dataroot {root}: no such folder; pass the folder that holds {phase}A and {phase}B")
-    folder = root / f"{phase}{domain}"
+    folder = root / folder_name(phase, domain)
     if not folder.is_dir():
         raise InputError(_missing_folder(root, phase, domain))
     pictures = [path for path in _files_of(folder) if is_picture(path)]
@@ -71,7 +82,7 @@ def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[E
         by_stem[path.stem] = path
     if not with_masks:
         return [Entry(path) for path in pictures]
-    masks, prepared = _list_masks(root / f"{phase}{domain}_seg"), Prepared.read(root)
+    masks, prepared = _list_masks(root / f"{folder.name}_seg"), Prepared.read(root)
     return [_entry(path, masks.get(path.stem, {}), prepared) for path in pictures]
 
 
@@ -121,7 +132,9 @@ def is_picture(path: Path) -> bool:
 
 def _missing_folder(root: Path, phase: str, domain: str) -> str:
     """What to do instead, from what is there."""
-    message = f"{root / (phase + domain)}: no such folder"
+    message = f"{root / folder_name(phase, domain)}: no such folder"
+    if len(domain) > 1:
+        return f"{message}; put the pictures of {domain} there, or name other --domains"
     phases = sorted(path.name[:-1] for path in root.iterdir() if path.is_dir() and path.name.endswith(domain))
     if phases:
         found = ", ".join(f"{name}{domain}" for name in phases)

@@ -77,7 +77,7 @@ def _direction(files: Files, flags: Namespace, source: str, target: str, truth: 
         notes.append(f"without real pictures of {target} there is no classifier, no FID and no KID; pass --dataroot")
     training = [_of_set(flags, flags.train_phase, letter, size, flags.train_pictures) for letter in (source, target)]
     sources = [_source(outcome) for outcome in outcomes]
-    references = References(sources, targets, *training, Truth.of(truth, source, target) if truth else None)
+    references = References(sources, targets, *training, Truth.known(truth, target))
     return Direction(source, target, outcomes, references, notes=list(dict.fromkeys(notes)))
 
 

@@ -117,7 +117,7 @@ def references(validation: Set, training: Set | None, source: str, target: str, 
         validation.reals(target),
         training.reals(source) if training else (),
         training.reals(target) if training else (),
-        Truth.of(truth, source, target) if truth else None,
+        Truth.known(truth, target),
     )
 
 

@@ -5,6 +5,7 @@
 Every picture shows one to four instances that do not touch, on a background drawn the same way for both domains.
 --level hard: up to eight, which touch and cover each other, with textures, and beside them discs and crosses that
 belong to neither domain and have no mask. --instances 1 2 4 draws pictures of one, two and four in turn.
+--domains 4 draws squares, triangles, circles and stars, in train_square, ..., for a model of many domains.
 Pictures are anti-aliased, masks are crisp. ``shapes.json`` holds the truth: what was drawn where, and what sets the
 domains apart. A picture depends only on the seed, its phase, its domain and its number, so a longer set begins with a
 shorter one.
@@ -20,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data.shapes.drawing import DOMAINS  # noqa: E402
+from data.folders import folder_name  # noqa: E402
+from data.shapes.drawing import DOMAINS, MANY  # noqa: E402
 from data.shapes.writing import LEVELS, PLAIN, write_set  # noqa: E402
 
 
@@ -33,9 +35,10 @@ def clear(save_root: Path, phases: Sequence[str], overwrite: bool) -> None:
     if any(save_root.iterdir()) and not overwrite:
         raise FileExistsError(f"--save_root {save_root} is not empty, give another folder or add --overwrite.")
     for phase in phases:
-        for domain in DOMAINS:
-            for folder in (f"{phase}{domain.name}", f"{phase}{domain.name}_seg"):
-                shutil.rmtree(save_root / folder, ignore_errors=True)
+        for domain in (*DOMAINS, *MANY):
+            folder = folder_name(phase, domain.name)
+            for name in (folder, f"{folder}_seg"):
+                shutil.rmtree(save_root / name, ignore_errors=True)
     (save_root / "shapes.json").unlink(missing_ok=True)
 
 
@@ -52,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--instances", type=int, nargs="+", metavar="N", help="instances of the images, in turn")
     parser.add_argument("--val_instances", type=int, nargs="+", metavar="N", help="of the validation images")
+    parser.add_argument("--domains", type=int, default=2, choices=(2, 3, 4), help="2: A and B; more: named by shapes")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier set in save_root")
     args = parser.parse_args(argv)
     for flag, least in (("seed", 0), ("train", 0), ("val", 0), ("size", 32)):
@@ -62,11 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number in getattr(args, flag) or ():
             if not 1 <= number <= most:
                 parser.error(f"--{flag} must be 1 to {most} on the {args.level} level, not {number}.")
+    if args.domains > 2 and args.level != PLAIN:
+        parser.error(f"--level {args.level} knows two domains: its distractors look like the others; drop --domains.")
     counts = {"train": args.train, "val": args.val}
     instances = {"train": args.instances or (), "val": args.val_instances or args.instances or ()}
     try:
         clear(args.save_root, list(counts), args.overwrite)
-        write_set(args.save_root, args.seed, counts, args.size, args.level, instances)
+        write_set(args.save_root, args.seed, counts, args.size, args.level, instances, args.domains)
     except OSError as error:
         print(error, file=sys.stderr)
         return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +59,9 @@ def plan_coco(
     needed: str = "AB",
     crowd_as_instances: bool = False,
     skip_bad: bool = False,
+    flags: Mapping[str, str] = FLAGS,
 ) -> Plan:
-    """names: domain -> category names. With ``val_share`` the training part is split.
+    """names: domain -> category names; flags: where they were typed. With ``val_share`` the training part is split.
 
     Pictures that are absent have tasks, too. Raises ``InputError`` where a ``needed`` domain has an unknown category or
     no instance, and without ``skip_bad`` for the first thing that is bad.
@@ -68,7 +69,7 @@ def plan_coco(
     check_apart(names["A"], names["B"])
     source = {"kind": "coco", "annotations": []} | ({"crowd_as_instances": True} if crowd_as_instances else {})
     plan, read = Plan(source, {}), []
-    wanted = {FLAGS[domain]: names[domain] for domain in needed}
+    wanted = {flags[domain]: names[domain] for domain in needed}
     for part in parts:
         found = read_pictures(part.annotations, part.images, wanted, crowd_as_instances, skip_bad)
         plan.source["annotations"].append({"file": part.annotations.name, "sha256": digest(part.annotations)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,20 @@ class Domain:
 SQUARES = Domain("A", "square", ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)), hue=(-0.03, 0.08))
 TRIANGLES = Domain("B", "triangle", ((0.0, -0.8), (0.6, 0.4), (-0.6, 0.4)), hue=(0.56, 0.66))
 DOMAINS = (SQUARES, TRIANGLES)
+
+ROUND = tuple((0.56 * math.cos(2 * math.pi * k / 24), 0.56 * math.sin(2 * math.pi * k / 24)) for k in range(24))
+POINTED = tuple(
+    (reach * math.sin(math.pi * k / 5), -reach * math.cos(math.pi * k / 5)) for k, reach in enumerate((0.75, 0.34) * 5)
+)
+CIRCLES = Domain("C", "circle", ROUND, hue=(0.30, 0.40))
+STARS = Domain("D", "star", POINTED, hue=(0.80, 0.90))
+MANY = tuple(replace(domain, name=domain.shape) for domain in (SQUARES, TRIANGLES, CIRCLES, STARS))
+"""The domains of a set of more than two; they are called as their shapes are."""
+
+
+def domains_of(count: int) -> tuple[Domain, ...]:
+    """So many domains, 2 to 4: A and B, or square, triangle, circle, star."""
+    return DOMAINS if count == 2 else MANY[:count]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from data.folders import folder_name
 from data.shapes import drawing, hard
-from data.shapes.drawing import DOMAINS
+from data.shapes.drawing import domains_of
 
 Draw = Callable[[np.random.Generator, drawing.Domain, int, int | None], drawing.Scene]
 
@@ -39,16 +40,18 @@ def write_set(
     side: int,
     level: str = PLAIN,
     instances: Mapping[str, Sequence[int]] | None = None,
+    domain_count: int = 2,
 ) -> None:
     """Writes pictures, masks and, last of all, ``shapes.json``. counts: pictures per domain by phase.
 
     instances: by phase, how many instances the pictures show in turn; where there are none, each draws its own number.
     """
     pictures: dict[str, Any] = {}
+    drawn = domains_of(domain_count)
     for phase_key, (phase, count) in enumerate(counts.items()):
-        for domain_key, domain in enumerate(DOMAINS):
-            folder = save_root / f"{phase}{domain.name}"
-            masks_folder = save_root / f"{phase}{domain.name}_seg"
+        for domain_key, domain in enumerate(drawn):
+            folder = save_root / folder_name(phase, domain.name)
+            masks_folder = save_root / f"{folder.name}_seg"
             folder.mkdir(parents=True, exist_ok=True)
             masks_folder.mkdir(exist_ok=True)
             in_turn = (instances or {}).get(phase) or [None]
@@ -62,7 +65,7 @@ def write_set(
                 pictures[f"{folder.name}/{stem}.png"] = scene.truth
     domains = {
         domain.name: {key: getattr(domain, key) for key in ("shape", "outline", "hue", "saturation", "value")}
-        for domain in DOMAINS
+        for domain in drawn
     }
     told = {} if level == PLAIN else {"level": level}
     content = {"seed": seed, "size": side, **told, "domains": domains, "pictures": pictures}

@@ -18,6 +18,8 @@ LARGEST_COLOUR_DISTANCE = 0.25
 """A mean colour farther than this from every colour of a domain belongs to none; RGB cube with side 1."""
 LEAST_AREA = 16
 """A mask of fewer pixels could be anything."""
+ROUND = 16
+"""An outline of so many corners or more is round."""
 DISC = np.array([(math.cos(2 * math.pi * k / 16), math.sin(2 * math.pi * k / 16)) for k in range(16)])
 
 Outline = Sequence[Sequence[float]] | np.ndarray
@@ -26,8 +28,9 @@ Outline = Sequence[Sequence[float]] | np.ndarray
 def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) -> float:
     """Best intersection over union of a mask (H, W) bool, not empty, with the shape at any place, size and angle.
 
-    outline: corners of a convex shape around its centre of gravity. Starts from the mask's own centre and area with
-    24 angles and three sizes, then refines the best in ever smaller steps.
+    outline: corners of a shape all of which its centre of gravity sees, such as a convex one or a star.
+    Starts from the mask's own centre and area with 24 angles and three sizes, then refines the best in ever smaller
+    steps.
     unseen (H, W) bool: pixels that tell nothing, because something else may cover the shape there: they count neither
     for nor against. As the shape may go on there, larger ones with other centres are tried as well.
     """
@@ -44,21 +47,33 @@ def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) ->
     inside = part[seen]  # (P,)
 
     start = np.asarray(outline, dtype=np.float64)
-    along = np.roll(start, -1, axis=0) - start
-    normals = np.stack([along[:, 1], -along[:, 0]], axis=1) / np.hypot(along[:, 0], along[:, 1])[:, None]  # (E, 2)
+    edges = np.roll(start, -1, axis=0) - start
+    normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.hypot(edges[:, 0], edges[:, 1])[:, None]  # (E, 2)
     distances = (normals * start).sum(1)  # (E,)
     normals, distances = normals * np.sign(distances)[:, None], np.abs(distances)
-    unit_area = np.abs(start[:, 0] * along[:, 1] - start[:, 1] * along[:, 0]).sum() / 2
+    unit_area = np.abs(start[:, 0] * edges[:, 1] - start[:, 1] * edges[:, 0]).sum() / 2
+    rays = None if is_convex(start) else np.stack([-start[:, 1], start[:, 0]], axis=1)  # (E, 2), across the corners
 
     def scores(places: np.ndarray) -> np.ndarray:
         """Places (K, 4) as x, y, size, angle -> intersection over union (K,)."""
         away_x = (x - places[:, :1]) / places[:, 2:3]  # (K, P)
         away_y = (y - places[:, 1:2]) / places[:, 2:3]
-        covered = np.ones(away_x.shape, dtype=bool)
         cosine, sine = np.cos(places[:, 3:]), np.sin(places[:, 3:])  # (K, 1)
-        for (normal_x, normal_y), distance in zip(normals, distances, strict=True):
-            turned_x, turned_y = cosine * normal_x - sine * normal_y, sine * normal_x + cosine * normal_y
-            covered &= turned_x * away_x + turned_y * away_y <= distance
+
+        def along(line: np.ndarray) -> np.ndarray:
+            """How far each pixel is in the direction (2,) of the upright shape: (K, P)."""
+            return (cosine * line[0] - sine * line[1]) * away_x + (sine * line[0] + cosine * line[1]) * away_y
+
+        within = (along(normal) <= distance for normal, distance in zip(normals, distances, strict=True))
+        if rays is None:
+            covered = np.ones(away_x.shape, dtype=bool)
+            for of_edge in within:
+                covered &= of_edge
+        else:  # one triangle for each edge, from the centre
+            covered = np.zeros(away_x.shape, dtype=bool)
+            sides = [along(ray) >= 0 for ray in rays]
+            for number, of_edge in enumerate(within):
+                covered |= of_edge & sides[number] & ~sides[(number + 1) % len(sides)]
         both = (covered & inside).sum(1)
         return both / (covered.sum(1) + inside.sum() - both)
 
@@ -87,6 +102,15 @@ def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) ->
     return float(found.max())
 
 
+def is_convex(outline: Outline) -> bool:
+    """Whether corners (E, 2) turn the same way all round."""
+    corners = np.asarray(outline, dtype=np.float64)
+    edges = np.roll(corners, -1, axis=0) - corners
+    after = np.roll(edges, -1, axis=0)
+    turns = edges[:, 0] * after[:, 1] - edges[:, 1] * after[:, 0]
+    return bool((turns >= 0).all() or (turns <= 0).all())
+
+
 def ellipse_like(mask: np.ndarray) -> np.ndarray:
     """Corners (16, 2) of the ellipse with the second moments of a mask (H, W) bool; the rival of every other shape."""
     lines, columns = np.nonzero(mask)
@@ -105,12 +129,16 @@ def shape_of(mask: np.ndarray, outlines: dict[str, Outline], unseen: np.ndarray 
 
 
 def is_shape(mask: np.ndarray, name: str, outlines: dict[str, Outline], unseen: np.ndarray | None = None) -> bool:
-    """Whether ``shape_of`` would give this name; quick where it does not fit."""
+    """Whether ``shape_of`` would give this name; quick where it does not fit.
+
+    An ellipse is no rival of a round shape, which is one itself.
+    """
     mask = mask if unseen is None else mask & ~unseen
     if np.count_nonzero(mask) < LEAST_AREA:
         return False
     found = fit(mask, outlines[name], unseen)
-    rivals = (*(outline for other, outline in outlines.items() if other != name), ellipse_like(mask))
+    rivals = [outline for other, outline in outlines.items() if other != name]
+    rivals += [] if len(outlines[name]) >= ROUND else [ellipse_like(mask)]
     return found >= LEAST_FIT and all(fit(mask, rival, unseen) < found for rival in rivals)
 
 

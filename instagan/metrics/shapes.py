@@ -31,7 +31,7 @@ from instagan.metrics.outlines import (
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What sets the target domain apart: its shape's name, all outlines by name, both domains' colours (K, 3).
+    """What sets the target domain apart: its shape's name, all outlines by name, its and all others' colours (K, 3).
 
     covering: instances may cover each other, so that a shape may go on unseen where others are.
     """
@@ -43,28 +43,38 @@ class Truth:
     covering: bool = False
 
     @classmethod
-    def of(cls, content: Mapping[str, Any], source: str, target: str) -> Truth:
-        """content: of ``shapes.json``; source, target: letters of its domains."""
+    def of(cls, content: Mapping[str, Any], target: str) -> Truth:
+        """content: of ``shapes.json``; target: the name of one of its domains."""
         domains = content["domains"]
         outlines = {domain["shape"]: domain["outline"] for domain in domains.values()}
-        colours = palette(domains[target]), palette(domains[source])
-        return cls(domains[target]["shape"], outlines, *colours, covering="level" in content)
+        other = np.concatenate([palette(domain) for name, domain in domains.items() if name != target])
+        return cls(domains[target]["shape"], outlines, palette(domains[target]), other, covering="level" in content)
+
+    @classmethod
+    def known(cls, content: Mapping[str, Any] | None, target: str) -> Truth | None:
+        """The same; None of a set that nobody drew, or that has no such domain."""
+        return cls.of(content, target) if content and target in content["domains"] else None
 
     def shapes(self, outcome: Outcome) -> list[bool]:
         """Whether each translated mask has the target's shape, where the instance was."""
+        return [self.has_shape(outcome, place) for place in range(outcome.count)]
+
+    def has_shape(self, outcome: Outcome, place: int) -> bool:
+        """The same of one instance."""
         nothing = np.zeros(outcome.fake.shape[:2], bool)
         before, after = ([nothing if mask is None else mask for mask in of] for of in (outcome.before, outcome.after))
-        right = []
-        for place, (was, mask) in enumerate(zip(before, after, strict=True)):
-            unseen = others(before, after, place) & ~mask if self.covering else None
-            in_place = overlap(mask, was) >= LEAST_OVERLAP
-            right.append(in_place and is_shape(mask, self.shape, self.outlines, unseen))
-        return right
+        was, mask = before[place], after[place]
+        unseen = others(before, after, place) & ~mask if self.covering else None
+        return overlap(mask, was) >= LEAST_OVERLAP and is_shape(mask, self.shape, self.outlines, unseen)
 
     def colours(self, outcome: Outcome) -> list[bool]:
         """Whether each instance has the target's colour, inside its translated mask."""
-        fake = outcome.fake / 255
-        return [after is not None and has_colour(fake, after, self.wanted, self.other) for after in outcome.after]
+        return [self.has_colour(outcome, place) for place in range(outcome.count)]
+
+    def has_colour(self, outcome: Outcome, place: int) -> bool:
+        """The same of one instance."""
+        after = outcome.after[place]
+        return after is not None and has_colour(outcome.fake / 255, after, self.wanted, self.other)
 
     def found(self, outcome: Outcome) -> list[np.ndarray]:
         """Where the translated picture shows each instance: what has the target's colour and is nearest to it."""
@@ -94,8 +104,8 @@ def read_truth(dataroot: Path) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        for letter, other in ("AB", "BA"):
-            Truth.of(content, letter, other)
+        for name in content["domains"]:
+            Truth.of(content, name)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}); write it again with make_shapes.py") from None
     return content

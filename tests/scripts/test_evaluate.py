@@ -129,10 +129,10 @@ def test_so_it_is_where_instances_cover_each_other(tmp_path):
             paths = [root / f"val{source}_seg" / f"{name}_{number}.png" for number in range(8)]
             before = tuple(read_inside(path) for path in paths if path.exists())
             outcomes.append(replace(read_outcome(files, name, None)[0], before=before))
-        back = Truth.of(truth, target, source)  # unchanged, they have the shape and colour of their own domain
+        back = Truth.of(truth, source)  # unchanged, they have the shape and colour of their own domain
         shapes = [right for one in outcomes for right in back.shapes(one)]
-        assert np.mean(shapes) > 0.9 and Truth.of({**truth, "level": "hard"}, source, target).covering
-        plain = Truth.of({key: value for key, value in truth.items() if key != "level"}, target, source)
+        assert np.mean(shapes) > 0.9 and Truth.of({**truth, "level": "hard"}, target).covering
+        plain = Truth.of({key: value for key, value in truth.items() if key != "level"}, source)
         assert np.mean([right for one in outcomes for right in plain.shapes(one)]) < np.mean(shapes)
 
 
