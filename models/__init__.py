@@ -10,6 +10,7 @@ from models.insta_gan_model import InstaGanModel
 from models.mguit_model import MguitModel
 from models.munit_model import MunitModel
 from models.one_way_insta_gan_model import OneWayInstaGanModel
+from models.star_insta_gan_model import StarInstaGanModel
 from models.translation_model import TranslationModel
 
 MODELS: dict[str, type[TranslationModel]] = {
@@ -24,4 +25,5 @@ MODELS: dict[str, type[TranslationModel]] = {
     "drit": DritModel,
     "dunit": DunitModel,
     "mguit": MguitModel,
+    "star_insta_gan": StarInstaGanModel,
 }

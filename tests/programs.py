@@ -21,6 +21,7 @@ OF_SMALL = {
     "drit": ("--dis_scale", "2", "--content_layers", "0"),
     "dunit": ("--dis_scale", "2", "--content_layers", "0", "--object_size", "16", "--dataset_mode", "unaligned_seg"),
     "insta_former": ("--patch", "4", "--depth", "2", "--mlp_dim", "8", "--netF_nc", "8"),
+    "star_insta_gan": ("--netG_blocks", "1"),
     "mguit": ("--dis_scale", "2", "--content_layers", "0", "--d_iter", "1"),
 }
 """Method -> the flags with which it learns from pictures as small as these."""

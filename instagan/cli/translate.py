@@ -31,7 +31,7 @@ from instagan.cli.progress import progress
 from instagan.cli.resuming import agree, clear, is_whole, leftovers
 from instagan.cli.sharding import Shard
 from instagan.cli.styles import Styles
-from instagan.cli.translate_flags import add_options, check
+from instagan.cli.translate_flags import add_options, check, targets_of
 from instagan.cli.video import translate_video
 from instagan.errors import InputError, one_line
 from instagan.flag_types import levels_of
@@ -134,7 +134,7 @@ def _translate(
     picture = read_picture(job.picture, job.size, levels_of(options.input_range, ALL_LEVELS))
     config = translator.config(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
-        source = prepare(picture, list(job.find(picture)))
+        source = prepare(picture, list(job.find(picture)), targets=targets_of(options))
         numbers = job.numbers or tuple(range(len(source.inside)))
         if options.image:
             control.check_numbers(numbers, "--{}")

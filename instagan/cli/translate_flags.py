@@ -46,6 +46,10 @@ def add_options(parser: ArgumentParser) -> None:
     add("--input_range", type=levels, metavar="BLACK-WHITE", help="images of more than 8 bits: as in training")
     add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it at the end")
     add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
+    add(
+        "--targets", type=split_names, metavar="NAME[,NAME]",
+        help="of a model of many domains: what each mask becomes, in their order; one name: all of them",
+    )  # fmt: skip
     add = parser.add_argument_group("styles, of models that have them").add_argument
     add_style_flags(add)
     add("--seed", type=whole(0, 2**32 - 1), default=STYLE_SEED, metavar="N", help="random seed of --styles")
@@ -79,6 +83,12 @@ def add_options(parser: ArgumentParser) -> None:
         "--temporal_blend", type=fraction, metavar="ALPHA",
         help="share of the frame before in each frame of a video, from 0 to below 1, where that shows the same",
     )  # fmt: skip
+
+
+def targets_of(options: Namespace) -> str | list[str] | None:
+    """What --targets says of each instance, or of all."""
+    named: list[str] | None = options.targets
+    return named[0] if named and len(named) == 1 else named or None
 
 
 def check(options: Namespace) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from instagan.cli.frame_masks import FrameMasks, keeping, list_frame_masks
 from instagan.cli.progress import progress
+from instagan.cli.translate_flags import targets_of
 from instagan.errors import InputError
-from instagan.inference.inputs import Source
+from instagan.inference.inputs import Source, targets_for
 from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
 from instagan.io.flicker import Flicker, Shown, blended, still_background
@@ -112,7 +113,7 @@ def _translating(translator: Translator, masks: FrameMasks, options: Namespace) 
 
     def translate(number: int, pixels: np.ndarray) -> tuple[Source, Translation]:
         inside = masks.read(number)
-        source = Source(pixels, inside, (0,) * len(inside))
+        source = Source(pixels, inside, (0,) * len(inside), targets=targets_for(targets_of(options), len(inside)))
         (made,) = translator.translate([source], options.ins_per, options.ins_max, config=config, in_order=True)
         return source, made
 

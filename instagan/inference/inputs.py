@@ -2,6 +2,7 @@
 
 picture   path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), tensor (H, W), (1, H, W) or (3, H, W)
 masks     None, one mask, a list of masks, or a stacked array or tensor (N, H, W)
+targets   None, a name for all instances, or a name or label for each: what they are to become
 style     None, a picture as an example, or codes as a list, array or tensor: (S,) for all pictures, or (n, S)
 values    uint8 and 16 bits as they are, floats in [0, 1]; of a mask: inside is what is above half of its maximum
 """
@@ -31,6 +32,7 @@ STYLE_SEED = 0
 """Random seed of the styles that are drawn where none is given."""
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
 Masks: TypeAlias = "Picture | Iterable[Picture] | None"
+Targets: TypeAlias = "str | Sequence[str | int] | None"
 Style: TypeAlias = "Picture | Sequence[float] | Sequence[Sequence[float]] | None"
 
 
@@ -40,7 +42,8 @@ class Source:
 
     pixels (H, W, 3) uint8, or float32 in [0, 1] where floats were handed over: large pictures stay small in memory;
     inside (N, H, W) bool, one for every mask, empty ones too; labels (N,). strengths, ranks (N,): as of
-    ``InstanceBatch``; none where nothing is asked for.
+    ``InstanceBatch``; none where nothing is asked for. targets (N,): the name or label of what each is to become, or
+    None.
     """
 
     pixels: np.ndarray
@@ -48,6 +51,7 @@ class Source:
     labels: tuple[int, ...]
     strengths: tuple[float, ...] | None = None
     ranks: tuple[int, ...] | None = None
+    targets: tuple[str | int, ...] | None = None
 
     @property
     def image(self) -> Tensor:
@@ -84,17 +88,34 @@ class Source:
         return replace(self, inside=inside, strengths=strengths, ranks=tuple(map(control.rank_of, numbers)))
 
 
-def prepare(picture: Picture, masks: Masks = None, labels: Sequence[int] | None = None) -> Source:
-    """Reads and checks. Masks must have the picture's size, both upright."""
+def prepare(
+    picture: Picture,
+    masks: Masks = None,
+    labels: Sequence[int] | None = None,
+    targets: Targets = None,
+) -> Source:
+    """Reads and checks. Masks must have the picture's size, both upright. targets: a name alone is that of all."""
     pixels = _pixels(picture)
     inside = _masks(masks, pixels.shape[:2])
     if labels is not None and len(labels) != len(inside):
         raise InputError(f"there are {len(labels)} labels for {len(inside)} masks; pass one for every mask")
-    return Source(pixels, inside, tuple(int(label) for label in labels or [0] * len(inside)))
+    known = tuple(int(label) for label in labels or [0] * len(inside))
+    return Source(pixels, inside, known, targets=targets_for(targets, len(inside)))
+
+
+def targets_for(targets: Targets, count: int) -> tuple[str | int, ...] | None:
+    """A target for each of so many instances. Raises ``InputError`` for another number of them."""
+    if targets is None:
+        return None
+    if isinstance(targets, str):
+        return (targets,) * count
+    if len(targets) != count:
+        raise InputError(f"there are {len(targets)} targets for {count} masks; pass one for every mask, or one name")
+    return tuple(targets)
 
 
 def batch_of(source: Source) -> InstanceBatch:
-    """One picture as a batch of one row, at a size that the networks take."""
+    """One picture as a batch of one row, at a size that the networks take. Targets must be labels."""
     widening = source.widening
     inside = torch.from_numpy(source.inside)  # (N, H, W)
     return InstanceBatch(
@@ -104,6 +125,7 @@ def batch_of(source: Source) -> InstanceBatch:
         torch.tensor(source.labels, dtype=torch.long)[None],
         strengths=None if source.strengths is None else torch.tensor(source.strengths)[None],
         ranks=None if source.ranks is None else torch.tensor(source.ranks, dtype=torch.long)[None],
+        targets=None if source.targets is None else torch.tensor(source.targets, dtype=torch.long)[None],
     )
 
 

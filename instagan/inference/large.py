@@ -123,7 +123,8 @@ def _members(source: Source, members: Sequence[int], pixels: np.ndarray, inside:
     def theirs(of_each: Any) -> Any:
         return None if of_each is None else tuple(of_each[number] for number in members)
 
-    return Source(pixels, inside, theirs(source.labels), theirs(source.strengths), theirs(source.ranks))
+    told = (source.labels, source.strengths, source.ranks, source.targets)
+    return Source(pixels, inside, *map(theirs, told))
 
 
 def _shrunk(part: Source, size: tuple[int, int]) -> Source:

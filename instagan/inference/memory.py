@@ -15,6 +15,7 @@ from instagan.inference.sizes import SMALLEST_SIDE
 PICTURE_ALONE, BESIDE_MASKS, FOR_EACH_MASK = 14, 10, 38
 """Bytes for every pixel and filter of the first layer (``ngf``), measured in float32 on a CPU: the mask decoder's last
 layers hold 3 ngf channels at full size for each mask that is translated at a time."""
+SETS = ("set", "targeted_set")
 OTHERS_ALONE = {"anti_aliased": 18, "content_style": 22, "content_memory": 44}
 """The same of generators that hold more: convolutions before the resolution is halved, 5x5 ones after it is doubled."""
 HALF = 0.55
@@ -25,7 +26,7 @@ SURE = 0.8
 
 def needed(description: Description, pixels: int, at_once: int, precision: str = "fp32") -> int:
     """Bytes that the networks take at their peak for a picture of so many pixels and so many masks at a time."""
-    with_masks = BESIDE_MASKS + FOR_EACH_MASK * at_once if description.kind == "set" else 0
+    with_masks = BESIDE_MASKS + FOR_EACH_MASK * at_once if description.kind in SETS else 0
     alone = OTHERS_ALONE.get(description.kind, PICTURE_ALONE)
     each = description.config["ngf"] * max(alone, with_masks)
     return int(pixels * each * (1 if precision == "fp32" else HALF))

@@ -118,8 +118,8 @@ class Network:
         kind = PRECISIONS[self.precision]
         if kind == torch.float32:
             return self.generator(x, **style)
-        y = self.generator(replace(x, image=x.image.to(kind), given_masks=x.masks.to(kind)), **style)
-        return InstanceBatch(y.image.float(), y.masks.float(), y.present, y.labels)
+        y = self.generator(replace(x, image=x.image.to(kind), given_masks=x.masks.to(kind), given_boxes=None), **style)
+        return replace(y, image=y.image.float(), given_masks=y.masks.float(), given_boxes=None)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "fp32":

@@ -17,6 +17,7 @@ from instagan.networks.generators import ResnetGenerator, SetGenerator
 from instagan.networks.insta_former import InstaFormerGenerator
 from instagan.networks.mguit import MemoryGenerator
 from instagan.networks.pasting import PastingGenerator
+from instagan.networks.star import TargetedSetGenerator
 from instagan.networks.styled import AttributeGenerator, StyledGenerator
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
 
@@ -37,8 +38,9 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     AttributeGenerator.kind: AttributeGenerator.of,
     PastingGenerator.kind: _pasting,
     MemoryGenerator.kind: MemoryGenerator.of,
+    TargetedSetGenerator.kind: TargetedSetGenerator,
 }
-NEEDS = ("masks", "boxes", "style")
+NEEDS = ("masks", "boxes", "style", "targets")
 """What ``Translator`` can hand to a model beside the image."""
 LARGEST = 2**16
 """No size of a network is beyond that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -139,6 +139,7 @@ class Translator:
         feather: int | None = None,
         tensors: bool = False,
         style: Style = None,
+        targets: Any = None,
         instances: Sequence[int] | None = None,
         order: Sequence[int] | None = None,
         strength: Strength = 1.0,
@@ -153,13 +154,15 @@ class Translator:
         paste_background: keeps every pixel that belongs to nobody in pictures of any size.
         style: an example picture or codes, for methods that translate in styles; None: the first of ``draw_styles``,
         so that the same call gives the same picture.
+        targets: what each mask is to become, by name or label, for a model of many domains; a name alone: all of them.
         instances: numbers of the masks that are translated, counted from 0; the others are left as they are. order:
         numbers of those that are translated before all others, in this order. strength: from 0 (left as it is) to 1
         (as trained), one for all masks or one for each. None of them: all masks, in the model's order, as trained.
-        A list of pictures takes a list of their masks (and labels) and gives a list, as ``batch`` does.
+        A list of pictures takes a list of their masks (and labels, and targets) and gives a list, as ``batch`` does.
         Raises ``InputError`` for what cannot be read or does not fit together.
         """
-        rows = _rows(image, masks, labels) if isinstance(image, list) else [(image, masks, labels)]
+        given = {"masks": masks, "labels": labels, "targets": targets}
+        rows = _rows(image, given) if isinstance(image, list) else [(image, *given.values())]
         made = self.batch(
             rows, ins_per, ins_max, max_side=max_side, crop_instances=crop_instances,
             paste_background=paste_background, feather=feather, tensors=tensors, style=style,
@@ -181,7 +184,8 @@ class Translator:
         rows: int = 8,
         **how: Any,
     ) -> list[Translation]:
-        """Many pictures: (image, masks) or (image, masks, labels) each, in any sizes, at most ``rows`` at a time.
+        """Many pictures: (image, masks), (image, masks, labels) or (image, masks, labels, targets) each, in any sizes,
+        at most ``rows`` at a time.
 
         style: one for all, or codes for each. instances, order, strength: as for one picture, the same for all; numbers
         that a picture has not are passed over. how: max_side, crop_instances, paste_background and feather.
@@ -194,6 +198,11 @@ class Translator:
         control.check_numbers(range(max((len(source.inside) for source in sources), default=0)))
         sources = [source.asked(control) for source in sources]
         return self.translate(sources, ins_per, ins_max, config=config, tensors=tensors, style=style, rows=rows)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What instances can become, by the names of a model of many domains, in the order of its labels; else none."""
+        return tuple(getattr(self.network.generator, "categories", ()))
 
     @property
     def has_styles(self) -> bool:
@@ -240,6 +249,7 @@ class Translator:
         style: one for all, or codes for each; None: one that is drawn, where the method has styles. in_order: masks are
         translated in their order, empty ones keeping their place among those of a mini-batch.
         """
+        sources = [self._asked(source) for source in sources]
         styles = self._styles(style, len(sources))
         done: dict[int, Translation] = {}
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -259,6 +269,23 @@ class Translator:
         if config and config.paste_background:
             return [_with_background(source, done[number], config.feather) for number, source in enumerate(sources)]
         return [done[number] for number in range(len(sources))]
+
+    def _asked(self, source: Source) -> Source:
+        """With labels as targets. Raises ``InputError`` where they are missing, unknown, or not wanted."""
+        names, targets = self.categories, source.targets
+        if not names:
+            if targets is not None:
+                raise InputError("this model translates to one domain, which needs no targets; drop them")
+            return source
+        if targets is None and source.inside.any():
+            raise InputError(
+                f"this model makes of each instance one of {', '.join(names)}: tell which with targets (--targets)"
+            )
+        known: dict[str | int, int] = {name: label for label, name in enumerate(names)}
+        known |= {label: label for label in range(len(names))}
+        if unknown := [target for target in targets or () if target not in known]:
+            raise InputError(f"{unknown[0]!r} is nothing that this model can make; it knows {', '.join(names)}")
+        return replace(source, targets=tuple(known[target] for target in targets or [0] * len(source.inside)))
 
     def _styles(self, style: Style, count: int) -> Callable[[list[int]], Tensor | InstanceBatch | None]:
         """The style of pictures by their numbers, out of 0 ... count - 1."""
@@ -324,12 +351,11 @@ def _with_background(source: Source, made: Translation, feather: int | None) -> 
     return replace(made, picture=picture, seam=seam, image=image)
 
 
-def _rows(images: list[Any], masks: Sequence[Any] | None, labels: Sequence[Any] | None) -> list[tuple[Any, ...]]:
-    """Lists that belong together -> (image, masks, labels) of each picture."""
-    for name, given in (("masks", masks), ("labels", labels)):
-        if given is not None and len(given) != len(images):
-            raise InputError(
-                f"there are {len(images)} images and {name} of {len(given)}; pass a list of {name} for each"
-            )
+def _rows(images: list[Any], given: Mapping[str, Sequence[Any] | None]) -> list[tuple[Any, ...]]:
+    """Lists that belong together, masks, labels and targets by name -> (image, masks, labels, targets) of each."""
+    for name, one in given.items():
+        if one is not None and (isinstance(one, str) or len(one) != len(images)):
+            count = "one" if isinstance(one, str) else len(one)
+            raise InputError(f"there are {len(images)} images and {name} of {count}; pass a list of {name} for each")
     nothing = [None] * len(images)
-    return list(zip(images, nothing if masks is None else masks, nothing if labels is None else labels, strict=True))
+    return list(zip(images, *(nothing if one is None else one for one in given.values()), strict=True))

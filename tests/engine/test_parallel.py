@@ -28,13 +28,14 @@ from models.mguit_model import MguitModel
 from models.munit_model import MunitModel
 from models.one_way_insta_gan_model import Objective as OneWayObjective
 from models.one_way_insta_gan_model import OneWayInstaGanModel
+from models.star_insta_gan_model import StarInstaGanModel
 from models.translation_model import TranslationModel
 from options.parse import parse_training
 from tests.batches import random_pair, rows_of, trained_on
 from tests.programs import OF_SMALL
 from tests.ranks import fork, on_ranks
 
-METHODS = ["insta_gan", "cycle_gan", "cut", "munit", "drit", "mguit"]
+METHODS = ["insta_gan", "cycle_gan", "cut", "munit", "drit", "mguit", "star_insta_gan"]
 """Those that all tests here are made with; ``model_of`` knows others, too."""
 Counts = tuple[list[int], list[int]]
 
@@ -66,6 +67,10 @@ def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
             SetGenerator(4, blocks=1), SetDiscriminator(4), ProjectionHeads([4, 8, 16], 16),
             OneWayObjective(layers=(3, 6, 9), patches=20), pool_size=pool,
         )  # fmt: skip
+    elif method == "star_insta_gan":
+        flags = ["--ngf", "4", "--ndf", "4", "--pool_size", str(pool), *OF_SMALL["star_insta_gan"]]
+        options = parse_training(["--dataroot", ".", "--model", "star_insta_gan", *flags]).values
+        model = StarInstaGanModel.from_options(options)
         generators = {"A": model.G}
     elif method == "insta_gan":
         generators = {name: SetGenerator(4, blocks=1) for name in "AB"}

@@ -85,6 +85,7 @@ def test_stopped_in_mid_epoch_at_its_end_and_in_the_decay(stops, data, straight,
         ("cut", "--flip_equivariance", "true"),
         ("munit", "--lr_halve_steps", "2", *OF_SMALL["munit"]),
         ("insta_former", *OF_SMALL["insta_former"]),
+        ("star_insta_gan", "--max_dataset_size", "4", *OF_SMALL["star_insta_gan"]),  # targets
         ("mguit", *OF_SMALL["mguit"]),  # and a memory, which goes on where it stood
     ],
     ids=" ".join,

@@ -23,6 +23,7 @@ from instagan.inference.control import Control
 from instagan.inference.inputs import Style, prepare
 from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
+from instagan.io.categories import split_names
 from instagan.io.overlay import TINT, colour, overlay
 from instagan.io.pixels import mask_to_tensor, to_tensor
 from instagan.io.reading import read_inside, read_picture
@@ -40,7 +41,7 @@ class Order:
 
     picture and masks: uploaded files. strokes: what was painted. origin: one of the three above. The last three are
     those of ``Translator``; max_side 0: none. Of a model with styles: the uploaded example whose style is taken, or
-    without one the number of a drawn style, as --styles of translate numbers them. The last three are the values of
+    without one the number of a drawn style, as --styles of translate numbers them. The last four are the values of
     translate's flags of these names, masks being numbered from 0; empty where nothing is asked for.
     """
 
@@ -59,6 +60,7 @@ class Order:
     instances: str = ""
     order: str = ""
     strength: str = ""
+    targets: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,8 @@ class Desk:
         config = translator.config(order.max_side or None, order.crop_instances, order.paste_background)
         started = time.perf_counter()
         style, named = self._style(order, translator)
-        source = prepare(picture, masks).asked(self._control(order, translator, len(masks)))
+        source = prepare(picture, masks, targets=_targets(order, translator))
+        source = source.asked(self._control(order, translator, len(masks)))
         made = translator.translate([source], order.ins_per, config=config, style=style)[0]
         seconds = time.perf_counter() - started
         file, archive = self._keep(order, made)
@@ -212,6 +215,15 @@ class Desk:
                 with whole.open(f"{file.stem}_mask_{place}.png", "w") as entry:
                     mask.save(entry, "PNG")
         return file, archive
+
+
+def _targets(order: Order, translator: Translator) -> str | list[str] | None:
+    if not translator.categories:
+        return None
+    names = split_names(order.targets)
+    if not names:
+        raise InputError(f"Tell what the instances become: {', '.join(translator.categories)}, separated by commas")
+    return names[0] if len(names) == 1 else names
 
 
 def _seam(made: Translation) -> str:

@@ -69,6 +69,12 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                     label="Direction",
                     elem_id="to",
                 )
+                targets = gradio.Textbox(
+                    label="What the instances become, in their order, or one for all",
+                    placeholder=", ".join(first.categories),
+                    visible=bool(first.categories),
+                    elem_id="targets",
+                )
                 ins_per = gradio.Slider(
                     1,
                     max(MOST_INS_PER, first.network.ins_per),
@@ -156,6 +162,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
             longest: float | None,
             like: str | None,
             number: int,
+            becoming: str,
             *words: str,
         ) -> tuple[Any, ...]:
             order = Order(
@@ -171,6 +178,7 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                 max_side=int(longest or 0),
                 example=Path(like) if like else None,
                 style=number,
+                targets=becoming,
                 **dict(zip(CONTROL, words, strict=True)),
             )
             shown, told = _said(lambda: desk.translate(order))
@@ -186,7 +194,8 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
             **about,
         )
         origin.change(lambda path, chosen: parts(bool(path), chosen), [picture, origin], [drawing, uploading], **about)
-        inputs = [picture, origin, canvas, fill, masks, to, ins_per, exact, crops, side, example, style, *asked]
+        inputs = [picture, origin, canvas, fill, masks, to, ins_per, exact, crops, side, example, style]
+        inputs += [targets, *asked]
         answers = [*results, file, archive, status]
         alone: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "translate"}  # memory of one translation
         button.click(translated, inputs, answers, **alone, **about)

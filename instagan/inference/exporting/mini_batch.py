@@ -24,6 +24,7 @@ from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.networks.blocks import SIZE_MULTIPLE
 from instagan.networks.generators import SetGenerator
 from instagan.networks.pasting import PastingGenerator
+from instagan.networks.star import TargetedSetGenerator
 from instagan.structures.instances import InstanceBatch
 
 LARGEST_SIDE = 16384
@@ -106,6 +107,8 @@ def mini_batch_of(generator: nn.Module) -> MiniBatch:
     """The function that belongs to a generator; its weights are shared. Raises ``InputError`` where there is none."""
     if isinstance(generator, PastingGenerator):
         raise InputError("a graph cannot look for objects and paste as many as there are; export to safetensors")
+    if isinstance(generator, TargetedSetGenerator):
+        raise InputError("onnx and torch_export know no targets of instances; use safetensors for this model")
     if isinstance(generator, SetGenerator):
         return OfSet(generator).eval()
     if hasattr(generator, "style_size"):

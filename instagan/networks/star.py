@@ -1,0 +1,134 @@
+"""Networks of many domains: every instance is translated to a category of its own, and the discriminator tells it.
+
+Letters: K categories, P present instances of a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+from instagan.networks.blocks import (
+    RESIDUAL_BLOCKS,
+    SIZE_MULTIPLE,
+    decoder,
+    encoder,
+    patch_classifier,
+    patch_features,
+    patch_width,
+)
+from instagan.networks.owners import sum_by_owner
+from instagan.structures.instances import OUTSIDE, InstanceBatch
+
+
+def one_hot(labels: Tensor, count: int) -> Tensor:
+    """(...) long -> (..., count) float, all 0 for a label beyond them; does not wait for the device."""
+    return (labels[..., None] == torch.arange(count, device=labels.device)).float()
+
+
+class TargetedSetGenerator(nn.Module):
+    """Translates a picture x with the set of pairs (a_i, t_i): instance masks, and the category each is to become.
+
+    w_i = [t_i is category k] within a_i, 0 elsewhere                (K planes), what is wished for where
+    u_i = [f_GA(a_i, w_i) ; w_i]   v = f_GX(x, sum_i w_i)            features of a pair, and of the picture
+    image   [v ; sum_i u_i]       -> g_GX                            invariant to permutations of the pairs
+    mask k  [u_k ; v ; sum_i u_i] -> g_GA                            equivariant
+
+    A plane that is the same everywhere would be lost in the first instance norm; within its instance it is not. The
+    slots come out with their targets as labels; absent ones stay absent. H and W must be multiples of 4.
+    """
+
+    kind = "targeted_set"
+
+    def __init__(self, ngf: int, norm: str, blocks: int = RESIDUAL_BLOCKS, categories: str = "") -> None:
+        """categories: their names in the order of the labels, separated by commas, as they are typed."""
+        super().__init__()
+        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, "categories": categories}
+        self.categories = split_categories(categories)
+        self.count = count = len(self.categories)
+        self.image_encoder = encoder(3 + count, ngf, norm, blocks)  # f_GX
+        self.mask_encoder = encoder(1 + count, ngf, norm, blocks)  # f_GA
+        self.image_decoder = decoder(8 * ngf + count, 3, norm)  # g_GX
+        self.mask_decoder = decoder(12 * ngf + 2 * count, 1, norm)  # g_GA
+
+    def forward(self, x: InstanceBatch) -> InstanceBatch:
+        if x.targets is None:
+            raise ValueError("the batch must carry targets")
+        owner, slot = x.instances()  # (P,), (P,)
+        a = x.masks[owner, slot][:, None]  # (P, 1, H, W)
+        w = (a + 1) / 2 * one_hot(x.targets[owner, slot], self.count).to(a)[:, :, None, None]  # (P, K, H, W)
+        of_wishes = sum_by_owner(w, owner, x.image.new_zeros(len(x), self.count, *x.image.shape[2:]))  # (B, K, H, W)
+        v = self.image_encoder(torch.cat([x.image, of_wishes], dim=1))  # (B, 4 ngf, h, w)
+        of_mask = self.mask_encoder(torch.cat([a, w], dim=1))  # (P, 4 ngf, h, w)
+        small = functional.avg_pool2d(w, SIZE_MULTIPLE).to(of_mask)  # (P, K, h, w)
+        u = torch.cat([of_mask, small], dim=1)  # (P, 4 ngf + K, h, w)
+        of_set = sum_by_owner(u, owner, v.new_zeros(len(x), *u.shape[1:]))  # (B, 4 ngf + K, h, w)
+        h_GX = torch.cat([v, of_set], dim=1)  # (B, 8 ngf + K, h, w)
+        h_GA = torch.cat([u, h_GX.index_select(0, owner)], dim=1)  # (P, 12 ngf + 2 K, h, w)
+        image = self.image_decoder(h_GX)  # (B, 3, H, W)
+        mask = self.mask_decoder(h_GA).to(x.masks)  # (P, 1, H, W)
+        masks = torch.full_like(x.masks, OUTSIDE).index_put((owner, slot), mask[:, 0])  # (B, N, H, W)
+        return InstanceBatch(image.to(x.image), masks, x.present, x.targets, targets=x.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """score (B, 1, h, w): how real each patch is. Logits of the K categories: of_picture (B, K), for each by itself
+    whether the picture shows it; of_look and of_mask (P, K), which one an instance looks like, and its mask."""
+
+    score: Tensor
+    of_picture: Tensor
+    of_look: Tensor
+    of_mask: Tensor
+
+
+class ClassifyingSetDiscriminator(nn.Module):
+    """Scores a picture with the set of its masks, and tells the categories of the picture and of each instance.
+
+    The features of the image are averaged within an instance's mask, through which no gradient goes: where one looks
+    is no way to look better. Its mask is classified by itself, so that the shape must fit the category, not only the
+    colours. Convolutions of features and scores are spectrally normalised.
+    """
+
+    def __init__(self, ndf: int, layers: int, norm: str, count: int) -> None:
+        super().__init__()
+        width = patch_width(ndf, layers - 1)
+        self.image_features = patch_features(3, ndf, layers, norm, spectral_norm)  # f_DX
+        self.mask_features = patch_features(1, ndf, layers, norm, spectral_norm)  # f_DA
+        self.classifier = patch_classifier(2 * width, 2 * patch_width(ndf, layers), norm, spectral_norm)  # g_DX
+        self.look, self.shape = head_features(width), head_features(width)
+        self.to_picture, self.to_look, self.to_mask = (nn.Linear(2 * width, count) for _ in range(3))
+
+    def forward(self, x: InstanceBatch) -> Judgement:
+        owner, slot = x.instances()  # (P,), (P,)
+        a = x.masks[owner, slot][:, None]  # (P, 1, H, W)
+        of_image, of_mask = self.image_features(x.image), self.mask_features(a)  # (B, C, h, w), (P, C, h, w)
+        of_set = sum_by_owner(of_mask, owner, of_image)  # (B, C, h, w)
+        score = self.classifier(torch.cat([of_image, of_set], dim=1)).to(x.image)  # (B, 1, h - 2, w - 2)
+        look, shape = self.look(of_image), self.shape(of_mask)  # (B, 2 C, h, w), (P, 2 C, h, w)
+        within = functional.adaptive_avg_pool2d((a.detach() + 1) / 2, look.shape[2:]).to(look)  # (P, 1, h, w)
+        of_look = self.to_look(mean_within(look.index_select(0, owner), within)).to(x.image)
+        return Judgement(
+            score,
+            self.to_picture(look.mean((2, 3))).to(x.image),
+            of_look,
+            self.to_mask(mean_within(shape, within)).to(x.image),
+        )
+
+
+def head_features(width: int) -> nn.Sequential:
+    """(B, width, h, w) -> (B, 2 width, h, w)."""
+    return nn.Sequential(nn.Conv2d(width, 2 * width, 3, padding=1), nn.LeakyReLU(0.2, inplace=True))
+
+
+def mean_within(features: Tensor, within: Tensor) -> Tensor:
+    """Mean of (P, C, h, w) weighted by (P, 1, h, w), not negative; 0 where nothing weighs: (P, C)."""
+    return (features * within).sum((2, 3)) / within.sum((2, 3)).clamp(min=1e-3)
+
+
+def split_categories(typed: str) -> tuple[str, ...]:
+    return tuple(name for name in typed.split(",") if name)
