@@ -1,6 +1,7 @@
 """What the engine needs of a method, and everything that a checkpoint keeps of one.
 
 Training depends on a method's networks (and buffers within them), its optimizers and its image pools; nothing else.
+With ``--ema`` there are averages of the weights beside them, of which training knows nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from engine.averaging import Averages
 from engine.optimizer import GuardedAdam
 from engine.update import Update
 from instagan.structures.directions import Direction, exchanged
@@ -23,6 +25,7 @@ class Method(Protocol):
 
     networks: nn.ModuleDict
     pools: dict[str, ImagePool]
+    averages: Averages | None
 
     def training_step(self, update: Update) -> None: ...
 
@@ -39,6 +42,7 @@ def state_of(method: Method) -> dict[str, Any]:
         "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
         "pools": {name: pool.state_dict() for name, pool in method.pools.items()},
         "scalers": {name: one.scaler.state_dict() for name, one in optimizers.items() if one.scaler},
+        **({"averages": method.averages.state_dict()} if method.averages else {}),
     }
 
 
@@ -64,7 +68,7 @@ def _names(generator: Any, names: Mapping[nn.Module, str]) -> dict[str, Any]:
 
 
 def load_networks(method: Method, state: dict[str, Any]) -> None:
-    """Restores the weights alone: what translating needs."""
+    """Restores the weights alone."""
     for name, network in method.networks.items():
         network.load_state_dict(state["networks"][name])
 
@@ -72,6 +76,8 @@ def load_networks(method: Method, state: dict[str, Any]) -> None:
 def load_state(method: Method, state: dict[str, Any]) -> None:
     """Restores what ``state_of`` returned; the method must be on its device already."""
     load_networks(method, state)
+    if method.averages:
+        method.averages.load_state_dict(state.get("averages"))
     scalers = state.get("scalers", {})  # of a run in another precision, or an older one, there are none
     for name, optimizer in method.optimizers().items():
         optimizer.load_state_dict(state["optimizers"][name])

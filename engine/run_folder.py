@@ -28,7 +28,7 @@ from engine.schedule import Progress
 from instagan.errors import InputError
 from instagan.io.options_file import OPTIONS, flat_yaml, inference_options, options_of
 from instagan.io.sealed import fault, save_sealed
-from instagan.io.tensor_files import glance, read_checkpoint
+from instagan.io.tensor_files import glance, read_checkpoint, translating_networks
 from instagan.io.writing import make_folder, not_written, scratch_of
 
 FORMAT = 1
@@ -243,12 +243,12 @@ def restore(state: dict[str, Any], model: Method) -> Progress:
 
 
 def restore_networks(state: dict[str, Any], model: Method) -> None:
-    """Puts the weights of a loaded checkpoint, and nothing else, into a model: what translating needs.
+    """Puts the weights of a loaded checkpoint that translate, and nothing else, into a model.
 
     Discriminators may be missing: published weights often come without, and translating needs none.
     """
     own = {name: network.state_dict() for name, network in model.networks.items() if name.startswith("D")}
-    given = state["networks"]
+    given = translating_networks(state)
     if missing := [name for name in model.networks if name not in {**own, **given}]:
         raise InputError(
             f"the weights of {missing[0]} are missing; put the file *_net_{missing[0]}.pth beside the other"

@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 
+from engine.averaging import averaged
 from engine.run import Tell
 from engine.run_folder import BEST, RunFolder
 from engine.schedule import Progress
@@ -103,7 +104,8 @@ class DuringTraining:
     def run(self, model: TranslationModel, device: torch.device, folder: RunFolder, now: Progress, tell: Tell) -> None:
         """Finds and tells the figures, and saves the checkpoint ``best`` if none before was as good."""
         started = time.perf_counter()
-        figures = self.figures(model, device)
+        with averaged(model):
+            figures = self.figures(model, device)
         score, before = self.score(figures), folder.read_best(self.best)
         better = score is not None and (before is None or _better(self.best, score, before["value"]))
         saved = f", saved as {BEST}"

@@ -20,7 +20,16 @@ from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, OneMiniBatch
-from models.two_way_model import Networks, TwoWayModel, Way, add_weights, initialise_all, two_way_arguments, union_of
+from models.two_way_model import (
+    Networks,
+    TwoWayModel,
+    Way,
+    add_upsample,
+    add_weights,
+    initialise_all,
+    two_way_arguments,
+    union_of,
+)
 
 BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
 
@@ -28,7 +37,7 @@ BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
 class CycleGanModel(TwoWayModel):
     """Two generators and two discriminators that see pictures; with masks, the union of the masks as well."""
 
-    architecture = ("with_masks",)
+    architecture = ("with_masks", "upsample")
 
     def __init__(self, generators: Networks, discriminators: Networks, *, with_masks: bool = False, **two_way: Any):
         super().__init__(generators, discriminators, **two_way)
@@ -79,12 +88,14 @@ class CycleGanModel(TwoWayModel):
         group.add_argument("--with_masks", action="store_true", help="CycleGAN+Seg: union of masks as fourth channel")
         group.add_argument("--netG", choices=tuple(BLOCKS), default="resnet_9blocks", help="generator")
         group.add_argument("--netD", choices=("basic", "n_layers"), default="basic", help="discriminator (both alike)")
+        add_upsample(group)
         add_weights(group, 0.5, "--lambda_identity")
 
     @classmethod
     def from_options(cls, options: Namespace) -> CycleGanModel:
         norm, with_masks = options.norm, options.with_masks
-        generators = {name: ResnetGenerator(options.ngf, norm, BLOCKS[options.netG], with_masks) for name in "AB"}
+        sizes = options.ngf, norm, BLOCKS[options.netG], with_masks
+        generators = {name: ResnetGenerator(*sizes, upsample=options.upsample) for name in "AB"}
         discriminators = {name: PatchDiscriminator(options.ndf, options.n_layers_D, norm, with_masks) for name in "AB"}
         initialise_all(options, generators, discriminators)
         return cls(generators, discriminators, with_masks=with_masks, **two_way_arguments(options))

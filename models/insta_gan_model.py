@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.freezing import frozen
 from engine.update import Losses, Update
@@ -23,12 +23,13 @@ from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
-from models.two_way_model import TwoWayModel, Way, add_weights, initialise_all, two_way_arguments
+from models.two_way_model import TwoWayModel, Way, add_upsample, add_weights, initialise_all, two_way_arguments
 
 
 class InstaGanModel(TwoWayModel):
     """Set generators and set discriminators, trained a few instances at a time."""
 
+    architecture = ("upsample",)
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -39,6 +40,7 @@ class InstaGanModel(TwoWayModel):
         ins_max: int | None = 4,
         ins_per: int = 2,
         set_order: str = "decreasing",
+        lambda_earlier: float = 1.0,
         lambdas: dict[str, float] | None = None,
         **two_way: Any,
     ) -> None:
@@ -49,6 +51,7 @@ class InstaGanModel(TwoWayModel):
         paper = {"A": 10.0, "B": 10.0, "idt": 1.0, "ctx": 1.0}
         super().__init__(generators, discriminators, lambdas=paper | (lambdas or {}), **two_way)
         self.ins_max, self.ins_per, self.set_order = ins_max, ins_per, set_order
+        self.lambda_earlier = lambda_earlier
 
     def training_step(self, update: Update) -> None:
         """Section 2.3: a few instances at a time; G, then D, is stepped after each mini-batch."""
@@ -75,7 +78,7 @@ class InstaGanModel(TwoWayModel):
             f"cyc_{way.source}": way.lambda_cyc * set_l1(reconstructed, x),
         }
         if way.lambda_ctx:
-            losses[f"ctx_{way.source}"] = way.lambda_ctx * context_l1(x, y)
+            losses[f"ctx_{way.source}"] = way.lambda_ctx * context_l1(x, y, self.importance(turn))
         yield losses
         if way.lambda_idt:
             yield {f"idt_{way.target}": way.lambda_idt * set_l1(next(of_F), x)}
@@ -88,6 +91,14 @@ class InstaGanModel(TwoWayModel):
         """Real pictures with all of their masks against the (pooled) translations up to this mini-batch."""
         of_real, of_fake = each(way.D, turn.real, turn.shown)
         yield {f"D_{way.source}": (self.gan_loss(of_real, real=True) + self.gan_loss(of_fake, real=False)) / 2}
+
+    def importance(self, turn: MiniBatch) -> Tensor | float:
+        """Of each pixel in the context loss: (R, 1, H, W), or 1 for all. Not in the paper, where it is 1: more of what
+        earlier mini-batches have translated, lest later ones repaint it."""
+        if self.lambda_earlier == 1:
+            return 1.0
+        earlier = (turn.aggregate.slots(0, turn.start).union() + 1) / 2  # (R, 1, H, W), 1 inside
+        return 1 + (self.lambda_earlier - 1) * earlier
 
     def chosen(self, source: InstanceBatch) -> InstanceBatch:
         """At most ``ins_max`` instances of each row, in the order in which they are translated."""
@@ -108,10 +119,14 @@ class InstaGanModel(TwoWayModel):
         add_set_flags(group, training)
         add_weights(group, 1.0)
         group.add_argument("--lambda_ctx", type=finite(), default=1.0, help="context loss, relative to lambda_A and _B")
+        group.add_argument(
+            "--lambda_earlier", type=finite(), default=1.0,
+            help="context loss on instances that earlier mini-batches have translated, relative to the rest (paper: 1)",
+        )  # fmt: skip
 
     @classmethod
     def from_options(cls, options: Namespace) -> InstaGanModel:
-        generators = {name: SetGenerator(options.ngf, options.norm) for name in "AB"}
+        generators = {name: SetGenerator(options.ngf, options.norm, upsample=options.upsample) for name in "AB"}
         discriminators = {name: SetDiscriminator(options.ndf, options.n_layers_D, options.norm) for name in "AB"}
         initialise_all(options, generators, discriminators)
         return cls(
@@ -120,6 +135,7 @@ class InstaGanModel(TwoWayModel):
             ins_max=options.ins_max,
             ins_per=options.ins_per,
             set_order=options.set_order,
+            lambda_earlier=options.lambda_earlier,
             **two_way_arguments(options),
         )
 
@@ -138,3 +154,4 @@ def add_set_flags(group: _ArgumentGroup, training: bool) -> None:
         help="largest number of instances translated per image" + ("" if training else " (default: all)"),
     )
     group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
+    add_upsample(group)

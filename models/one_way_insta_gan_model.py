@@ -81,7 +81,7 @@ class OneWayInstaGanModel(TranslationModel):
     """A set generator G, a set discriminator D, and H: a projection head for each of the compared layers."""
 
     directions = (A_TO_B,)
-    architecture = ("nce_layers", "netF_nc")
+    architecture = ("nce_layers", "netF_nc", "upsample")
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -187,7 +187,7 @@ class OneWayInstaGanModel(TranslationModel):
 
     @classmethod
     def from_options(cls, options: Namespace) -> OneWayInstaGanModel:
-        G = SetGenerator(options.ngf, options.norm)
+        G = SetGenerator(options.ngf, options.norm, upsample=options.upsample)
         D = SetDiscriminator(options.ndf, options.n_layers_D, options.norm)
         layers = tuple(map(int, options.nce_layers.split(",")))
         if max(layers) >= len(G.image_encoder):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.averaging import Averages
 from engine.optimizer import GuardedAdam
 from engine.update import Update
 from instagan.networks.discriminators import smallest_side
@@ -39,6 +40,8 @@ class TranslationModel(nn.Module, ABC):
 
     networks: nn.ModuleDict
     pools: dict[str, ImagePool]
+    averages: Averages | None = None
+    """Of the networks' weights, with ``--ema``; they translate in the place of those."""
 
     @staticmethod
     @abstractmethod

@@ -13,7 +13,7 @@ from engine.optimizer import GuardedAdam
 from engine.update import Pictures
 from instagan.flag_types import finite
 from instagan.losses import lsgan, vanilla
-from instagan.networks.blocks import initialise
+from instagan.networks.blocks import TRANSPOSED, UPSAMPLING, initialise
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
@@ -94,6 +94,16 @@ def add_weights(group: _ArgumentGroup, idt: float, *spellings: str) -> None:
     group.add_argument("--lambda_B", type=finite(), default=10.0, help="weight of the cycle loss B -> A -> B")
     group.add_argument(
         "--lambda_idt", *spellings, type=finite(), default=idt, help="identity loss, relative to lambda_A and _B"
+    )
+
+
+def add_upsample(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--upsample",
+        choices=tuple(UPSAMPLING),
+        default=TRANSPOSED,
+        help="how generators double the size: transposed convolutions, or nearest-neighbour upsampling and a "
+        "convolution, against checkerboard patterns",
     )
 
 

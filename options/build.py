@@ -17,6 +17,7 @@ from data.loading import TrainingLoader
 from data.mask_noise import MaskNoise
 from data.placement import Framing
 from data.unaligned_instance_dataset import UnalignedInstanceDataset
+from engine.averaging import Averages
 from engine.device import choose_device, prepare, workers
 from engine.opening import Fits, Opened, open_run
 from engine.parallel import World
@@ -176,6 +177,8 @@ def ready(
         evaluation = evaluating(options, device) if evaluates else None
         model = build_model(options, device)
         model.check_categories(named)
+        if options.ema and world.is_main:
+            model.averages = Averages(model.networks, options.ema)
     letters = "AB" if options.direction == "AtoB" else "BA"
     sizes = {
         letter: (len(entries), sum(len(entry.masks) for entry in entries))

@@ -193,6 +193,13 @@ def _add_schedule(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--lr_halve_steps", type=whole(1), default=100_000, help="updates between decays with --lr_policy halve"
     )
+    group.add_argument(
+        "--ema",
+        type=real(0, 0.999999),
+        default=0.0,
+        help="translate with the exponential moving average of the generators' weights: the part that a step leaves of "
+        "it, such as 0.999; 0: off",
+    )
     group.add_argument("--no_lsgan", action="store_true", help="vanilla GAN loss instead of least squares (LSGAN)")
     group.add_argument(
         "--pool_size",

@@ -28,8 +28,9 @@ from instagan.errors import InputError, one_line  # noqa: E402
 from instagan.inference.published import to_published  # noqa: E402
 from instagan.inference.trained import PUBLISHED_OPTIONS, published_networks, published_options  # noqa: E402
 from instagan.io.options_file import OPTIONS, inference_options  # noqa: E402
-from instagan.io.tensor_files import read_tensors, state_dict  # noqa: E402
+from instagan.io.tensor_files import read_tensors, state_dict, translating_networks  # noqa: E402
 from instagan.io.writing import make_folder, write_together  # noqa: E402
+from instagan.networks.blocks import TRANSPOSED  # noqa: E402
 from models import MODELS  # noqa: E402
 from options.parse import parse_training  # noqa: E402
 
@@ -81,8 +82,11 @@ def to_files(options: argparse.Namespace) -> str:
     content = read_tensors(path)
     if not isinstance(content, Mapping) or not isinstance(content.get("networks"), Mapping):
         raise InputError(f"{path} is no checkpoint of a run; pass the folder of a run")
+    told = content.get("options") or inference_options(path.with_name(OPTIONS))
+    if told.get("upsample", TRANSPOSED) != TRANSPOSED:
+        raise InputError(f"{path} was trained with --upsample {told['upsample']}, which published files cannot hold")
     files = {}
-    for name, weights in content["networks"].items():
+    for name, weights in translating_networks(content).items():
         try:
             published = to_published(
                 {key: tensor.contiguous() for key, tensor in state_dict(weights, str(path)).items()}
@@ -91,7 +95,6 @@ def to_files(options: argparse.Namespace) -> str:
             raise InputError(f"{path}: {error}; only insta_gan and cycle_gan were published") from None
         save = partial(torch.save, published, _use_new_zipfile_serialization=not options.old_format)
         files[options.output / f"{path.stem}_net_{name}.pth"] = save
-    told = content.get("options") or inference_options(path.with_name(OPTIONS))
     text = "".join(f"{name:>25}: {value}\n" for name, value in told.items())
     files[options.output / PUBLISHED_OPTIONS] = lambda file: file.write_text(text)
     make_folder(options.output, "pass another --output")

@@ -11,6 +11,7 @@ import torch
 
 from instagan.inference.registry import Description
 from instagan.inference.sizes import SMALLEST_SIDE
+from instagan.networks.blocks import TRANSPOSED
 
 PICTURE_ALONE, BESIDE_MASKS, FOR_EACH_MASK = 14, 10, 38
 """Bytes for every pixel and filter of the first layer (``ngf``), measured in float32 on a CPU: the mask decoder's last
@@ -18,6 +19,8 @@ layers hold 3 ngf channels at full size for each mask that is translated at a ti
 SETS = ("set", "targeted_set")
 OTHERS_ALONE = {"anti_aliased": 18, "content_style": 22, "content_memory": 44}
 """The same of generators that hold more: convolutions before the resolution is halved, 5x5 ones after it is doubled."""
+RESIZED = 1.3
+"""How much more generators with resize convolutions take: channels at full size before they become fewer."""
 HALF = 0.55
 """How much of that bf16 and fp16 take."""
 SURE = 0.8
@@ -29,6 +32,7 @@ def needed(description: Description, pixels: int, at_once: int, precision: str =
     with_masks = BESIDE_MASKS + FOR_EACH_MASK * at_once if description.kind in SETS else 0
     alone = OTHERS_ALONE.get(description.kind, PICTURE_ALONE)
     each = description.config["ngf"] * max(alone, with_masks)
+    each *= 1 if description.config.get("upsample", TRANSPOSED) == TRANSPOSED else RESIZED
     return int(pixels * each * (1 if precision == "fp32" else HALF))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from instagan.errors import InputError
 from instagan.io.object_detector import ObjectDetector
 from instagan.networks.anti_aliased import AntiAliasedGenerator
-from instagan.networks.blocks import NORMS
+from instagan.networks.blocks import NORMS, UPSAMPLING
 from instagan.networks.generators import ResnetGenerator, SetGenerator
 from instagan.networks.insta_former import InstaFormerGenerator
 from instagan.networks.mguit import MemoryGenerator
@@ -109,8 +109,10 @@ class Description:
             raise InputError(f"{where} has a generator {self.kind!r}, which this version does not know; update it")
         if unknown := [need for need in self.needs if need not in NEEDS]:
             raise InputError(f"{where} needs {unknown[0]} to translate, which this version cannot give; update it")
-        if (norm := self.config.get("norm", "instance")) not in NORMS:
-            raise InputError(f"{where} was trained with --norm {norm}, which this version does not know; update it")
+        for flag, known in (("norm", NORMS), ("upsample", UPSAMPLING)):
+            if flag in self.config and self.config[flag] not in known:
+                told = f"--{flag} {self.config[flag]}"
+                raise InputError(f"{where} was trained with {told}, which this version does not know; update it")
 
     def build(self, weights: Mapping[str, Tensor], where: str) -> OneWayTranslator:
         """The generator with its weights in float32, for translating only. Draws nothing from torch's random state."""

@@ -20,7 +20,7 @@ from instagan.errors import InputError
 from instagan.inference.published import described, from_published, read_published_options, run_options
 from instagan.inference.registry import Description, direction_to
 from instagan.io.options_file import INFERENCE_OPTIONS, OPTIONS, inference_options
-from instagan.io.tensor_files import detached, read_card, read_exported, read_tensors, state_dict
+from instagan.io.tensor_files import detached, read_card, read_exported, read_tensors, state_dict, translating_networks
 from instagan.structures.directions import A_TO_B, B_TO_A, Direction, exchanged
 from instagan.structures.one_way import OneWayTranslator
 
@@ -108,7 +108,7 @@ def _in_folder(folder: Path, epoch: str) -> Path:
 def _checkpoint(path: Path, content: Mapping[str, Any], to: str | None) -> Trained:
     """A checkpoint of train.py; older ones leave it to the options.yaml beside them to tell of the networks."""
     told = content.get("options") or inference_options(path.with_name(OPTIONS))
-    options, networks = _checked(told, str(path)), content["networks"]
+    options, networks = _checked(told, str(path)), translating_networks(content)
     there = _told(content, options, str(path))
     if there is None:
         generators = {name: networks[name] for name in ("G_A", "G_B") if isinstance(networks.get(name), Mapping)}

@@ -14,6 +14,7 @@ INFERENCE_OPTIONS = (
     "ngf",
     "norm",
     "netG",
+    "upsample",
     "with_masks",
     "direction",
     "ins_per",

@@ -58,6 +58,13 @@ def read_checkpoint(path: Path) -> Any:
         raise InputError(f"{path} is damaged or not a checkpoint ({reason}); load another with --epoch") from None
 
 
+def translating_networks(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The networks of a checkpoint, by name, with the weights that translate: averages where it holds some."""
+    averages = state.get("averages")
+    averaged = averages.get("networks") if isinstance(averages, Mapping) else None
+    return {**state["networks"], **(averaged if isinstance(averaged, Mapping) else {})}
+
+
 def glance(path: Path) -> Any:
     """As ``read_checkpoint``, but tensors are not looked at and may be damaged."""
     try:

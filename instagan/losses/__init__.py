@@ -46,10 +46,11 @@ def set_l1(made: InstanceBatch, target: InstanceBatch) -> Tensor:
     return difference.abs().mean((1, 2, 3))
 
 
-def context_l1(source: InstanceBatch, translated: InstanceBatch) -> Tensor:
+def context_l1(source: InstanceBatch, translated: InstanceBatch, importance: Tensor | float = 1.0) -> Tensor:
     """|w * (x - y')|_1 with w = 1 where neither a nor b' has an instance, else 0 (context-preserving loss).
 
     The mean goes over all pixels and channels, not only over those with weight, as in the published system.
+    importance (B, 1, H, W): by which w is multiplied.
     """
-    weight = (1 - source.with_slots_of(translated).union()) / 2  # (B, 1, H, W)
+    weight = (1 - source.with_slots_of(translated).union()) / 2 * importance  # (B, 1, H, W)
     return (weight * (source.image - translated.image)).abs().mean((1, 2, 3))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from instagan.networks.normalisation import InstanceNorm2d
 
@@ -87,12 +88,39 @@ def encoder(in_channels: int, ngf: int, norm: str = "instance", blocks: int = RE
     return NormalisedEncoder(*layers) if norm == "instance" else nn.Sequential(*layers)
 
 
-def decoder(in_channels: int, out_channels: int, norm: str = "instance") -> nn.Sequential:
-    """(B, in_channels, H/4, W/4) -> (B, out_channels, H, W) in [-1, 1]: two transposed convolutions, 7x7, tanh."""
+class ResizeConvolution(nn.Conv2d):
+    """Every pixel four times, then a 3x3 convolution: (B, narrow, h, w) -> (B, wide, 2 h, 2 w).
+
+    Of a transposed convolution with stride 2, neighbouring pixels come from different parts of the kernel, which can
+    show as a checkerboard (Odena, Dumoulin, Olah, Distill 2016); here all pixels are alike.
+    """
+
+    def __init__(self, narrow: int, wide: int) -> None:
+        super().__init__(narrow, wide, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(functional.interpolate(features, scale_factor=2.0, mode="nearest"))
+
+
+TRANSPOSED = "transposed"
+UPSAMPLING: dict[str, Callable[[int, int], nn.Module]] = {
+    TRANSPOSED: lambda narrow, wide: nn.ConvTranspose2d(narrow, wide, 3, stride=2, padding=1, output_padding=1),
+    "resize_conv": ResizeConvolution,
+}
+"""Ways to double height and width: (narrow, wide) channels -> a layer."""
+
+
+def decoder(
+    in_channels: int, out_channels: int, norm: str = "instance", upsample: str = TRANSPOSED
+) -> nn.Sequential:  # fmt: skip
+    """(B, in_channels, H/4, W/4) -> (B, out_channels, H, W) in [-1, 1]: two layers that double the size, 7x7, tanh.
+
+    upsample: out of ``UPSAMPLING``; published: transposed convolutions.
+    """
     layers: list[nn.Module] = []
     for channels in (in_channels, in_channels // 2):
         layers += [
-            nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
+            UPSAMPLING[upsample](channels, channels // 2),
             NORMS[norm](channels // 2),
             nn.ReLU(inplace=True),
         ]

@@ -233,3 +233,21 @@ def test_normal_initialisation_has_the_published_spread():
     initialise(generator, "normal", 0.02)
     weights = torch.cat([p.flatten() for name, p in generator.named_parameters() if name.endswith("weight")])
     assert weights.std().item() == pytest.approx(0.02, rel=0.02)
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "resize_conv"])
+def test_resize_convolutions_make_no_checkerboard(upsample):
+    """Of a constant input, pixels are alike; transposed convolutions make every second one of another part of the
+    kernel. Kernels change nothing, and a checkpoint tells of it only where it is not what was published."""
+    torch.manual_seed(0)
+    network = SetGenerator(4, "none", blocks=1, upsample=upsample)
+    initialise(network, "xavier", 1.0)
+    made = network.image_decoder[:2](torch.rand(1, 32, 1, 1).expand(1, 32, 4, 4))  # (1, 16, 8, 8)
+    assert made.shape == (1, 16, 8, 8)
+    assert (made.std((2, 3)).max() < 1e-5) == (upsample == "resize_conv")
+    assert network.config.get("upsample", "transposed") == upsample
+    assert ("upsample" in network.config) == (upsample == "resize_conv")
+    batch = random_batch(COUNTS)
+    plain = network(batch)
+    accelerate(network)
+    assert_same(network(batch), plain, tolerance=1e-4)
