@@ -238,8 +238,8 @@ class MguitModel(SharedContentModel):
         flag = add_shared_options(parser, training, "mguit", Weights).add_argument
         flag("--memory_items", type=whole(2), nargs="+", default=list(ITEMS), metavar="N", help="items of the "
              "background and of each category, in their order; objects of further categories count as background")
-        flag("--memory_temperature", type=finite(above=True), default=1.0, help="of reading: below 1 items that fit best "
-             "count more; 0.1 is better than the published 1")
+        flag("--memory_temperature", type=finite(above=True), default=1.0, help="of reading: below 1 items that fit "
+             "best count more; 0.1 is better than the published 1")
         if not training:
             flag("--by_class", action="store_true", help="read items of the class of each box; needs annotations")
             return
