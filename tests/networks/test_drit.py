@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from instagan.networks.drit import (
     MODES,
@@ -113,6 +114,50 @@ def test_an_attribute_stands_at_every_position():
     found = beside(torch.zeros(2, 1, 2, 3), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     assert found.shape == (2, 3, 2, 3) and not found[:, 0].any()
     assert (found[1, 1] == 3).all() and (found[1, 2] == 4).all()
+
+
+def padded(x: torch.Tensor, layer: nn.Module, stride: int = 1) -> torch.Tensor:
+    """A convolution of a layer's weights after reflection by one position."""
+    return functional.conv2d(functional.pad(x, (1, 1, 1, 1), "reflect"), layer.weight, layer.bias, stride)
+
+
+def test_concat_modes_decoder_is_its_formula():
+    """Residual blocks, two enlargements and the last layer each see the attribute as channels beside the features."""
+    torch.manual_seed(0)
+    decoder = ConcatDecoder(2, 3).double()
+    for norm in (up[1] for up in decoder.ups):
+        nn.init.normal_(norm.weight)
+    content, z = torch.randn(2, 8, 4, 6).double(), torch.randn(2, 3).double()
+
+    def with_z(x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, z[:, :, None, None] * torch.ones_like(x[:1, :1])], 1)
+
+    x = with_z(content)
+    for block in decoder.blocks:
+        h = functional.instance_norm(padded(x, block.layers[1])).relu()
+        x = x + functional.instance_norm(padded(h, block.layers[5]))
+    for up in decoder.ups:
+        x = functional.conv_transpose2d(with_z(x), up[0].weight, up[0].bias, 2, 1, 1)
+        x = functional.layer_norm(x, x.shape[1:]) * up[1].weight[:, None, None] + up[1].bias[:, None, None]
+        x = x.relu()
+    last = decoder.last[0]
+    image = functional.conv_transpose2d(with_z(x), last.weight, last.bias).tanh()
+    torch.testing.assert_close(decoder(content, z), image, rtol=0, atol=1e-9)
+
+
+def test_concat_modes_attribute_encoder_is_its_formula():
+    torch.manual_seed(0)
+    encoder, image = ConcatAttributeEncoder(2, 3).double(), torch.rand(2, 3, 32, 24).double()
+    x = padded(image, encoder.layers[1], 2)
+    for block in encoder.layers[2:5]:
+        h = padded(functional.leaky_relu(x, 0.2), block.layers[2])
+        h = functional.avg_pool2d(padded(functional.leaky_relu(h, 0.2), block.layers[5]), 2)
+        around = block.around[1]
+        x = h + functional.conv2d(functional.avg_pool2d(x, 2), around.weight, around.bias)
+    features = functional.leaky_relu(x, 0.2).mean((2, 3))
+    mean, log_variance = encoder.distribution(image)
+    torch.testing.assert_close(mean, encoder.mean(features), rtol=0, atol=1e-12)
+    torch.testing.assert_close(log_variance, encoder.log_variance(features), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
