@@ -1,7 +1,9 @@
 """Golden traces of published systems: files of numbers that say by their ``meta`` which system made them, and how.
 
-A trace is an .npz in fixtures/parity or, if the environment variable PARITY_DIR names a folder, in that. Traces of
-InstaGAN hold their weights; the others hold a formula by which weights are drawn, and tell how large every array is.
+A trace is an .npz in fixtures/parity or, if the environment variable PARITY_DIR names a folder, in that, too. Each is a
+test of its own, called by its file: PARITY_DIR=DIR pytest tests/models -k "parity and NAME". Traces of InstaGAN hold
+their weights; the others hold a formula by which weights are drawn, and tell how large every array is. A test reads
+what its method has; of MUNIT, DRIT and MGUIT it fails where an array of the trace was compared with nothing.
 """
 
 from __future__ import annotations
