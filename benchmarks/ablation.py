@@ -8,7 +8,9 @@
 CycleGAN, CycleGAN+Seg, InstaGAN without context loss and without sequential translation, with the one, with both; and
 the 2 x 2 of one-step and sequential translation in training and in inference. Every run trains on one thread until it
 has had --steps and --seconds, and is looked at when either is reached: equal steps, and equal processor time, whatever
-else the computer does meanwhile. A run that is finished is a json file in --runs, and is not trained again.
+else the computer does meanwhile. --times 8: it goes on to eight times both, and is looked at after once, twice and four
+times as well: learning curves. A run is a json file in --runs; what is there is not trained again, but goes on where it
+was stopped (Ctrl-C, SIGTERM) or where a study with fewer --times ended. --methods also knows variants of the last one.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.ablations.figure import draw_figure, read_strip  # noqa: E402
-from benchmarks.ablations.methods import METHODS  # noqa: E402
+from benchmarks.ablations.figure import draw_curves, draw_figure, read_strip  # noqa: E402
+from benchmarks.ablations.methods import METHODS, PAPER  # noqa: E402
 from benchmarks.ablations.references import look_at_references  # noqa: E402
 from benchmarks.ablations.report import document, notes_in, summary  # noqa: E402
 from benchmarks.ablations.study import (  # noqa: E402
     TIME,
     Run,
     Study,
+    at,
     cells,
     finished,
     keep,
@@ -44,17 +47,18 @@ from benchmarks.ablations.study import (  # noqa: E402
     read_run,
     run_file,
 )
-from benchmarks.ablations.tables import by_method, counts_in, listed  # noqa: E402
+from benchmarks.ablations.tables import by_method, counts_in, curves, listed  # noqa: E402
 from benchmarks.ablations.validation import Validation  # noqa: E402
 from data.shapes import drawing  # noqa: E402
 from data.shapes.writing import LEVELS  # noqa: E402
+from engine.stop_request import StopRequest  # noqa: E402
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.flag_types import finite, whole  # noqa: E402
 from instagan.io.writing import make_folder  # noqa: E402
 
 QUICK = {
-    "size": 48, "ngf": 4, "train": 8, "val": 6, "steps": 6, "seconds": 1.0, "seeds": [0, 1],
+    "size": 48, "ngf": 4, "train": 8, "val": 6, "steps": 6, "seconds": 1.0, "times": 2, "seeds": [0, 1],
     "runs": Path("results/ablation_quick"), "document": Path("results/ablation_quick/ablation.md"),
 }  # fmt: skip
 """What --quick puts in the place of defaults."""
@@ -66,7 +70,7 @@ LONGER = "longer"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0; 2 after one sentence on stderr; 130 when stopped: what is finished is kept."""
+    """Exit code 0; 2 after one sentence on stderr; 130 when stopped: the same command goes on."""
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parse(words)
 
@@ -75,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _train(options)
         _write(options)
 
-    return exit_code("ablation.py", study, "interrupted; the runs finished so far are kept")
+    return exit_code("ablation.py", study, "stopped; the same command goes on from here")
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
@@ -85,7 +89,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[0, 1, 2], metavar="N", help="a run of each")
     parser.add_argument("--steps", type=whole(1), default=200, help="training steps of the one budget")
     parser.add_argument("--seconds", type=finite(above=True), default=100.0, help="processor time of the other")
-    parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="which to train")
+    parser.add_argument("--times", type=_power, default=1, help="so many times both budgets: 1, 2, 4, 8 ...")
+    parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(PAPER), help="which to train")
     parser.add_argument("--level", choices=LEVELS, default="hard", help="of the drawn shapes")
     parser.add_argument("--size", type=whole(32), default=64, help="width and height of the images")
     parser.add_argument("--ngf", type=whole(1), default=12, help="width of InstaGAN's networks")
@@ -101,16 +106,23 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def _power(text: str) -> int:
+    number = whole(1)(text)
+    if number & (number - 1):
+        raise argparse.ArgumentTypeError(f"must be a power of two, not {text}")
+    return number
+
+
 def _train(options: argparse.Namespace) -> None:
-    """Trains what is not finished yet, one run after the other on one thread."""
+    """Trains what is not finished yet, one run after the other on one thread. Raises ``KeyboardInterrupt``."""
     torch.set_num_threads(1)
     study = Study(**{name: getattr(options, name) for name in Study.__dataclass_fields__})
     make_folder(options.runs, "pass another --runs")
     planned = list(cells(options.methods, options.seeds))
-    done = {cell: finished(run_file(options.runs, *cell), study.settings()) for cell in planned}
+    done = {cell: finished(run_file(options.runs, *cell), study.settings(), options.times) for cell in planned}
     if all(done.values()):
         return
-    with TemporaryDirectory(prefix="ablation-") as name:
+    with StopRequest() as request, TemporaryDirectory(prefix="ablation-") as name:
         folder = Path(name)
         dataroot = study.draw(folder)
         validation = Validation.of(study.ready(folder, *planned[0]).resolved.values)
@@ -118,8 +130,9 @@ def _train(options: argparse.Namespace) -> None:
         keep_picture(originals_file(options.runs), Image.fromarray(validation.originals()))
         for number, cell in enumerate(planned, 1):
             if not done[cell]:
-                run = study.run(folder, options.runs, *cell)
-                keep(run_file(options.runs, *cell), run)
+                run = study.run(folder, options.runs, *cell, options.times, request.wish)
+                if run is None:
+                    raise KeyboardInterrupt
                 print(f"{number} of {len(planned)}: {summary(run)}", file=sys.stderr, flush=True)
 
 
@@ -142,18 +155,27 @@ def _write(options: argparse.Namespace) -> None:
             ((longer, options.runs / LONGER), f"{page.stem}_{LONGER}.png"),
         )
     ]
-    keep_text(page, document(runs, references, notes, figures[0], longer, figures[1]))
+    charts = page.parent / IMAGES / f"{page.stem}_curves.png"
+    if any(look["times"] > 1 for run in runs for look in run["curve"]):
+        units = {"steps": "steps", "seconds of processor time": "seconds"}
+        keep_picture(charts, draw_curves({label: curves(runs, unit) for label, unit in units.items()}))
+    shown = f"{IMAGES}/{charts.name}" if charts.exists() else None
+    keep_text(page, document(runs, references, notes, figures[0], longer, figures[1], shown))
     print(f"{len(runs) + len(longer)} runs; read {page}")
 
 
 def _read(folder: Path) -> list[Run]:
-    """The runs of a study. Raises ``InputError`` if a folder holds those of two."""
+    """The runs of a study, all as they were when the last of them had spent as much.
+
+    Raises ``InputError`` if a folder holds those of two.
+    """
     files = sorted(folder.glob("*-seed*.json"))
     runs = [read_run(file) for file in files]
     for file, run in zip(files, runs, strict=True):
         if run["settings"] != runs[0]["settings"]:
             raise InputError(f"{file} has other settings than {files[0]}; keep runs of two studies in two folders")
-    return runs
+    times = min((run["times"] for run in runs), default=1)
+    return [at(run, times) for run in runs]
 
 
 def _keep_figure(runs: Sequence[Run], kept: Path, file: Path) -> str | None:

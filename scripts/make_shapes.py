@@ -4,7 +4,9 @@
 
 Every picture shows one to four instances that do not touch, on a background drawn the same way for both domains.
 --level hard: up to eight, which touch and cover each other, with textures, and beside them discs and crosses that
-belong to neither domain and have no mask. --instances 1 2 4 draws pictures of one, two and four in turn.
+belong to neither domain and have no mask. --level decoys: the same, but the objects without a mask look exactly like
+instances of either domain, so that nothing but the masks tells which objects are to be translated; instances of one
+picture differ in colour. --instances 1 2 4 draws pictures of one, two and four in turn.
 --domains 4 draws squares, triangles, circles and stars, in train_square, ..., for a model of many domains.
 Pictures are anti-aliased, masks are crisp. ``shapes.json`` holds the truth: what was drawn where, and what sets the
 domains apart. A picture depends only on the seed, its phase, its domain and its number, so a longer set begins with a
@@ -51,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--val", type=int, default=40, help="validation images per domain")
     parser.add_argument("--size", type=int, default=64, help="side of an image in pixels, at least 32")
     parser.add_argument(
-        "--level", choices=LEVELS, default=PLAIN, help="plain, or hard: up to 8, overlapping, distracted"
+        "--level",
+        choices=LEVELS,
+        default=PLAIN,
+        help="plain; hard: up to 8, overlapping, distracted; decoys: only masks tell what is to be translated",
     )
     parser.add_argument("--instances", type=int, nargs="+", metavar="N", help="instances of the images, in turn")
     parser.add_argument("--val_instances", type=int, nargs="+", metavar="N", help="of the validation images")
@@ -67,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not 1 <= number <= most:
                 parser.error(f"--{flag} must be 1 to {most} on the {args.level} level, not {number}.")
     if args.domains > 2 and args.level != PLAIN:
-        parser.error(f"--level {args.level} knows two domains: its distractors look like the others; drop --domains.")
+        parser.error(f"--level {args.level} knows two domains; drop --domains.")
     counts = {"train": args.train, "val": args.val}
     instances = {"train": args.instances or (), "val": args.val_instances or args.instances or ()}
     try:

@@ -1,4 +1,7 @@
-"""What is compared: five trainings, each adding one part of the paper to the one before it, and two ways to infer."""
+"""What is compared: five trainings, each adding one part of the paper to the one before it, and two ways to infer.
+
+Beside them stand variants of the last one, each with one change, to find out what its figures depend on.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,16 @@ MOST_TRAINED = 4
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the table. inference: the schemes in which it is looked at, the row's own first; none: as a whole."""
+    """A row of the table. inference: the schemes in which it is looked at, the row's own first; none: as a whole.
+
+    discriminator_rate: the discriminators' learning rate, as a share of the generators'.
+    """
 
     title: str
     flags: tuple[str, ...]
     wide: bool = False  # one network does the work of two, and gets about as many weights
     inference: tuple[str, ...] = ("",)
+    discriminator_rate: float = 1.0
 
     def width(self, ngf: int) -> int:
         """Twice the weights take a network that is wider by the square root of 2; rounded to 4 channels."""
@@ -44,6 +51,19 @@ METHODS = {
     "sequential": Method("+ sequential", _insta_gan(1, AT_A_TIME), inference=(SEQUENTIAL, ONE_STEP)),
 }
 """Name -> training, in the paper's order. All have the same weights of losses, those of the paper's InstaGAN."""
+PAPER = tuple(METHODS)
+BOTH = SEQUENTIAL, ONE_STEP
+METHODS |= {
+    name: Method(f"sequential, {change}", (*METHODS["sequential"].flags, *flags), False, BOTH, rate)
+    for name, change, flags, rate in (
+        ("slow_D", "D at half the rate", (), 0.5),
+        ("random_order", "in random order", ("--set_order=random",), 1.0),
+        ("earlier", "earlier instances weigh 10", ("--lambda_earlier=10",), 1.0),
+        ("resize_conv", "resize convolutions", ("--upsample=resize_conv",), 1.0),
+        ("ema", "averaged weights", ("--ema=0.99",), 1.0),
+    )
+}
+"""And variants, each with one change to the last."""
 SCHEMES = {ONE_STEP: "context", SEQUENTIAL: "sequential"}
 """How instances are taken in training -> the training, for the 2 x 2 of training and inference."""
 

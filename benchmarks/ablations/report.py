@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.ablations.measured import LAST_LOSSES
 from benchmarks.ablations.methods import MOST_TRAINED
-from benchmarks.ablations.study import LAST_LOSSES, STEPS, TIME, Run
+from benchmarks.ablations.study import STEPS, TIME, Run
 from benchmarks.ablations.tables import (
     FIGURES,
     Sums,
@@ -15,6 +16,7 @@ from benchmarks.ablations.tables import (
     claim_table,
     count_table,
     counts_in,
+    curve_table,
     listed,
     loss_table,
     main_table,
@@ -39,8 +41,8 @@ LEGEND = """\
 - **distractors**: the same on objects of neither domain alone.
 
 Shares and errors are over both directions. Mean ± standard deviation over the seeds. Inference is that of the row's
-training. Three known translations bound the scale: one drawn from the truth (what is missing to 100% is what
-the judge does not recognise), one that changes nothing, and the target's colour painted over everything.
+training. Known translations bound the scale: one drawn from the truth (what is missing to 100% is what the judge does
+not recognise), one that changes nothing, and the target's colour painted over the instances, or over everything.
 """
 
 
@@ -51,14 +53,16 @@ def document(
     figure: str | None,
     longer: Sequence[Run] = (),
     longer_figure: str | None = None,
+    curves_figure: str | None = None,
 ) -> str:
     """The whole document. notes: what a person wrote; figure: the picture's path as seen from the document.
 
-    longer: runs of a second study, with more time, and their figure.
+    longer: runs of a second study, with more time, and their figure. curves_figure: of the first one's curves.
     """
-    settings = runs[0]["settings"]
+    settings, times = runs[0]["settings"], runs[0]["times"]
     seeds = sorted({run["seed"] for run in runs})
-    spent = sum(max(look["seconds"] for look in run["looks"].values()) for run in runs)
+    spent = sum(max(look["seconds"] for look in run["curve"]) for run in runs)
+    steps, seconds = times * settings["steps"], times * settings["seconds"]
     parts = [
         "# Ablation",
         wrapped(
@@ -66,7 +70,7 @@ def document(
             f"{settings['level']} level) whose truth is known. `benchmarks/ablation.py` writes this file; its numbers "
             "are those of the runs."
         ),
-        f"    {command(settings, seeds)}",
+        f"    {command(settings, seeds, times)}",
         wrapped(
             f"{len(runs)} runs, seeds {', '.join(map(str, seeds))}; together {spent / 60:.0f} minutes of one processor "
             f"core in training (torch {', '.join(sorted({run['torch'] for run in runs}))}). Pictures of "
@@ -80,14 +84,24 @@ def document(
         wrapped(
             "Equal steps is not equal work: a step of InstaGAN takes several times as long as one of CycleGAN, and a "
             "sequential one makes an update for every mini-batch. So every run goes on until it has had "
-            f"{settings['steps']} steps *and* {settings['seconds']:g} seconds of processor time, and is looked at when "
+            f"{steps} steps *and* {seconds:g} seconds of processor time, and is looked at when "
             "either is reached. Processor time is that of the training process on one thread, loading included and "
             "looking at validation pictures not: unlike time on the wall it does not depend on how much of a core "
             "other programs leave, though it grows somewhat when they compete for caches."
         ),
         LEGEND,
     ]
-    for budget, title in titles(settings).items():
+    if any(look["times"] > 1 for run in runs for look in run["curve"]):
+        parts += [
+            "## Learning curves",
+            wrapped(
+                f"Translated, after {settings['steps']} steps or {settings['seconds']:g} seconds, twice that, four "
+                "times that, and so on. A curve that still rises at its end is one of training that has not converged."
+            ),
+            *([f"![Learning curves]({curves_figure})"] if curves_figure else []),
+            curve_table(runs),
+        ]
+    for budget, title in titles(settings, times).items():
         parts += [f"## {title}", main_table(runs, references, budget)]
         parts += ["Translated, by the number of instances in the picture:", count_table(runs, references, budget)]
     parts += [
@@ -128,7 +142,7 @@ def longer_parts(runs: Sequence[Run]) -> list[str]:
             f"Some of the methods with {settings['seconds']:g} seconds, seed {', '.join(map(str, seeds))}: what "
             "remains of the order when training goes on."
         ),
-        f"    {command(settings, seeds)} --methods {' '.join(by_method(runs))}",
+        f"    {command(settings, seeds, runs[0]['times'])} --methods {' '.join(by_method(runs))}",
         main_table(runs, {}, TIME),
         "Translated, by the number of instances in the picture:",
         count_table(runs, {}, TIME),
@@ -152,17 +166,18 @@ def notes_in(text: str) -> str:
     return after.partition(END_OF_NOTES)[0].strip("\n") if found else ""
 
 
-def command(settings: Mapping[str, Any], seeds: Sequence[int]) -> str:
+def command(settings: Mapping[str, Any], seeds: Sequence[int], times: int = 1) -> str:
     flags = {name: value for name, value in settings.items() if name != "protocol"}
     values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in flags.items()}
     typed = " ".join(f"--{name} {value}" for name, value in values.items())
-    return f"python benchmarks/ablation.py --seeds {' '.join(map(str, seeds))} {typed}"
+    longer = f" --times {times}" if times > 1 else ""
+    return f"python benchmarks/ablation.py --seeds {' '.join(map(str, seeds))} {typed}{longer}"
 
 
-def titles(settings: Mapping[str, Any]) -> dict[str, str]:
+def titles(settings: Mapping[str, Any], times: int = 1) -> dict[str, str]:
     return {
-        STEPS: f"Equal steps: {settings['steps']}",
-        TIME: f"Equal time: {settings['seconds']:g} seconds of processor time",
+        STEPS: f"Equal steps: {times * settings['steps']}",
+        TIME: f"Equal time: {times * settings['seconds']:g} seconds of processor time",
     }
 
 

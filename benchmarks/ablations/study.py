@@ -1,41 +1,48 @@
-"""The runs of the ablation: each trained until it has had both the steps and the processor time, one file for each."""
+"""The runs of the ablation: each trained until it has had both the steps and the processor time, one file for each.
+
+A run is looked at along the way, after once, twice, four times ... each budget, and goes on where it was stopped.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.ablations.measured import MeasuredTraining
 from benchmarks.ablations.methods import METHODS, MOST_TRAINED, inferring
 from benchmarks.ablations.validation import Validation
 from data.shapes.writing import LEVELS, write_set
+from engine.averaging import averaged
 from engine.parallel import ALONE
 from engine.run import ReadyRun
-from engine.update import Losses, Update
 from instagan.errors import InputError
-from instagan.io.writing import write_whole
+from instagan.io.writing import make_folder, write_whole
 from options.build import make_ready
 
 CONFIG = Path(__file__).resolve().parent.parent.parent / "configs" / "shapes.yaml"
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of what the figures mean; runs of another one are not mixed."""
 COUNTS = (1, 2, 3, 4, 6, 8)
 """Instances of the validation pictures."""
 STEPS, TIME = "steps", "time"
 """The two budgets: equally many training steps, equally much processor time."""
-LAST_LOSSES = 50
-"""Steps before a look whose losses are averaged."""
+UNFINISHED = "training"
+"""Folder beside the runs: their trainings, to go on from."""
+KEEP_EVERY = 120.0
+"""Seconds of training after which it is kept."""
 
+Look = dict[str, Any]
+"""``budget``, ``times``: how many times the budget was spent; steps, seconds, losses, and by scheme of inference the
+sums of ``Validation.look``."""
 Run = dict[str, Any]
-"""``settings``, ``method``, ``seed``, ``parameters`` of a generator, version of ``torch``; ``looks``: by budget steps,
-seconds, losses, and by scheme of inference the sums of ``Validation.look``."""
+"""``settings``, ``method``, ``seed``, ``parameters`` of a generator, version of ``torch``; ``curve``: its looks. Once
+it is read also ``times``: how often both budgets were spent, and ``looks``: those at that moment, by budget."""
 
 
 @dataclass(frozen=True)
@@ -70,50 +77,80 @@ class Study:
         width = METHODS[method].width(self.ngf)
         flags = {
             "config": CONFIG, "dataroot": folder / "shapes", "checkpoints_dir": folder, "name": f"{method}-{seed}",
-            "ngf": width, "ndf": width, "load_size": self.size, "fine_size": self.size, "lr": self.lr, "seed": seed,
+            "ngf": width, "ndf": width, "load_size": self.size, "fine_size": self.size, "seed": seed,
+            "lr": self.lr, "lr_D": self.lr * METHODS[method].discriminator_rate,
             "max_dataset_size": self.train, "device": "cpu", "cache": "ram", "lambda_idt": 1.0,
         }  # fmt: skip
         typed = [f"--{name}={value}" for name, value in flags.items()]
         return make_ready([*typed, *METHODS[method].flags, "--overwrite"], ALONE)
 
-    def run(self, folder: Path, kept: Path, method: str, seed: int) -> Run:
-        """Trains, looks when a budget is used up, and keeps the translations that the figure shows.
+    def run(
+        self,
+        folder: Path,
+        kept: Path,
+        method: str,
+        seed: int,
+        times: int = 1,
+        stop: Callable[[], object] = lambda: False,
+    ) -> Run | None:
+        """Trains until both budgets are spent so many times, and keeps what is found on the way; None once ``stop``.
 
-        Raises ``InputError`` if a loss is not finite.
+        times: a power of two. Raises ``InputError`` if a loss is not finite.
         """
         ready = self.ready(folder, method, seed)
         validation, model = Validation.of(ready.resolved.values), ready.model
-        looks: dict[str, Any] = {}
-        pictures: dict[str, Image.Image] = {}
-        reported: list[Losses] = []
-        taken, seconds, ready_updates = 0, 0.0, _updates(ready)
-        while len(looks) < 2:
-            started = time.process_time()
-            update = next(ready_updates)
-            model.training_step(update)
-            losses = update.losses()
-            seconds += time.process_time() - started
-            taken += 1
-            reported = [*reported[1 - LAST_LOSSES :], losses]
-            reached = {STEPS: taken >= self.steps, TIME: seconds >= self.seconds}
-            due = [budget for budget, is_reached in reached.items() if is_reached and budget not in looks]
-            if due:
-                means = _means(reported, method)
-                schemes = {scheme: inferring(model, scheme) for scheme in METHODS[method].inference}
-                found = {scheme: validation.look(twin) for scheme, twin in schemes.items()}
-                shown = Image.fromarray(validation.shown(schemes[METHODS[method].inference[0]]))
-                for budget in due:
-                    looks[budget] = {
-                        "steps": taken, "seconds": round(seconds, 2), "losses": means, "inference": found,
-                    }  # fmt: skip
-                    pictures[budget] = shown
-        for budget, shown in pictures.items():
-            keep_picture(picture_file(kept, method, seed, budget), shown)
+        make_folder(kept / UNFINISHED, "pass another --runs")
+        training = MeasuredTraining(ready, kept / UNFINISHED / f"{method}-seed{seed}.pth")
+        if training.notes.setdefault("settings", self.settings()) != self.settings():
+            raise InputError(f"{training.file} is of a run with other settings; remove it, or choose another --runs")
+        curve: list[Look] = training.notes.setdefault("curve", [])
         parameters = sum(weight.numel() for weight in model.networks["G_A"].parameters())
-        return {
+        run = {
             "settings": self.settings(), "method": method, "seed": seed, "parameters": parameters,
-            "torch": torch.__version__.partition("+")[0], "looks": looks,
+            "torch": torch.__version__.partition("+")[0], "curve": curve,
         }  # fmt: skip
+        kept_at = training.seconds
+        while True:
+            due = self.due(training, curve)
+            if due:
+                schemes = {scheme: inferring(model, scheme) for scheme in METHODS[method].inference}
+                with averaged(model):
+                    found = {scheme: validation.look(twin) for scheme, twin in schemes.items()}
+                    shown = Image.fromarray(validation.shown(schemes[METHODS[method].inference[0]]))
+                for budget, spent in due:
+                    curve.append({
+                        "budget": budget, "times": spent, "steps": training.steps,
+                        "seconds": round(training.seconds, 2), "losses": training.mean_losses(), "inference": found,
+                    })  # fmt: skip
+                    keep_picture(picture_file(kept, method, seed, budget), shown)
+            done, stopping = times_of(curve) >= times, bool(stop())
+            if due or stopping or training.seconds >= kept_at + KEEP_EVERY:
+                training.keep()
+                kept_at = training.seconds
+            if (due or done) and times_of(curve):
+                keep(run_file(kept, method, seed), run)
+            if done or stopping:
+                return at(run, times) if done else None
+            training.step()
+
+    def due(self, training: MeasuredTraining, curve: Sequence[Look]) -> list[tuple[str, int]]:
+        """Budgets that are spent, and how many times, where nobody has looked yet."""
+        spent = {STEPS: training.steps / self.steps, TIME: training.seconds / self.seconds}
+        seen = {budget: [look["times"] for look in curve if look["budget"] == budget] for budget in spent}
+        upcoming = {budget: 2 * max(times) if times else 1 for budget, times in seen.items()}
+        return [(budget, times) for budget, times in upcoming.items() if spent[budget] >= times]
+
+
+def times_of(curve: Sequence[Look]) -> int:
+    """How many times both budgets were spent; 0 if one was not even once."""
+    spent = [{look["times"] for look in curve if look["budget"] == budget} for budget in (STEPS, TIME)]
+    return max(spent[0] & spent[1], default=0)
+
+
+def at(run: Run, times: int) -> Run:
+    """The run as it was when both budgets had been spent so many times."""
+    looks = {look["budget"]: look for look in run["curve"] if look["times"] == times}
+    return run | {"times": times, "looks": looks}
 
 
 def counts_of(level: str) -> list[int]:
@@ -133,8 +170,8 @@ def originals_file(kept: Path) -> Path:
     return kept / "originals.png"
 
 
-def finished(file: Path, settings: Mapping[str, Any]) -> Run | None:
-    """The run in a file, if there is one. Raises ``InputError`` if it is of another study, or none."""
+def finished(file: Path, settings: Mapping[str, Any], times: int) -> Run | None:
+    """The run in a file, if it has spent its budgets so many times. Raises ``InputError`` if it is of another study."""
     if not file.exists():
         return None
     run = read_run(file)
@@ -143,16 +180,19 @@ def finished(file: Path, settings: Mapping[str, Any]) -> Run | None:
     if different:
         told = ", ".join(f"{name} {theirs.get(name)}" for name in different)
         raise InputError(f"{file} holds a run with {told}; pass the same flags, or choose another --runs")
-    return run
+    return run if run["times"] >= times else None
 
 
 def read_run(file: Path) -> Run:
-    """Raises ``InputError`` for what is none."""
+    """As it was last. Raises ``InputError`` for what is none."""
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-        if set(run["looks"]) != {STEPS, TIME} or not isinstance(run["settings"], dict):
+        if "curve" not in run:  # of a version that looked once at each budget
+            run["curve"] = [{"budget": budget, "times": 1, **look} for budget, look in run.pop("looks").items()]
+        if not times_of(run["curve"]) or not isinstance(run["settings"], dict):
             raise ValueError
-        return {name: run[name] for name in ("settings", "method", "seed", "parameters", "torch", "looks")}
+        names = ("settings", "method", "seed", "parameters", "torch", "curve")
+        return at({name: run[name] for name in names}, times_of(run["curve"]))
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{file} is not a run of the ablation; remove it, or choose another --runs") from None
 
@@ -180,27 +220,8 @@ def keep_picture(file: Path, picture: Image.Image) -> None:
     write_whole(file, lambda scratch: picture.save(scratch, "PNG", optimize=True))
 
 
-def _means(reported: Sequence[Losses], method: str) -> dict[str, float]:
-    """Of each loss over the steps. Raises ``InputError`` if one is not finite."""
-    names = dict.fromkeys(name for losses in reported for name in losses)
-    means = {name: torch.stack([losses[name] for losses in reported if name in losses]).mean().item() for name in names}
-    for name, mean in means.items():
-        if not np.isfinite(mean):
-            raise InputError(f"the loss {name} of {method} is not finite; lower --lr")
-    return {name: round(mean, 4) for name, mean in means.items()}
-
-
 def cells(methods: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
     """Seed by seed, so that a study that is stopped early has something on every method."""
     for seed in seeds:
         for method in methods:
             yield method, seed
-
-
-def _updates(run: ReadyRun) -> Iterator[Update]:
-    """What train.py would make its steps on, epoch after epoch without an end."""
-    progress = run.start
-    while True:
-        for update in run.updates(progress):
-            yield update.to(run.device)
-        progress = progress.next_epoch()

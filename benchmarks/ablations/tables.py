@@ -165,6 +165,42 @@ def loss_table(runs: Sequence[Run]) -> str:
     return table(["", "method", *kinds], rows)
 
 
+def curve_table(runs: Sequence[Run]) -> str:
+    """The share translated each time that a budget was spent once more as often."""
+    spent = sorted({look["times"] for run in runs for look in run["curve"]})
+    rows = []
+    for budget in (STEPS, TIME):
+        for name, of_method in by_method(runs).items():
+            for scheme in METHODS[name].inference:
+                looks = [look for run in of_method for look in run["curve"] if look["budget"] == budget]
+                shares_of = [
+                    [translated(look["inference"][scheme], None) for look in looks if look["times"] == times]
+                    for times in spent
+                ]
+                shown = [spread(values, PERCENT) for values in shares_of]
+                rows.append([f"equal {budget}", METHODS[name].title, scheme, *shown])
+    return table(["", "method", "inference", *(f"{times} x" for times in spent)], rows)
+
+
+def curves(runs: Sequence[Run], unit: str) -> dict[str, list[tuple[float, float]]]:
+    """Method, with its inference -> (steps or seconds spent, share translated), mean of the seeds where all have it."""
+    found = {}
+    for name, of_method in by_method(runs).items():
+        for scheme in METHODS[name].inference:
+            points: dict[tuple[int, str], list[tuple[float, float]]] = {}
+            for run in of_method:
+                for look in run["curve"]:
+                    share = translated(look["inference"][scheme], None)
+                    if share is not None:
+                        points.setdefault((look["times"], look["budget"]), []).append((look[unit], share))
+            whole = [of for of in points.values() if len(of) == len(of_method)]
+            inferring = f", inferring {scheme}" if len(METHODS[name].inference) > 1 else ""
+            found[METHODS[name].title + inferring] = sorted(
+                (statistics.mean(x for x, _ in of), statistics.mean(y for _, y in of)) for of in whole
+            )
+    return found
+
+
 def own(run: Run, budget: str) -> Sums:
     """The sums with the inference of the method's row."""
     found: Sums = run["looks"][budget]["inference"][METHODS[run["method"]].inference[0]]

@@ -2,6 +2,9 @@
 
 CycleGAN has no masks: whether an instance was translated is read off the picture. Of every instance those pixels are
 looked at that are nearer to it than to any other, and near it: its territory. Beyond all territories is background.
+What shows background in another's territory near by tells where the instance ends, too. The target's shape must fit
+what is seen better than the source's own mask does, and than an ellipse. (Not than every place, size and angle of the
+source's shape, as where masks are judged alone: of crowded instances so little shows that one would often fit.)
 """
 
 from __future__ import annotations
@@ -23,15 +26,8 @@ from data.shapes.hard import distractors_of
 from data.unaligned_instance_dataset import DomainDataset
 from instagan.io.pasting import distance_outside
 from instagan.metrics.agreement import overlap
-from instagan.metrics.outlines import (
-    LEAST_OVERLAP,
-    Outline,
-    has_colour,
-    is_shape,
-    others,
-    palette,
-)
-from instagan.metrics.shapes import looks_like
+from instagan.metrics.outlines import LEAST_AREA, LEAST_FIT, LEAST_OVERLAP, ellipse_like, fit, has_colour, others
+from instagan.metrics.shapes import Truth
 from instagan.structures.instances import InstanceBatch
 from models.translation_model import TranslationModel
 from options.build import domains_of, framing
@@ -62,52 +58,53 @@ Last are the instances that sequential inference takes last, where it takes othe
 
 @dataclass(frozen=True)
 class Scene:
-    """A validation picture (H, W, 3) in [0, 1], masks (H, W) bool, whose territory each pixel is, and where no one's
-    distractors are."""
+    """A validation picture (H, W, 3) uint8, and masks (H, W) bool.
+
+    near          (N, H, W) bool: what is within reach of each instance
+    territory     (H, W) int: of which instance each pixel is, or ``NOBODY``
+    distractors   (H, W) bool: where objects are that are nobody's
+    alike         (H, W) bool: what has the target's colours already and is nobody's, so that it tells nothing
+    """
 
     count: int
     picture: np.ndarray
     masks: list[np.ndarray]
-    territory: np.ndarray  # (H, W) the number of the instance, or NOBODY
+    near: np.ndarray
+    territory: np.ndarray
     distractors: np.ndarray
+    alike: np.ndarray
 
 
 @dataclass(frozen=True)
 class Direction:
-    """All that is looked at in one direction. wanted, other: colours (K, 3) of the target's and the source's domain."""
+    """All that is looked at in one direction, to domain "a" or "b"."""
 
     to: str
     batch: InstanceBatch
     scenes: list[Scene]
-    shape: str
-    wanted: np.ndarray
-    other: np.ndarray
+    truth: Truth
 
 
 @dataclass(frozen=True)
 class Validation:
     directions: list[Direction]
-    outlines: dict[str, Outline]
 
     @classmethod
     def of(cls, options: Namespace) -> Validation:
         """options: of a training run on a set that ``make_shapes.py`` drew, in its own size."""
         dataroot = Path(options.dataroot)
-        truth = json.loads((dataroot / "shapes.json").read_text(encoding="utf-8"))
+        content = json.loads((dataroot / "shapes.json").read_text(encoding="utf-8"))
         told = Namespace(**vars(options) | {"phase": PHASE, "original_size": False, "dataset_mode": "unaligned_seg"})
         found = domains_of(told, "AB")
-        outlines = {domain["shape"]: domain["outline"] for domain in truth["domains"].values()}
         directions = []
         for source, target in ("AB", "BA"):
             dataset = DomainDataset(found[source].entries, framing(told, False))
             batch, _ = collate_domain([dataset[index] for index in range(len(dataset))])
-            tells = [truth["pictures"][f"{PHASE}{source}/{entry.picture.name}"] for entry in dataset.entries]
-            scenes = [_scene(batch, row, told_of) for row, told_of in enumerate(tells)]
-            wanted, other = (palette(truth["domains"][name], (9, 3, 3)) for name in (target, source))
-            directions.append(
-                Direction(target.lower(), batch, scenes, truth["domains"][target]["shape"], wanted, other)
-            )
-        return cls(directions, outlines)
+            truth = Truth.of(content, target)
+            tells = [content["pictures"][f"{PHASE}{source}/{entry.picture.name}"] for entry in dataset.entries]
+            scenes = [_scene(batch, row, told_of, truth) for row, told_of in enumerate(tells)]
+            directions.append(Direction(target.lower(), batch, scenes, truth))
+        return cls(directions)
 
     def look(self, model: TranslationModel) -> list[dict[str, Any]]:
         """Sums by direction and number of instances."""
@@ -116,7 +113,7 @@ class Validation:
             fake = model.translate(direction.batch, direction.to)
             for row, scene in enumerate(direction.scenes):
                 picture, masks = as_picture(fake.image[row]), (fake.masks[row] > 0).cpu().numpy()
-                counted = judge(scene, picture, list(masks), direction, self.outlines)
+                counted = judge(scene, picture, list(masks), direction.truth)
                 total = found.setdefault((direction.to, scene.count), dict.fromkeys(counted, 0.0))
                 for name, value in counted.items():
                     total[name] += value
@@ -128,13 +125,13 @@ class Validation:
         for direction in self.directions:
             rows = self.first_rows(direction)
             fake = model.translate(direction.batch[rows], direction.to)
-            strips += [np.rint(as_picture(image) * 255).astype(np.uint8) for image in fake.image]
+            strips += [as_picture(image) for image in fake.image]
         return np.concatenate(strips, axis=1)
 
     def originals(self) -> np.ndarray:
         """What ``shown`` translates."""
         chosen = [direction.scenes[row] for direction in self.directions for row in self.first_rows(direction)]
-        return np.concatenate([np.rint(scene.picture * 255).astype(np.uint8) for scene in chosen], axis=1)
+        return np.concatenate([scene.picture for scene in chosen], axis=1)
 
     def first_rows(self, direction: Direction) -> list[int]:
         counts = [scene.count for scene in direction.scenes]
@@ -147,16 +144,14 @@ def shares(looks: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     return {name: totals[name] / totals[by] if totals[by] else None for name, by in TOTALS.items()}
 
 
-def judge(
-    scene: Scene,
-    fake: np.ndarray,
-    masks: list[np.ndarray],
-    direction: Direction,
-    outlines: dict[str, Outline],
-) -> Counted:
-    """The sums of one translated picture (H, W, 3) in [0, 1]. masks: one for each instance, or their union, or none."""
-    painted = looks_like(fake.reshape(-1, 3), direction.wanted, direction.other).reshape(fake.shape[:2])
-    by_picture = [(painted, scene.territory == number) for number in range(scene.count)]
+def judge(scene: Scene, fake: np.ndarray, masks: list[np.ndarray], truth: Truth) -> Counted:
+    """The sums of one translated picture (H, W, 3) uint8. masks: one for each instance, or their union, or none."""
+    painted, unchanged = truth.target_and_others(fake)
+    empty = ~painted & ~unchanged  # nobody is there, translated or not
+    by_picture = [
+        (painted, scene.near[number] & ((scene.territory == number) | empty) & ~scene.alike)
+        for number in range(scene.count)
+    ]
     if len(masks) == 1 != scene.count:
         by_mask = [(masks[0], scene.territory == number) for number in range(scene.count)]
     else:  # slots beyond the instances are absent
@@ -164,16 +159,19 @@ def judge(
         by_mask = [(mask, ~others(scene.masks, own, number) | mask) for number, mask in enumerate(own)]
 
     def taken_on(number: int, found: np.ndarray, seen: np.ndarray) -> bool:
-        mine = found & seen
-        unseen = ~seen & (scene.territory != NOBODY)
-        in_place = overlap(mine, scene.masks[number]) >= LEAST_OVERLAP
+        mine, before = found & seen, scene.masks[number]
         shows = np.count_nonzero(seen & ~found) >= LEAST_BESIDE * np.count_nonzero(mine)
-        return bool(in_place and shows and is_shape(mine, direction.shape, outlines, unseen))
+        if not shows or np.count_nonzero(mine) < LEAST_AREA or overlap(mine, before) < LEAST_OVERLAP:
+            return False
+        unseen = ~seen & ((scene.territory != NOBODY) | scene.alike)
+        fits = fit(mine, truth.outlines[truth.shape], unseen)
+        rivals = overlap(mine, before & seen), fit(mine, ellipse_like(mine), unseen)
+        return fits >= LEAST_FIT and fits > max(rivals)
 
-    right = [has_colour(fake, mask, direction.wanted, direction.other) for mask in scene.masks]
+    right = [has_colour(fake / 255, mask, truth.wanted, truth.other) for mask in scene.masks]
     last = taken_last(scene.masks)
     earlier = [number for number in range(scene.count) if number not in last] if last else []
-    error = np.abs(fake - scene.picture).mean(2)  # (H, W)
+    error = np.abs(fake / 255 - scene.picture / 255).mean(2)  # (H, W)
     outside = scene.territory == NOBODY
     return {
         "pictures": 1,
@@ -199,20 +197,23 @@ def taken_last(masks: Sequence[np.ndarray]) -> list[int]:
     return order[(len(order) - 1) // AT_A_TIME * AT_A_TIME :] if len(order) > AT_A_TIME else []
 
 
-def territories(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """The nearest of the masks (H, W) bool, none empty, for every pixel that is within reach of it: (H, W)."""
+def territories(masks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What is within reach of each mask (H, W) bool, none empty: (N, H, W), and the nearest of those: (H, W)."""
     reach = REACH * masks[0].shape[1]
     away = np.stack([distance_outside(mask, math.ceil(reach)) for mask in masks])  # (N, H, W)
-    return np.where(away.min(0) <= reach, away.argmin(0), NOBODY)
+    near = away <= reach
+    return near, np.where(near.any(0), away.argmin(0), NOBODY)
 
 
 def as_picture(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [-1, 1] -> (H, W, 3) float64 in [0, 1]."""
-    return (image.detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2
+    """(3, H, W) in [-1, 1] -> (H, W, 3) uint8."""
+    return np.rint((image.detach().cpu().double().permute(1, 2, 0).numpy() + 1) / 2 * 255).astype(np.uint8)
 
 
-def _scene(batch: InstanceBatch, row: int, told: dict[str, Any]) -> Scene:
+def _scene(batch: InstanceBatch, row: int, told: dict[str, Any], truth: Truth) -> Scene:
     count, side = len(told["instances"]), batch.image.shape[-1]
     masks = list((batch.masks[row, :count] > 0).numpy())
     distractors = np.any([np.zeros((side, side), bool), *distractors_of(told, side)], axis=0)
-    return Scene(count, as_picture(batch.image[row]), masks, territories(masks), distractors)
+    picture = as_picture(batch.image[row])
+    alike = truth.seen(picture) & ~np.any(masks, axis=0)
+    return Scene(count, picture, masks, *territories(masks), distractors, alike)

@@ -13,23 +13,26 @@ from PIL import Image
 
 from data.folders import folder_name
 from data.shapes import drawing, hard
-from data.shapes.drawing import domains_of
+from data.shapes.drawing import DOMAINS, Domain, domains_of
 
 Draw = Callable[[np.random.Generator, drawing.Domain, int, int | None], drawing.Scene]
 
 
 @dataclass(frozen=True)
 class Level:
-    """How a picture is drawn, from random numbers, domain, side and number of instances, and the most instances."""
+    """How a picture is drawn, from random numbers, domain, side and number of instances; the most instances; what the
+    instances of both domains look like."""
 
     draw: Draw
     largest_count: int
+    domains: tuple[Domain, Domain] = DOMAINS
 
 
-PLAIN, HARD = "plain", "hard"
+PLAIN, HARD, DECOYS = "plain", "hard", "decoys"
 LEVELS = {
     PLAIN: Level(drawing.draw_scene, drawing.LARGEST_COUNT),
-    HARD: Level(hard.draw_scene, hard.LARGEST_COUNT),
+    HARD: Level(hard.NEITHER.draw_scene, hard.LARGEST_COUNT, hard.NEITHER.domains),
+    DECOYS: Level(hard.ALIKE.draw_scene, hard.LARGEST_COUNT, hard.ALIKE.domains),
 }
 
 
@@ -47,7 +50,7 @@ def write_set(
     instances: by phase, how many instances the pictures show in turn; where there are none, each draws its own number.
     """
     pictures: dict[str, Any] = {}
-    drawn = domains_of(domain_count)
+    drawn = LEVELS[level].domains if domain_count == 2 else domains_of(domain_count)
     for phase_key, (phase, count) in enumerate(counts.items()):
         for domain_key, domain in enumerate(drawn):
             folder = save_root / folder_name(phase, domain.name)

@@ -76,12 +76,29 @@ class Truth:
         after = outcome.after[place]
         return after is not None and has_colour(outcome.fake / 255, after, self.wanted, self.other)
 
+    def seen(self, picture: np.ndarray) -> np.ndarray:
+        """Where a picture (H, W, 3) uint8 has the target's colours: (H, W) bool."""
+        return self.target_and_others(picture)[0]
+
+    def target_and_others(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where a picture (H, W, 3) uint8 has the colours of the target, and of other domains: (H, W) bool each."""
+        colours, places = np.unique(picture.reshape(-1, 3), axis=0, return_inverse=True)
+        to_wanted, to_other = (_distance(colours / 255, palette) for palette in (self.wanted, self.other))
+        found = (
+            (one < another) & (one <= LARGEST_COLOUR_DISTANCE)
+            for one, another in ((to_wanted, to_other), (to_other, to_wanted))
+        )
+        target, source = (of_colour[places.ravel()].reshape(picture.shape[:2]) for of_colour in found)
+        return target, source
+
     def found(self, outcome: Outcome) -> list[np.ndarray]:
-        """Where the translated picture shows each instance: what has the target's colour and is nearest to it."""
+        """Where the translated picture shows each instance: what has the target's colour and is nearest to it.
+
+        Objects that had it before, and that are nobody's, are none.
+        """
         if not outcome.count:
             return []
-        pixels = np.unique(outcome.fake.reshape(-1, 3), axis=0, return_inverse=True)
-        seen = looks_like(pixels[0] / 255, self.wanted, self.other)[pixels[1].ravel()].reshape(outcome.fake.shape[:2])
+        seen = self.seen(outcome.fake) & ~(self.seen(outcome.real) & ~outcome.covered_before)
         reach = max(outcome.fake.shape)
         distances = [
             np.full(seen.shape, np.inf) if mask is None else distance_outside(mask, reach) for mask in outcome.before
@@ -109,12 +126,6 @@ def read_truth(dataroot: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}); write it again with make_shapes.py") from None
     return content
-
-
-def looks_like(colours: np.ndarray, wanted: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Which of the colours (n, 3) are near the wanted palette, and nearer to it than to the other: (n,) bool."""
-    to_wanted, to_other = (_distance(colours, palette) for palette in (wanted, other))
-    return (to_wanted < to_other) & (to_wanted <= LARGEST_COLOUR_DISTANCE)
 
 
 def _distance(colours: np.ndarray, palette: np.ndarray) -> np.ndarray:

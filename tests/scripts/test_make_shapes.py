@@ -219,3 +219,24 @@ def test_more_instances_than_a_level_has_are_refused(tmp_path, capsys):
         make_shapes.main(["--save_root", str(tmp_path / "new"), "--instances", "2", "8"])
     assert "--instances must be 1 to 4 on the plain level, not 8" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_nothing_but_masks_tells_decoys_from_instances(tmp_path):
+    """Both domains' pictures show unmasked objects of both domains, with the colours and textures of instances."""
+    flags = ("--level", "decoys", "--train", "0", "--val", "12", "--instances", "1", "3", "8")
+    told = json.loads((draw(tmp_path / "decoys", *flags) / "shapes.json").read_text())
+    for domain in "AB":
+        pictures = {key: picture for key, picture in told["pictures"].items() if key.startswith(f"val{domain}")}
+        decoys = [one for picture in pictures.values() for one in picture["distractors"]]
+        assert {one["shape"] for one in decoys} == {"square", "triangle"}
+        for one in (*decoys, *(one for picture in pictures.values() for one in picture["instances"])):
+            look = next(kind for kind in told["domains"].values() if kind["shape"] == one["shape"])
+            hue = colorsys.rgb_to_hsv(*one["colour"])[0]
+            assert look["hue"][0] - 0.001 <= hue - round(hue - np.mean(look["hue"])) <= look["hue"][1] + 0.001
+            assert one["texture"] in hard.TEXTURES and one["visible"] >= hard.ALIKE.least_visible - 0.001
+        for key, picture in pictures.items():
+            masks = [mask > 0 for mask in masks_of(tmp_path / "decoys", key)]
+            assert len(masks) == len(picture["instances"]) and len(picture["distractors"]) >= 2
+            assert not any((decoy & mask).any() for decoy in hard.distractors_of(picture, 64) for mask in masks)
+        hues = [[colorsys.rgb_to_hsv(*one["colour"])[0] for one in of["instances"]] for of in pictures.values()]
+        assert np.mean([np.ptp(np.unwrap(np.array(of) * 2 * np.pi)) for of in hues if len(of) == 8]) > 0.5
