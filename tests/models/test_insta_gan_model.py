@@ -248,6 +248,15 @@ def test_no_gradient_stands_beside_the_graphs_of_the_next_mini_batch():
     assert len(found) == 3 and all(map(all, found))
 
 
+def test_what_earlier_mini_batches_translated_may_weigh_more_in_the_context_loss():
+    model, pair = small_model(ins_per=1, lambda_earlier=10.0), random_pair([2], [1])
+    (first, second) = model.turns(model.ways[0], pair)
+    assert torch.equal(model.importance(first), torch.ones_like(pair["A"].image[:, :1]))
+    inside = (first.translated.masks[:, :1].detach() + 1) / 2  # the mask that is there already
+    assert torch.allclose(model.importance(second), 1 + 9 * inside)
+    assert small_model(ins_per=1).importance(second) == 1.0
+
+
 def test_results_carry_no_graph():
     losses, pictures = trained_on(small_model(), random_pair([3], [1]))
     assert not any(loss.requires_grad for loss in losses.values())
