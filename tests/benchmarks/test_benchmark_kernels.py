@@ -22,7 +22,7 @@ def hurry(monkeypatch):
     monkeypatch.setattr(ceiling, "TRIES", 1)
 
 
-def test_a_step_is_timed_beside_one_without_a_kernel(tmp_path, capsys):
+def test_a_step_is_timed_beside_one_without_a_kernel(tmp_path, capsys, forked):
     file = tmp_path / "figures.json"
     assert benchmark.main(["kernels", *TINY, "--kernel", "columns", "allocator", "--json", str(file)]) == 0
     figures = json.loads(file.read_text())

@@ -32,7 +32,7 @@ def test_a_step_has_the_losses_of_ours(method):
         torch.testing.assert_close(published[name], loss, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_methods_are_measured_beside_each_other(monkeypatch, capsys):
+def test_methods_are_measured_beside_each_other(monkeypatch, capsys, forked):
     monkeypatch.setattr(ceiling, "SECONDS", 1e-4)
     monkeypatch.setattr(ceiling, "TRIES", 1)
     sizes = ("--size", "64", "--ngf", "4", "--ndf", "4", "--instances", "2", "--device", "cpu", "--repeats", "1")

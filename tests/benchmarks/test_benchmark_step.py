@@ -33,7 +33,7 @@ def names(*argv: str) -> list[str]:
     return [variant.name for variant in variants_of(parser.parse_args(argv))]
 
 
-def test_steps_are_timed_beside_each_other(tmp_path, capsys):
+def test_steps_are_timed_beside_each_other(tmp_path, capsys, forked):
     file = tmp_path / "figures.json"
     code = benchmark.main(["step", *TINY, "--instances", "2", "1", "--batch_size", "1", "2", "--json", str(file)])
     assert code == 0
@@ -59,7 +59,7 @@ def test_steps_are_timed_beside_each_other(tmp_path, capsys):
     assert shown.count("\npublished ") == shown.count("\nours ") == 2
 
 
-def test_translations_are_timed_beside_each_other(tmp_path):
+def test_translations_are_timed_beside_each_other(tmp_path, forked):
     file = tmp_path / "figures.json"
     assert benchmark.main(["translate", *TINY, "--variant", "published", "ours", "--json", str(file)]) == 0
     found = json.loads(file.read_text())["batches"]["1"]
@@ -84,7 +84,7 @@ def test_names_of_variants():
             Variant.named(wrong)
 
 
-def test_a_variant_that_cannot_run_here_leaves_the_others_alone(capsys):
+def test_a_variant_that_cannot_run_here_leaves_the_others_alone(capsys, forked):
     assert benchmark.main(["translate", *TINY, "--variant", "ours-fp16", "ours"]) == 0
     shown = capsys.readouterr().out
     assert "ours-fp16 is left out: --precision fp16 needs a CUDA GPU" in shown and "\nours " in shown
@@ -100,7 +100,7 @@ def test_every_variant_has_a_process_of_its_own_that_ends_with_the_measuring():
     assert not active_children()
 
 
-def test_a_variant_that_ends_while_it_is_measured_is_one_sentence():
+def test_a_variant_that_ends_while_it_is_measured_is_one_sentence(forked):
     with first_runs([Variant("ours")], WORKLOAD, "translate") as runs:
         (child,) = active_children()
         child.kill()
@@ -119,7 +119,7 @@ def test_what_fails_tells_why_in_one_line(monkeypatch):
     assert here.recv() == "RuntimeError: no kernel"
 
 
-def test_wrong_input_is_one_sentence(capsys):
+def test_wrong_input_is_one_sentence(capsys, forked):
     assert "--instances" in sentence(capsys, benchmark.main, "step", *TINY, "--instances", "1", "2", "3")
     assert "--fine_size" in sentence(capsys, benchmark.main, "step", *TINY, "--size", "34")
     assert "--device" in sentence(capsys, benchmark.main, "step", *TINY, "--device", "warp")
