@@ -41,10 +41,10 @@ demo: $(RUN) datasets/shapes/shapes.json
 	@echo "          checkpoints/shapes/web/index.html       how training went"
 
 test: $(DEV)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(PYTEST_FLAGS)
 
 coverage: $(DEV)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_FLAGS)
 
 reliability: $(DEV)
 	OMP_NUM_THREADS=1 $(PY) tests/soak/reliability.py $(RELIABILITY_FLAGS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Tries hostile input on everything that reads what others made; docs/reliability.md tells what it has found.
 
-    python tests/soak/fuzz.py                                  10,000 cases, the same every time (the tests run 4,000)
+    python tests/soak/fuzz.py                                  10,000 cases, the same every time (the tests run 1,000)
     python tests/soak/fuzz.py --seconds 3600 --seed 7          an hour of others (make fuzz)
     python tests/soak/fuzz.py --only mask --engine atheris     steered by what the code does with a case
 

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{name}: {CHECKS[name]} ...", flush=True)
                 started, place = time.monotonic(), Path(folder) / name
                 place.mkdir()
-                budget = Budget(place, options.kills, options.cases, options.steps, options.seed)
+                budget = Budget(place, options.kills, options.places, options.cases, options.steps, options.seed)
                 found = _isolated(name, budget, options.minutes)
                 rows += found
                 held = "held" if all(row.passed for row in found) else "BROKEN"
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"any of {', '.join(CHECKS)} (all)")
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="of a training at random moments (100)")
+    parser.add_argument("--places", type=int, default=6, metavar="N", help="of a file at which it is damaged (6)")
     parser.add_argument("--cases", type=int, default=10_000, metavar="N", help="of generated input (10000)")
     parser.add_argument("--steps", type=int, default=6000, metavar="N", help="of the long run (6000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (0)")

@@ -1,4 +1,4 @@
-"""4,000 cases of hostile input, the same every time; and the law itself, held to what it must notice."""
+"""1,000 cases of hostile input, the same every time; and the law itself, held to what it must notice."""
 
 import json
 import mmap
@@ -18,7 +18,7 @@ from tests.soak.fuzzing.session import Plan, run_all
 from tests.soak.fuzzing.target import Target, file_target
 from tests.test_floors import ROOT
 
-CASES = 4_000
+CASES = 1_000
 
 
 def test_thousands_of_cases_break_no_law(tmp_path):
@@ -28,7 +28,7 @@ def test_thousands_of_cases_break_no_law(tmp_path):
     done = subprocess.run([*command, "--json", str(told)], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     counts = json.loads(told.read_text())
-    assert 0.99 * CASES <= counts["cases"] <= 1.01 * CASES and len(counts["targets"]) >= 30
+    assert 0.97 * CASES <= counts["cases"] <= 1.03 * CASES and len(counts["targets"]) >= 30
 
 
 def reader(read):

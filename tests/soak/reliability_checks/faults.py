@@ -29,7 +29,6 @@ from tests.soak.reliability_checks.rows import Budget, Row
 
 HALF = 5
 """Steps of the run that is damaged, of eight: checkpoints of step 4 (epoch 1) and before, and of step 5."""
-CUTS, FLIPS = 6, 12
 
 Damage = Callable[[Path], object]
 
@@ -51,7 +50,7 @@ def run(budget: Budget) -> list[Row]:
 
 def damaged_rows(data: Path, straight: Path, half: Path, budget: Budget) -> Row:
     """Each damage to latest.pth of a copy of the run, which must be told and go on to the same end."""
-    wrong, kinds = [], damages(half / "latest.pth", budget.seed)
+    wrong, kinds = [], damages(half / "latest.pth", budget.places, budget.seed)
     for number, (name, damage) in enumerate(kinds):
         place = budget.folder / f"damaged_{number}"
         shutil.copytree(half, place / "run")
@@ -70,12 +69,13 @@ def damaged_rows(data: Path, straight: Path, half: Path, budget: Budget) -> Row:
     return Row("3 damaged checkpoints", how, wrong[0] if wrong else figure, not wrong)
 
 
-def damages(latest: Path, seed: int) -> list[tuple[str, Damage]]:
+def damages(latest: Path, places: int, seed: int) -> list[tuple[str, Damage]]:
+    """Cut at its ends and at so many places between, a bit flipped at twice as many, and replaced."""
     draw, size = random.Random(seed), latest.stat().st_size
-    cuts = [0, 1, size - 1, *(draw.randrange(size) for _ in range(CUTS))]
+    cuts = [0, 1, size - 1, *(draw.randrange(size) for _ in range(places))]
     found: list[tuple[str, Damage]] = [(f"cut at {length}", _cutter(length)) for length in cuts]
-    places = [draw.randrange(size) for _ in range(FLIPS)]
-    found += [(f"bit flipped at {place}", _flipper(place, 1 << draw.randrange(8))) for place in places]
+    flips = [draw.randrange(size) for _ in range(2 * places)]
+    found += [(f"bit flipped at {place}", _flipper(place, 1 << draw.randrange(8))) for place in flips]
     return found + [
         ("pickle", lambda path: path.write_bytes(pickle.dumps(_Trap(path)))),
         ("code within", lambda path: torch.save({"networks": _Trap(path), "format": 1}, path)),

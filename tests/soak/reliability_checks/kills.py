@@ -34,8 +34,6 @@ LAW = "2 kill anywhere"
 CHAINS = 2
 """Runs that are killed at the same time, each by a process of its own."""
 PROGRAM_KILLS = 3
-WRITES = 6
-"""Places in the writing of a checkpoint's file, of hundreds, at which a run is killed."""
 AT_EPOCHS = ("--save_latest_freq", 0)
 MOST_IN_A_ROW = 12
 """Kills of one run; then it is left alone, so that the result is looked at now and then."""
@@ -74,7 +72,7 @@ class Scene:
 
 def run(budget: Budget) -> list[Row]:
     stage = scene(budget)
-    marks = points_of_a_save(stage)
+    marks = points_of_a_save(stage, budget.places)
     rows = [
         row("SIGKILL at random moments of a run, also while it goes on", moments(stage, budget.kills, budget.seed)),
         row(f"SIGKILL before and after the {len(marks)} file operations of a save", at_operations(stage, marks)),
@@ -134,11 +132,11 @@ def finished(stage: Scene, place: Path) -> Tally:
     return Tally(ends=1, wrong=[f"differs: {found}" for found in differences(stage.straight, place / "run")[:1]])
 
 
-def points_of_a_save(stage: Scene) -> list[tuple[int, str]]:
+def points_of_a_save(stage: Scene, places: int) -> list[tuple[int, str]]:
     """The operations of a save that keeps a numbered checkpoint, and the latest one before it: number and name.
 
-    Numbers count from the run's first save on. Of the writes of the checkpoint's own file some are taken, evenly; of
-    all else every one.
+    Numbers count from the run's first save on. Of the hundreds of writes of the checkpoint's own file so many
+    are taken, evenly; of all else every one.
     """
     noted, place = stage.folder / "operations.txt", stage.folder / "noted"
     watch = Operations(place, noting(noted)).watch
@@ -151,7 +149,7 @@ def points_of_a_save(stage: Scene) -> list[tuple[int, str]]:
     second = opened[1]  # under its temporary name; under its own, if saving were ever not atomic
     lines = [(number, line) for number, line in lines[second:] if "loss_log" not in line]
     writes = [point for point in lines if " write " in point[1]]
-    kept = [writes[place * (len(writes) - 1) // (WRITES - 1)] for place in range(WRITES)]
+    kept = [writes[(2 * place + 1) * len(writes) // (2 * places)] for place in range(places)]
     return sorted({*kept, *(point for point in lines if " write " not in point[1])})
 
 

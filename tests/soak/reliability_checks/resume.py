@@ -45,7 +45,9 @@ KINDS = (
 def run(budget: Budget) -> list[Row]:
     warm_up()
     data = data_set(budget.folder / "data", budget.seed)
-    return [row(kind, tried(kind, data, budget.folder / f"kind_{number}")) for number, kind in enumerate(KINDS)]
+    straight: dict[tuple[object, ...], Path] = {}
+    places = [budget.folder / f"kind_{number}" for number in range(len(KINDS))]
+    return [row(kind, tried(kind, data, place, straight)) for kind, place in zip(KINDS, places, strict=True)]
 
 
 def row(kind: Kind, wrong: str) -> Row:
@@ -53,12 +55,15 @@ def row(kind: Kind, wrong: str) -> Row:
     return Row(LAW, f"SIGKILL after a step, continued: {kind.name}", wrong or told, not wrong)
 
 
-def tried(kind: Kind, data: Path, folder: Path) -> str:
-    """What went wrong; empty if nothing did."""
+def tried(kind: Kind, data: Path, folder: Path, straight: dict[tuple[object, ...], Path]) -> str:
+    """What went wrong; empty if nothing did. straight: the uninterrupted runs of ways that were tried before."""
     folder.mkdir()
-    for end in together(kind, arguments(data, folder / "straight", *kind.flags), folder, None):
-        if end.code:
-            return f"uninterrupted it ended with {end.code}: {end.said[-200:]}"
+    way = (kind.flags, kind.ranks, kind.spawn)
+    if way not in straight:
+        for end in together(kind, arguments(data, folder / "straight", *kind.flags), folder, None):
+            if end.code:
+                return f"uninterrupted it ended with {end.code}: {end.said[-200:]}"
+        straight[way] = folder / "straight" / "run"
     more: tuple[str, ...] = ()
     for stop in kind.stops:
         ends = together(kind, arguments(data, folder / "killed", *kind.flags, *more), folder, stop)
@@ -68,7 +73,7 @@ def tried(kind: Kind, data: Path, folder: Path) -> str:
     for end in together(kind, arguments(data, folder / "killed", *kind.flags, *more), folder, None):
         if end.code:
             return f"continued it ended with {end.code}: {end.said[-200:]}"
-    return ", ".join(differences(folder / "straight" / "run", folder / "killed" / "run")[:2])
+    return ", ".join(differences(straight[way], folder / "killed" / "run")[:2])
 
 
 def together(kind: Kind, argv: list[str], folder: Path, stop: int | None) -> list[Ended]:

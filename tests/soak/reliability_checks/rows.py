@@ -26,11 +26,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much to try. kills: of a running training; cases: of generated input; steps: of the long run; folder: an
+    """How much to try. kills: of a running training; places: drawn in a
+    file, for each kind of damage; cases: of generated input; steps: of the long run; folder: an
     empty one for files."""
 
     folder: Path
     kills: int = 100
+    places: int = 6
     cases: int = 10_000
     steps: int = 2000
     seed: int = 0
