@@ -97,19 +97,19 @@ def test_skip_bad_names_it_once_and_goes_on(fault, file, data, tmp_path, monkeyp
     assert progress(tmp_path)["steps"] == 8
 
 
-@pytest.mark.parametrize("workers, cache", [("2", "none"), ("1", "disk"), ("0", "ram")])
-def test_workers_and_caches_leave_out_the_same_and_so_does_a_run_that_goes_on(workers, cache, data, tmp_path, capsys):
-    assert cache in KINDS
+def test_workers_and_caches_leave_out_the_same_and_so_does_a_run_that_goes_on(data, tmp_path, capsys):
     vanish(data / "trainA" / "a2.png")
     (data / "trainA" / "a2.png").mkdir()  # it is listed, and cannot be read
     truncate(data / "trainB" / "b1.png")
-    straight, other = tmp_path / "straight", tmp_path / "other"
+    straight, kept = tmp_path / "straight", ("--cache_dir", str(tmp_path / "cache"))
     assert train(data, straight, *FLAGS, "--skip_bad") == 0
-    flags = (*FLAGS, "--skip_bad", "--num_threads", workers, "--cache", cache, "--cache_dir", str(tmp_path / "cache"))
-    assert train(data, other, *flags, "--max_steps", "5") == 0
-    assert train(data, other, "--name", "run", "--continue_train") == 0
-    for part in ("networks", "pools", "progress"):
-        assert_equal(*(RunFolder(folder, "run").load("latest")[part] for folder in (straight, other)))
+    for workers, cache in (("2", "none"), ("1", "disk"), ("0", "ram")):
+        assert cache in KINDS
+        other, flags = tmp_path / cache, ("--skip_bad", "--num_threads", workers, "--cache", cache, *kept)
+        assert train(data, other, *FLAGS, *flags, "--max_steps", "5") == 0
+        assert train(data, other, "--name", "run", "--continue_train") == 0
+        for part in ("networks", "pools", "progress"):
+            assert_equal(*(RunFolder(folder, "run").load("latest")[part] for folder in (straight, other)))
 
 
 def test_one_too_many_stops_all_with_the_steps_before(data, tmp_path, capsys):
