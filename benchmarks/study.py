@@ -22,6 +22,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from benchmarks.ablations.study import keep, keep_picture  # noqa: E402
 from benchmarks.studies.figure import strip_of  # noqa: E402
 from benchmarks.studies.images import RealImages  # noqa: E402
 from benchmarks.studies.judging import JUDGES, Judge  # noqa: E402
-from benchmarks.studies.plan import PROTOCOL, Plan, chosen, read_plan  # noqa: E402
+from benchmarks.studies.plan import PROTOCOL, SECONDS, UPDATES, Plan, chosen, read_plan  # noqa: E402
 from benchmarks.studies.references import write_references  # noqa: E402
 from benchmarks.studies.report import STRIPS, draw_figures, part_of, put_into, strip_file  # noqa: E402
 from benchmarks.studies.tables import WAYS  # noqa: E402
@@ -48,10 +49,12 @@ from benchmarks.studies.training import (  # noqa: E402
 )
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.flag_types import whole  # noqa: E402
+from instagan.flag_types import finite, whole  # noqa: E402
 from instagan.io.writing import make_folder  # noqa: E402
 
 PREPARED, REFERENCES = "prepared.json", "references.json"
+COMMON = ("protocol", "judge", "images", "styles", "budgets", "values")
+"""Settings that all runs of a table share."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, metavar="DIR", help="where runs are kept (default: results/NAME)")
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="which of the yaml's (default: all)")
     parser.add_argument("--seeds", type=whole(0), nargs="+", metavar="N", help="in the place of the yaml's")
+    parser.add_argument(
+        "--updates", type=whole(1), metavar="N", help="with --seconds, in the place of the yaml's budgets"
+    )
+    parser.add_argument("--seconds", type=finite(above=True), metavar="S", help="as --updates")
     parser.add_argument("--quick", action="store_true", help="as the yaml says under quick: a few steps and images")
     parser.add_argument("--report", action="store_true", help="train nothing, write the document from the runs")
     parser.add_argument("--document", type=Path, metavar="FILE", help="what is written (default: report.md in --runs)")
@@ -75,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 def _study(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     plan = read_plan(options.plan, options.quick)
+    asked = {name: value for name in (UPDATES, SECONDS) if (value := getattr(options, name)) is not None}
+    plan = replace(plan, budgets=asked or plan.budgets)
     if plan.judge not in JUDGES:
         raise InputError(f"{options.plan}: judge is {plan.judge}; write one of {', '.join(JUDGES)}")
     name = options.plan.stem + ("_quick" if options.quick else "")
@@ -159,6 +168,10 @@ class Study:
         runs = [read_json(file) for file in files]
         if not runs:
             raise InputError(f"--runs {self.runs} holds no finished run; leave out --report to train some")
+        for file, run in zip(files, runs, strict=True):
+            for name in COMMON:
+                if (told := run.get("settings", {}).get(name)) != runs[0]["settings"][name]:
+                    raise InputError(f"{file} has {name} {told}, and {files[0]} another one; keep them in two folders")
         images = document.parent / "images"
         figures = [f"images/{file.name}" for file in draw_figures(runs, self.runs, images, f"{document.stem}_{name}")]
         prepared = read_json(self.runs / PREPARED) if (self.runs / PREPARED).exists() else {}

@@ -52,7 +52,7 @@ def _about(runs: Sequence[Run], by: Mapping[str, Any], prepared: Mapping[str, An
     sentences = [
         f"{len(runs)} runs, seeds {', '.join(map(str, seeds))}, together {spent / 60:.0f} minutes of training on one "
         f"thread (torch {', '.join(sorted({run['torch'] for run in runs}))}; protocol {settings['protocol']}).",
-        f"{settings['images']} images of each domain are translated, in {settings['styles']} styles or one.",
+        f"{settings['images']} images of each domain are translated; most styles of one: {settings['styles']}.",
     ]
     if "features" in by:
         sentences.append(
