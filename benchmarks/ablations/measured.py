@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,12 @@ class MeasuredTraining:
     notes     what the caller keeps with it, in plain values
     """
 
-    def __init__(self, run: ReadyRun, file: Path) -> None:
-        """file: where it is kept; goes on from there if it is there. Raises ``InputError`` where that cannot be."""
-        self.run, self.file = run, file
+    def __init__(self, run: ReadyRun, file: Path, clock: Callable[[], float] = time.process_time) -> None:
+        """file: where it is kept; goes on from there if it is there. clock: what counts the seconds.
+
+        Raises ``InputError`` where it cannot go on.
+        """
+        self.run, self.file, self.clock = run, file, clock
         self.seconds = 0.0
         self.losses: list[dict[str, float]] = []
         self.notes: dict[str, Any] = {}
@@ -49,13 +52,13 @@ class MeasuredTraining:
 
     def step(self) -> None:
         """Raises ``InputError`` if a loss is not finite."""
-        started = time.process_time()
+        started = self.clock()
         update = next(self._updates)
         self.run.model.training_step(update)
         if self.run.model.averages:
             self.run.model.averages.update()
         losses = {name: loss.item() for name, loss in update.losses().items()}
-        self.seconds += time.process_time() - started
+        self.seconds += self.clock() - started
         self.progress = self.progress.after_batch(update.pair_count)
         self.losses = [*self.losses[1 - LAST_LOSSES :], losses]
         if wrong := [name for name, loss in losses.items() if not abs(loss) < float("inf")]:

@@ -63,19 +63,19 @@ def test_a_stopped_run_becomes_what_it_would_have_been(dataroot, tmp_path, monke
     plan = read_plan(written(tmp_path, dataroot=str(dataroot), prepare=[]))
     whole = training.train(plan, tmp_path / "whole", "cycle_gan", 1)
 
-    check, steps = training._check, []
+    step, steps = training.MeasuredTraining.step, []
 
-    def killed(*told):
-        steps.append(1)
+    def killed(self):
+        step(self)
+        steps.append(self.steps)
         if len(steps) == 2:
             raise KeyboardInterrupt
-        check(*told)
 
-    monkeypatch.setattr(training, "_check", killed)
+    monkeypatch.setattr(training.MeasuredTraining, "step", killed)
     with pytest.raises(KeyboardInterrupt):
         training.train(plan, tmp_path / "stopped", "cycle_gan", 1)
     again = training.train(plan, tmp_path / "stopped", "cycle_gan", 1)
-    assert len(steps) == 2 + 2  # the second step was lost, and made again
+    assert steps == [1, 2, 2, 3]  # the second one was lost, and made again
     assert whole[UPDATES]["steps"] == again[UPDATES]["steps"] == 3
     folders = [training.translations(tmp_path / name, "cycle_gan", 1, UPDATES) for name in ("whole", "stopped")]
     names = [sorted(path.name for path in folder.iterdir()) for folder in folders]
