@@ -47,9 +47,7 @@ def train(run: ReadyRun) -> int:
                     data_wait = time.perf_counter() - waiting_since
                     update = read.to(run.device)
                     rates = set_learning_rates(model.optimizers(), learning_rate(options, progress))
-                    model.training_step(update)
-                    if model.averages:
-                        model.averages.update()
+                    run.step(update)
                     losses = update.losses()
                     before, progress = progress, progress.after_batch(update.pair_count)
                     saves = saver.due(before, progress, update.requests)

@@ -125,9 +125,10 @@ def _train(options: argparse.Namespace) -> None:
     with StopRequest() as request, TemporaryDirectory(prefix="ablation-") as name:
         folder = Path(name)
         dataroot = study.draw(folder)
-        validation = Validation.of(study.ready(folder, *planned[0]).resolved.values)
-        keep(options.runs / REFERENCES, look_at_references(validation, dataroot))
-        keep_picture(originals_file(options.runs), Image.fromarray(validation.originals()))
+        if not any(options.runs.glob("*-seed*.json")):  # else they are there, and of this study
+            validation = Validation.of(study.ready(folder, *planned[0]).resolved.values)
+            keep(options.runs / REFERENCES, look_at_references(validation, dataroot))
+            keep_picture(originals_file(options.runs), Image.fromarray(validation.originals()))
         for number, cell in enumerate(planned, 1):
             if not done[cell]:
                 run = study.run(folder, options.runs, *cell, options.times, request.wish)

@@ -92,6 +92,12 @@ class ReadyRun:
         seed = self.resolved.values.seed
         return updates(self.world, steps, wish, lambda new: self.unread.tell(new, warn), progress, seed)
 
+    def step(self, update: Update) -> None:
+        """A training step on an update whose batches are on the device, and with ``--ema`` the averages after it."""
+        self.model.training_step(update)
+        if self.model.averages:
+            self.model.averages.update()
+
     def evaluate(self, before: Progress, now: Progress, tell: Tell | None) -> None:
         """The evaluation that is due between two moments, if any: by rank 0, which tells; the others wait for it."""
         if due(self.resolved.values.eval_freq, before, now):

@@ -30,12 +30,12 @@ class MeasuredTraining:
     notes     what the caller keeps with it, in plain values
     """
 
-    def __init__(self, run: ReadyRun, file: Path, clock: Callable[[], float] = time.process_time) -> None:
-        """file: where it is kept; goes on from there if it is there. clock: what counts the seconds.
+    def __init__(self, run: ReadyRun, file: Path, clock: Callable[[], float] | None = None) -> None:
+        """file: where it is kept; goes on from there if it is there. clock: what counts the seconds, processor time.
 
         Raises ``InputError`` where it cannot go on.
         """
-        self.run, self.file, self.clock = run, file, clock
+        self.run, self.file, self.clock = run, file, clock or time.process_time
         self.seconds = 0.0
         self.losses: list[dict[str, float]] = []
         self.notes: dict[str, Any] = {}
@@ -54,9 +54,7 @@ class MeasuredTraining:
         """Raises ``InputError`` if a loss is not finite."""
         started = self.clock()
         update = next(self._updates)
-        self.run.model.training_step(update)
-        if self.run.model.averages:
-            self.run.model.averages.update()
+        self.run.step(update)
         losses = {name: loss.item() for name, loss in update.losses().items()}
         self.seconds += self.clock() - started
         self.progress = self.progress.after_batch(update.pair_count)
