@@ -169,9 +169,9 @@ class Study:
         if not runs:
             raise InputError(f"--runs {self.runs} holds no finished run; leave out --report to train some")
         for file, run in zip(files, runs, strict=True):
-            for name in COMMON:
-                if (told := run.get("settings", {}).get(name)) != runs[0]["settings"][name]:
-                    raise InputError(f"{file} has {name} {told}, and {files[0]} another one; keep them in two folders")
+            for key in COMMON:
+                if (told := run.get("settings", {}).get(key)) != runs[0]["settings"][key]:
+                    raise InputError(f"{file} has {key} {told}, and {files[0]} another one; keep them in two folders")
         images = document.parent / "images"
         figures = [f"images/{file.name}" for file in draw_figures(runs, self.runs, images, f"{document.stem}_{name}")]
         prepared = read_json(self.runs / PREPARED) if (self.runs / PREPARED).exists() else {}

@@ -42,6 +42,8 @@ def part_of(
             heading = f"{BUDGET_TITLES[budget].format(first['budgets'][budget])}, {title}"
             parts += [f"#### {heading}", *tables] if tables else []
     parts += [f"![{Path(file).stem}]({file})" for file in figures]
+    if figures:
+        parts += [f"*Seed {min(run['seed'] for run in runs)}; each scene in two styles, where there are two.*"]
     return "\n\n".join(parts)
 
 

@@ -107,7 +107,7 @@ def _mean(column: Column, of_method: Sequence[Mapping[str, Any]]) -> float | Non
 
 def _best(column: Column, of_methods: Any) -> float | None:
     means = [mean for of_method in of_methods if (mean := _mean(column, of_method)) is not None]
-    if not column.better or len(means) < 2:
+    if not column.better or len(set(means)) < 2:
         return None
     return max(means) if column.better > 0 else min(means)
 
