@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.speed.published import PublishedSystem
+from benchmarks.speed.published_insta_former import FLAGS, PublishedInstaFormer
 from benchmarks.speed.published_munit import PublishedMunit
 from engine.device import choose_device, prepare
 from engine.method import state_of
@@ -21,6 +22,7 @@ from instagan.kernels import KERNELS
 from instagan.kernels.processor import PRECISIONS
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models import MODELS
+from models.insta_former_model import InstaFormerModel
 from models.munit_model import MunitModel
 from options.build import build_model
 from options.parse import parse_training
@@ -41,9 +43,9 @@ WITHOUT: dict[str, frozenset[str]] = {f"no_{name}": frozenset({name}) for name i
 """Part of a variant's name -> kernels that are left out; without the allocator's settings there are no fewer."""
 
 PER_SWITCH = ("compile", "checkpoint")
-METHODS = {"insta_gan": ("ins_max", "ins_per"), "munit": (), "init": ("ins_max",)}
+METHODS = {"insta_gan": ("ins_max", "ins_per"), "munit": (), "init": ("ins_max",), "insta_former": ("ins_max",)}
 """Methods that can be measured, and which flags on instances each knows."""
-SMALLEST = {"insta_gan": 32, "munit": 64, "init": 64}
+SMALLEST = {"insta_gan": 32, "munit": 64, "init": 64, "insta_former": 64}
 """Sides of small images that each can be trained on."""
 
 
@@ -151,13 +153,17 @@ class System:
 
 def build(variant: Variant, workload: Workload) -> System:
     """All variants start from the same weights. Raises ``InputError`` where train.py does not know a switch."""
-    options = parse_training([*workload.flags(), *variant.flags]).values
+    published = FLAGS if variant.name == PUBLISHED and workload.method == "insta_former" else ()
+    options = parse_training([*workload.flags(), *variant.flags, *published]).values
     device = choose_device(options)
     prepare(device, options, own_allocator=variant.own_allocator)
     if variant.name == PUBLISHED and workload.method != "insta_gan":
         plain = MODELS[options.model].from_options(options).to(device)
-        assert isinstance(plain, MunitModel)
-        step = PublishedMunit(plain).training_step
+        if isinstance(plain, InstaFormerModel):
+            step = PublishedInstaFormer(plain).training_step
+        else:
+            assert isinstance(plain, MunitModel)
+            step = PublishedMunit(plain).training_step
         return System(step, lambda pair: plain.translate(pair["A"], "b"), torch.float32, device)
     model = build_model(options, device, kernels=variant.kernels)
     if variant.name == PUBLISHED:

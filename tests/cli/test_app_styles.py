@@ -63,7 +63,8 @@ def test_a_model_with_a_style_of_its_own_translates_in_that_first(pictures, tmp_
     (tmp_path / "results").mkdir()
     desk, made = Desk({"b": t}, None, 100 * 100, tmp_path / "results"), []
     for number, style in enumerate((None, *codes)):
-        shown = desk.translate(Order(photo, DRAWN, [], True, [], "b", 1, style=number))
+        hidden = dict.fromkeys(("instances", "order", "strength"))  # fields that the page does not show have no text
+        shown = desk.translate(Order(photo, DRAWN, [], True, [], "b", 1, style=number, **hidden))
         assert (np.asarray(shown.translated) == np.asarray(t(photo, style=style).picture)).all()
         made.append(shown.told.partition(" in ")[2].rpartition(" in ")[0])
     assert made == ["the style that the model holds", "style 1", "style 2"]

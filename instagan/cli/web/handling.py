@@ -124,7 +124,7 @@ class Desk:
         )
 
     def _control(self, order: Order, translator: Translator, masks: int) -> Control:
-        texts = (text.replace(" ", "") or None for text in (order.instances, order.order, order.strength))
+        texts = ((text or "").replace(" ", "") or None for text in (order.instances, order.order, order.strength))
         control = Control.of_texts(*texts)
         control.check(translator.network.translator)
         control.check_numbers(range(masks))
