@@ -9,11 +9,11 @@ from PIL import Image
 
 from benchmarks import study
 from benchmarks.studies import training
-from benchmarks.studies.plan import read_plan
+from benchmarks.studies.plan import UPDATES, read_plan
 from instagan.metrics import look_classifier
-from tests.programs import ROOT
+from tests.programs import ROOT, sentence
 
-RECIPES = sorted((ROOT / "benchmarks" / "recipes").glob("*.yaml"))
+RECIPES = ROOT / "benchmarks" / "recipes"
 SIZE = 192, 108
 COUNT = 12
 """Images of a domain: a tenth of them validates."""
@@ -77,39 +77,46 @@ def kitti_cityscapes(root):
 SAMPLES = {"init": init, "bdd100k": bdd100k, "kitti_cityscapes": kitti_cityscapes}
 
 
-def sample_of(recipe, folder):
-    """The recipe, whose data is a sample in the folder."""
-    told = yaml.safe_load(recipe.read_text())
-    told["values"] |= SAMPLES[recipe.stem](folder / "sample")
-    file = folder / recipe.name
+def sample_of(name, folder):
+    """The recipe of this name, whose data is a sample in the folder."""
+    file = folder / f"{name}.yaml"
+    told = yaml.safe_load((RECIPES / file.name).read_text())
+    told["values"] |= SAMPLES[name](folder / "sample")
     file.write_text(yaml.safe_dump(told))
     return file
 
 
 def test_every_recipe_has_a_sample():
-    assert {recipe.stem for recipe in RECIPES} == SAMPLES.keys()
+    assert {recipe.stem for recipe in RECIPES.glob("*.yaml")} == SAMPLES.keys()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_sample_of_the_data_is_prepared_and_learned_from(recipe, tmp_path):
-    plan, runs = read_plan(sample_of(recipe, tmp_path), quick=True), tmp_path / "runs"
-    prepared = study.Study(plan, runs)
-    prepared.prepare(["init"])
-    look = training.train(plan, runs, "init", 0)["updates"]
+@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - {"init"}))
+def test_a_sample_of_the_data_is_prepared_and_learned_from(name, tmp_path):
+    plan, runs = read_plan(sample_of(name, tmp_path), quick=True), tmp_path / "runs"
+    study.Study(plan, runs).prepare(["init"])
+    look = training.train(plan, runs, "init", 0)[UPDATES]
     assert look["updates"] == 2 and set(look["seconds_per_picture"]) == {"A_to_B", "B_to_A"}
     told = json.loads((runs / "data" / "boxes.json").read_text())
     assert "bicycle" not in told["categories"] and "car" in told["categories"]
 
 
 @pytest.mark.slow
-def test_a_recipe_goes_from_data_to_tables(tmp_path, monkeypatch):
+def test_a_study_goes_from_data_to_tables_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(look_classifier, "STEPS", 5)
-    recipe = next(one for one in RECIPES if one.stem == "init")
-    runs = tmp_path / "runs"
-    flags = [str(sample_of(recipe, tmp_path)), "--runs", str(runs), "--quick", "--methods", "cut"]
+    runs, recipe = tmp_path / "runs", sample_of("init", tmp_path)
+    flags = [str(recipe), "--runs", str(runs), "--quick", "--methods", "munit"]
     assert study.main(flags) == 0
-    figures = json.loads((runs / "cut-seed0.json").read_text())["looks"]["updates"]["figures"]["A_to_B"]
-    assert figures["fid"] > 0 and figures["outputs"] >= 1 and "error" not in figures
+    look = json.loads((runs / "munit-seed0.json").read_text())["looks"][UPDATES]
+    assert look["updates"] == 2 and look["memory"] > 2**27 and set(look["figures"]) == {"A_to_B", "B_to_A"}
+    figures = look["figures"]["A_to_B"]
+    assert figures["fid"] > 0 and figures["diversity"] > 0 and figures["outputs"] == 2 and "error" not in figures
     assert "truth" not in json.loads((runs / "references.json").read_text())["rows"]
-    assert "| CUT |" in (runs / "report.md").read_text()
+    document = runs / "report.md"
+    assert "| MUNIT |" in document.read_text() and (runs / "images" / "report_init_A_to_B.png").exists()
+
+    before, first = (runs / "munit-seed0.json").stat().st_mtime_ns, document.read_text()
+    assert study.main(flags) == 0 and study.main([*flags, "--report"]) == 0
+    assert (runs / "munit-seed0.json").stat().st_mtime_ns == before and document.read_text() == first
+    told = sentence(capsys, study.main, *flags, "--updates", 3)
+    assert "munit-seed0.json" in told and "budgets" in told
