@@ -117,6 +117,7 @@ class Untrained:
 
     networks = torch.nn.ModuleDict()
     pools: dict = {}
+    averages = None
 
     def optimizers(self) -> dict:
         return {}
