@@ -99,7 +99,6 @@ class Study:
 
     def __init__(self, plan: Plan, runs: Path) -> None:
         self.plan, self.runs = plan, runs
-        make_folder(work_folder(runs), "pass another --runs")
 
     def run(self, cells: Sequence[tuple[str, int]]) -> None:
         """Trains and measures what is not there yet."""
@@ -130,6 +129,7 @@ class Study:
 
     def prepare(self, methods: Sequence[str]) -> None:
         """Makes what is not there yet, each in a program of its own. Raises ``InputError`` if one fails."""
+        make_folder(work_folder(self.runs), "pass another --runs")
         file = self.runs / PREPARED
         done = read_json(file) if file.exists() else {}
         for one in self.plan.prepare:
