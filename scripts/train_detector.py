@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -37,6 +38,12 @@ def flags() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--save", type=Path, required=True, metavar="FILE", help="where the detector is written")
+    add_learning_flags(add)
+    return parser
+
+
+def add_learning_flags(add: Callable[..., Any]) -> None:
+    """What a detector is made of and how long it learns; add: of a parser."""
     add("--kind", choices=tuple(KINDS), default="small", help="small: for small images, learnt from nothing; resnet50: "
         "ResNet-50 with a feature pyramid, needs --begin_with")  # fmt: skip
     add("--begin_with", type=Path, metavar="FILE", help="torchvision's weights of fasterrcnn_resnet50_fpn or resnet50")
@@ -45,13 +52,17 @@ def flags() -> argparse.ArgumentParser:
     add("--detector_steps", type=whole(1), default=Learning.steps, help="updates")
     add("--detector_batch", type=whole(1), default=Learning.batch_size, help="images in a batch")
     add("--detector_lr", type=finite(above=True), default=Learning.lr, help="highest learning rate")
-    return parser
+
+
+def check_kind(own: argparse.Namespace) -> None:
+    """Raises ``InputError`` naming the flag that is missing."""
+    if own.kind == "resnet50" and own.begin_with is None:
+        raise InputError("--kind resnet50 needs --begin_with FILE, torchvision's weights of fasterrcnn_resnet50_fpn")
 
 
 def train(own: argparse.Namespace, others: Sequence[str]) -> None:
     options = parse_training(others).values
-    if own.kind == "resnet50" and own.begin_with is None:
-        raise InputError("--kind resnet50 needs --begin_with FILE, torchvision's weights of fasterrcnn_resnet50_fpn")
+    check_kind(own)
     device, started = choose_device(options), time.perf_counter()
     prepare(device, options)
     domain, classes = annotated_domain(options, options.phase)

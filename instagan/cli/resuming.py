@@ -36,12 +36,13 @@ def agree(options: Namespace, translator: Translator, outputs: Iterable[Path]) -
     """
     note, there = options.output_dir / NOTE, any(path.exists() for path in outputs)  # the note is older than any image
     told = {"model": fingerprint(translator), "to": translator.card["to"]}
-    told |= {name: str(getattr(options, name)) for name in FLAGS}
+    given = {name: getattr(options, name) for name in FLAGS}  # others are not noted: a note outlives new flags
+    told |= {name: str(value) for name, value in given.items() if value is not None and value is not False}
     if note.exists():
         before = read_json(note, "delete it and the images, or pass another --output_dir")
         if before != told:
             before = before if isinstance(before, dict) else {}
-            name = next((name for name in told if before.get(name) != told[name]), NOTE)
+            name = next((name for name in {**before, **told} if before.get(name) != told.get(name)), NOTE)
             what = "another model" if name == "model" else f"another --{name} ({before.get(name)})"
             raise InputError(
                 f"--resume: {options.output_dir} holds images that were made with {what}; pass another --output_dir"
