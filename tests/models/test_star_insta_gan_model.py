@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from instagan.cli import main as command
+from instagan.cli.web.handling import UPLOADED, Desk, Order
 from instagan.errors import InputError
 from instagan.inference.translator import Translator
 from models.star_insta_gan_model import StarInstaGanModel
@@ -175,6 +176,17 @@ def test_the_command_makes_of_each_mask_what_is_asked_for(shapes, run, tmp_path,
     assert command.main([str(word) for word in [*typed, "--targets", "circle,star"]]) == 0
     assert (tmp_path / "y.png").exists() and (tmp_path / "y_mask_1.png").exists()
     assert "--targets" in sentence(capsys, command.main, *typed)
+
+
+def test_the_page_takes_a_name_for_each_instance(shapes, run, tmp_path):
+    desk = Desk({"b": Translator.load(run)}, None, 10**6, tmp_path)
+    picture, mask = shapes / "val_square" / "squares_000.png", shapes / "val_square_seg" / "squares_000_0.png"
+    order = Order(picture, UPLOADED, None, True, [mask, mask], "b", 2)
+    shown = [desk.translate(dataclasses.replace(order, targets=typed)) for typed in ("circle, star", "star")]
+    assert all(one.told.startswith("2 of 2 instances translated") for one in shown)
+    assert shown[0].translated.tobytes() != shown[1].translated.tobytes()
+    with pytest.raises(InputError, match="Tell what the instances become: square, triangle, circle, star"):
+        desk.translate(order)
 
 
 def test_export_keeps_the_names_of_the_categories_and_a_graph_is_refused(shapes, run, tmp_path, capsys):
