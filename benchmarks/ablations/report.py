@@ -129,8 +129,8 @@ def document(
 
 
 FIGURE_LEGEND = """\
-*The first validation picture of each number of instances, in both directions; equal time, seed {}. First row: the
-pictures that are translated.*"""
+*The first validation picture of each number of instances, in both directions; the last look at equal time, seed
+{}. First row: the pictures that are translated.*"""
 
 
 def longer_parts(runs: Sequence[Run]) -> list[str]:

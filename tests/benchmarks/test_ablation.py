@@ -308,15 +308,16 @@ def test_notes_stay_and_nothing_else():
     assert report.document(runs, {}, report.notes_in(written), None) == written
 
 
-def test_the_committed_document_is_what_its_runs_say():
-    page, kept = ROOT / "docs" / "ablation.md", ROOT / "docs" / "ablation_runs"
-    text, runs = page.read_text(encoding="utf-8"), [read_run(file) for file in sorted(kept.glob("*-seed*.json"))]
-    assert {run["method"] for run in runs} == set(PAPER)
+@pytest.mark.parametrize(("name", "methods"), [("", set(PAPER)), ("decoys", {"context", "sequential"})])
+def test_the_committed_document_is_what_its_runs_say(name, methods):
+    page, kept = ROOT / "docs" / f"ablation{name and '_'}{name}.md", ROOT / "docs" / "ablation_runs" / name
+    text, runs = page.read_text(encoding="utf-8"), ablation._read(kept)
+    assert {run["method"] for run in runs} == methods
     references = read_references(kept / "references.json")
     longer = [read_run(file) for file in sorted((kept / ablation.LONGER).glob("*-seed*.json"))]
-    figures = [page.parent / "images" / f"{name}.png" for name in ("ablation", f"ablation_{ablation.LONGER}")]
+    figures = [page.parent / "images" / f"{page.stem}{more}.png" for more in ("", f"_{ablation.LONGER}", "_curves")]
     there = [f"images/{figure.name}" if figure.exists() else None for figure in figures]
-    assert report.document(runs, references, report.notes_in(text), there[0], longer, there[1]) == text
+    assert report.document(runs, references, report.notes_in(text), there[0], longer, *there[1:]) == text
     assert Image.open(figures[0]).width > 1000
 
 
