@@ -16,6 +16,7 @@ from engine.freezing import frozen
 from engine.update import Losses, Update
 from instagan.flag_types import finite, whole
 from instagan.losses import context_l1, set_l1
+from instagan.networks.blocks import RESIDUAL_BLOCKS
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures.calls import each
@@ -29,7 +30,7 @@ from models.two_way_model import TwoWayModel, Way, add_upsample, add_weights, in
 class InstaGanModel(TwoWayModel):
     """Set generators and set discriminators, trained a few instances at a time."""
 
-    architecture = ("upsample",)
+    architecture = ("netG_blocks", "upsample")
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -126,7 +127,7 @@ class InstaGanModel(TwoWayModel):
 
     @classmethod
     def from_options(cls, options: Namespace) -> InstaGanModel:
-        generators = {name: SetGenerator(options.ngf, options.norm, upsample=options.upsample) for name in "AB"}
+        generators = {name: set_generator(options) for name in "AB"}
         discriminators = {name: SetDiscriminator(options.ndf, options.n_layers_D, options.norm) for name in "AB"}
         initialise_all(options, generators, discriminators)
         return cls(
@@ -143,6 +144,9 @@ class InstaGanModel(TwoWayModel):
 def add_set_flags(group: _ArgumentGroup, training: bool) -> None:
     """What methods share that translate sets of instances, a few at a time."""
     group.add_argument("--netG", choices=("set",), default="set", help="generator")
+    group.add_argument(
+        "--netG_blocks", type=whole(1), default=RESIDUAL_BLOCKS, help="residual blocks of each of its encoders"
+    )
     group.add_argument("--netD", choices=("set",), default="set", help="discriminator")
     group.add_argument(
         "--set_order", choices=SET_ORDERS, default="decreasing", help="order in which instances are translated"
@@ -155,3 +159,7 @@ def add_set_flags(group: _ArgumentGroup, training: bool) -> None:
     )
     group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
     add_upsample(group)
+
+
+def set_generator(options: Namespace) -> SetGenerator:
+    return SetGenerator(options.ngf, options.norm, options.netG_blocks, options.upsample)

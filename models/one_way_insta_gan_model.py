@@ -40,7 +40,7 @@ from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
-from models.insta_gan_model import add_set_flags
+from models.insta_gan_model import add_set_flags, set_generator
 from models.translation_model import TranslationModel
 
 
@@ -81,7 +81,7 @@ class OneWayInstaGanModel(TranslationModel):
     """A set generator G, a set discriminator D, and H: a projection head for each of the compared layers."""
 
     directions = (A_TO_B,)
-    architecture = ("nce_layers", "netF_nc", "upsample")
+    architecture = ("nce_layers", "netF_nc", "netG_blocks", "upsample")
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -187,7 +187,7 @@ class OneWayInstaGanModel(TranslationModel):
 
     @classmethod
     def from_options(cls, options: Namespace) -> OneWayInstaGanModel:
-        G = SetGenerator(options.ngf, options.norm, upsample=options.upsample)
+        G = set_generator(options)
         D = SetDiscriminator(options.ndf, options.n_layers_D, options.norm)
         layers = tuple(map(int, options.nce_layers.split(",")))
         if max(layers) >= len(G.image_encoder):

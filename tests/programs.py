@@ -17,11 +17,12 @@ TINY = (
 
 
 OF_SMALL = {
+    **dict.fromkeys(("insta_gan", "star_insta_gan"), ("--netG_blocks", "1")),
+    "one_way_insta_gan": ("--netG_blocks", "1", "--nce_layers", "3,6,9"),
     **dict.fromkeys(("munit", "init"), ("--num_scales", "1")),
     "drit": ("--dis_scale", "2", "--content_layers", "0"),
     "dunit": ("--dis_scale", "2", "--content_layers", "0", "--object_size", "16", "--dataset_mode", "unaligned_seg"),
     "insta_former": ("--patch", "4", "--depth", "2", "--mlp_dim", "8", "--netF_nc", "8"),
-    "star_insta_gan": ("--netG_blocks", "1"),
     "mguit": ("--dis_scale", "2", "--content_layers", "0", "--d_iter", "1"),
 }
 """Method -> the flags with which it learns from pictures as small as these."""
@@ -38,10 +39,16 @@ def load(program: str) -> ModuleType:
 train_program, test_program = load("train"), load("test")
 
 
+def tiny(*flags: str) -> list[str]:
+    """Flags of a tiny network of the method that the flags name; they stand behind, so they win."""
+    name = flags[flags.index("--model") + 1] if "--model" in flags else "insta_gan"
+    return [*TINY, *(OF_SMALL[name] if name.endswith("insta_gan") else ()), *flags]
+
+
 def train(dataroot: Path, checkpoints: Path, *flags: str) -> int:
     """Exit code of train.py with a tiny network."""
     where = ("--dataroot", str(dataroot), "--checkpoints_dir", str(checkpoints))
-    return train_program.main([*where, *TINY, *flags])
+    return train_program.main([*where, *tiny(*flags)])
 
 
 def translate(dataroot: Path, checkpoints: Path, results: Path, *flags: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 from instagan.cli.main import main
 from tests.browser import chromium, console_errors
 from tests.preparing import coco_content, draw_noise
-from tests.programs import TINY, draw_picture, sentence
+from tests.programs import draw_picture, sentence, tiny
 from tests.soak.fuzzing.pages import LIGHTBOX, check_page
 from tests.test_floors import ROOT
 
@@ -79,7 +79,8 @@ def world(tmp_path_factory):
                 draw_picture(root / f"{phase}{domain}" / f"{stem}.png", 1 + number % 2, (32, 32), seed=number)
     runs = ("--dataroot", root, "--checkpoints_dir", place / "checkpoints", "--name", "run")
     before = files(place)
-    run("train.py", *runs, *TINY, "--niter", "1", "--niter_decay", "0", "--print_freq", "1", "--update_html_freq", "1")
+    run("train.py", *runs, *tiny(), "--niter", "1", "--niter_decay", "0", "--print_freq", "1",
+        "--update_html_freq", "1")  # fmt: skip
     run("test.py", *runs, "--phase", "val", "--results_dir", place / "results", "--num_threads", "1", "--device", "cpu",
         "--save_coco", "--num_test", "99")  # fmt: skip
     run("scripts/check_data.py", "--dataroot", root, "--preview", "99", "--preview_dir", place / "preview",

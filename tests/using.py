@@ -12,12 +12,12 @@ from instagan.networks.blocks import initialise
 from models import MODELS
 from models.translation_model import TranslationModel
 from options.parse import parse_training
-from tests.programs import TINY
+from tests.programs import tiny
 
 
 def tiny_run(checkpoints: Path, name: str = "run", *flags: str, seed: int = 0) -> tuple[RunFolder, TranslationModel]:
     """A run's folder as train.py leaves it, and its model: random weights, large enough to move pixels."""
-    options = parse_training(["--dataroot", ".", "--name", name, *TINY, *flags]).values
+    options = parse_training(["--dataroot", ".", "--name", name, *tiny(*flags)]).values
     torch.manual_seed(seed)
     model = MODELS[options.model].from_options(options)
     for network in model.networks.values():

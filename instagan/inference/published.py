@@ -89,7 +89,7 @@ def run_options(description: Description) -> dict[str, Any]:
     config = description.config
     told = {name: config[name] for name in ("ngf", "norm") if name in config}
     if description.kind == "set":
-        return {"model": "insta_gan", **told, "netG": "set"}
+        return {"model": "insta_gan", **told, "netG": "set", "netG_blocks": config["blocks"]}
     if description.kind == "resnet":
         blocks = {"netG": f"resnet_{config['blocks']}blocks", "with_masks": config["with_union"]}
         return {"model": "cycle_gan", **told, **blocks}

@@ -24,7 +24,7 @@ from instagan.io.reading import read_picture
 from options.parse import parse_testing, parse_training
 from scripts import prepare_coco
 from tests.preparing import coco_content, drawn_content, square, write_coco
-from tests.programs import TINY, sentence, test_program, train_program
+from tests.programs import sentence, test_program, tiny, train_program
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # pycocotools under numpy 2
 
@@ -88,7 +88,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, root) -> Path:
     runs = tmp_path_factory.mktemp("runs")
-    assert train_program.main([*flags(root), *TINY, "--checkpoints_dir", str(runs), *RUN]) == 0
+    assert train_program.main([*flags(root), *tiny(), "--checkpoints_dir", str(runs), *RUN]) == 0
     return runs
 
 
@@ -146,7 +146,7 @@ def test_absent_pictures_are_counted_and_named(tmp_path, capsys):
     assert "4 pictures" in line and "7 listed pictures are absent" in line
     assert "train2017/gone0.jpg" in line and "gone4.jpg and 2 more" in line
     (tmp_path / "empty").mkdir()
-    where = ("--checkpoints_dir", str(tmp_path / "runs"), *TINY)
+    where = ("--checkpoints_dir", str(tmp_path / "runs"), *tiny())
     said = sentence(capsys, train_program.main, *flags(root, images=tmp_path / "empty"), *where)
     assert "none of the 11 pictures of cow" in said and "000000000001.jpg" in said and str(tmp_path / "empty") in said
 
@@ -166,7 +166,7 @@ def test_a_bad_annotation_is_named_before_training(tmp_path, capsys, case):
     segmentation, told = BAD[case]
     content["annotations"][4] |= {"segmentation": segmentation, "bbox": [70, 5, 9, 3]}
     root = write_coco(tmp_path / "coco", content)
-    said = sentence(capsys, train_program.main, *flags(root), "--checkpoints_dir", tmp_path / "runs", *TINY)
+    said = sentence(capsys, train_program.main, *flags(root), "--checkpoints_dir", tmp_path / "runs", *tiny())
     assert f"{source(root)['annotations']}, annotation 104" in said and told in said
     assert not (tmp_path / "runs").exists()
 
@@ -212,7 +212,7 @@ WRONG = {
 
 @pytest.mark.parametrize("flag, value", WRONG)
 def test_wrong_flags_are_one_sentence(root, tmp_path, capsys, flag, value):
-    where = ("--checkpoints_dir", tmp_path / "runs", *TINY)
+    where = ("--checkpoints_dir", tmp_path / "runs", *tiny())
     assert WRONG[flag, value] in sentence(capsys, train_program.main, *flags(root, **{flag: value}), *where)
     assert not (tmp_path / "runs").exists()
 
@@ -232,14 +232,14 @@ def test_a_flag_of_the_data_set_points_to_it(capsys):
 
 def test_without_pycocotools_the_command_that_installs_it_is_told(root, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
-    assert "pip install pycocotools" in sentence(capsys, train_program.main, *flags(root), *TINY)
+    assert "pip install pycocotools" in sentence(capsys, train_program.main, *flags(root), *tiny())
 
 
 def test_a_json_that_is_not_coco_is_named(tmp_path, capsys):
     root = write_coco(tmp_path / "coco")
     for text, told in (('{"images": [], "categories": []}', "no list 'annotations'"), ("[]", "COCO's format")):
         Path(source(root)["annotations"]).write_text(text)
-        said = sentence(capsys, train_program.main, *flags(root), "--checkpoints_dir", tmp_path / "runs", *TINY)
+        said = sentence(capsys, train_program.main, *flags(root), "--checkpoints_dir", tmp_path / "runs", *tiny())
         assert "instances_train2017.json" in said and told in said
 
 
@@ -311,15 +311,15 @@ def test_pictures_of_equal_names_have_results_of_their_own(tmp_path, trained):
 @pytest.mark.parametrize("method", [("cycle_gan",), ("cycle_gan", "--with_masks")], ids=" ".join)
 def test_other_methods_train_and_translate_as_well(root, tmp_path, method):
     runs = ("--checkpoints_dir", str(tmp_path / "runs"))
-    assert train_program.main([*flags(root), *TINY, *runs, *RUN, "--model", *method]) == 0
+    assert train_program.main([*flags(root), *tiny("--model", *method), *runs, *RUN]) == 0
     where = (*runs, "--results_dir", str(tmp_path), "--name", "run", "--device", "cpu", "--num_threads", "0")
     assert test_program.main([*where, "--num_test", "1"]) == 0
 
 
 def test_a_run_that_went_on_is_the_run_that_never_stopped(root, tmp_path):
     runs = ("--checkpoints_dir", str(tmp_path), "--no_html", "--ins_per", "1")
-    assert train_program.main([*flags(root), *TINY, *runs, "--name", "whole", "--max_steps", "3"]) == 0
-    assert train_program.main([*flags(root), *TINY, *runs, "--name", "parts", "--max_steps", "1"]) == 0
+    assert train_program.main([*flags(root), *tiny(), *runs, "--name", "whole", "--max_steps", "3"]) == 0
+    assert train_program.main([*flags(root), *tiny(), *runs, "--name", "parts", "--max_steps", "1"]) == 0
     assert (
         train_program.main([*runs, "--name", "parts", "--continue_train", "--max_steps", "3", "--num_threads", "2"])
         == 0

@@ -22,7 +22,7 @@ from instagan.errors import InputError
 from instagan.structures.instances import InstanceBatch
 from scripts import prepare_coco
 from tests.preparing import drawn_content, write_coco
-from tests.programs import TINY, draw_set, sentence, test_program, train, train_program
+from tests.programs import draw_set, sentence, test_program, tiny, train, train_program
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # pycocotools under numpy 2
 
@@ -203,7 +203,7 @@ def test_translations_of_a_json_lead_back_to_its_annotations(tmp_path):
     file, images = root / "annotations" / "instances_train2017.json", root / "train2017"
     mode = ("--dataset_mode", "coco", "--annotations", str(file), "--images", str(images))
     flags = (*mode, "--cat1", "cow,person", "--cat2", "sheep", "--checkpoints_dir", str(tmp_path / "runs"))
-    assert train_program.main([*TINY, *flags, "--name", "run", "--max_steps", "1", "--no_html"]) == 0
+    assert train_program.main([*tiny(), *flags, "--name", "run", "--max_steps", "1", "--no_html"]) == 0
     assert_traced(translate(tmp_path, tmp_path, *mode, "--save_coco", "--phase", "train"), root)
 
 
@@ -235,7 +235,7 @@ def test_another_json_at_test_time_is_translated_and_loaded_back(tmp_path):
         return "--annotations", f"{root}/annotations/instances_{phase}2017.json", "--images", f"{root}/{phase}2017"
 
     mode = ("--dataset_mode", "coco", "--cat1", "sheep,cow", "--cat2", "person", *part("train"))
-    assert train_program.main([*TINY, *mode, *runs, "--name", "run", "--max_steps", "1", "--no_html"]) == 0
+    assert train_program.main([*tiny(), *mode, *runs, "--name", "run", "--max_steps", "1", "--no_html"]) == 0
     shown = ("--save_coco", "--original_size", "--num_test", "2")
     folder = translate(tmp_path, tmp_path, "--dataset_mode", "coco", *part("val"), *shown)
     content, source = check(folder), COCO(str(root / "annotations" / "instances_val2017.json"))

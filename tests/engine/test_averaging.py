@@ -12,7 +12,7 @@ from options.parse import parse_training
 from scripts.export import main as export
 from tests.batches import random_batch
 from tests.engine.test_resume import assert_equal
-from tests.programs import TINY, draw_set, train
+from tests.programs import draw_set, tiny, train
 
 FLAGS = ("--name", "run", "--no_html", "--print_freq", "1", "--niter", "9", "--upsample", "resize_conv")
 
@@ -69,7 +69,7 @@ def test_resumed_to_the_bit_and_of_no_influence_on_training(runs):
 def test_averages_translate_and_are_exported(runs, tmp_path):
     run = runs["straight"]
     state = run.load("latest")
-    options = parse_training(["--dataroot", ".", *TINY, *FLAGS]).values
+    options = parse_training(["--dataroot", ".", *tiny(*FLAGS)]).values
     model = MODELS["insta_gan"].from_options(options)
     restore_networks(state, model)
     assert_equal(model.networks["G_A"].state_dict(), state["averages"]["networks"]["G_A"])

@@ -16,7 +16,7 @@ from instagan.errors import InputError
 from instagan.io.sealed import save_sealed
 from models import MODELS
 from options.parse import parse_training
-from tests.programs import TINY, draw_set, train
+from tests.programs import draw_set, tiny, train
 
 
 class Trap:
@@ -25,12 +25,12 @@ class Trap:
 
 
 def resolved(runs: Path, *flags: str):
-    return parse_training(["--dataroot", ".", "--checkpoints_dir", str(runs), "--name", "run", *TINY, *flags])
+    return parse_training(["--dataroot", ".", "--checkpoints_dir", str(runs), "--name", "run", *tiny(*flags)])
 
 
 @pytest.fixture(scope="module")
 def model():
-    return MODELS["insta_gan"].from_options(parse_training(["--dataroot", ".", *TINY]).values)
+    return MODELS["insta_gan"].from_options(parse_training(["--dataroot", ".", *tiny()]).values)
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +128,12 @@ def folder(path: Path) -> None:
 
 
 def other_sizes(path: Path) -> None:
-    wider = MODELS["insta_gan"].from_options(parse_training(["--dataroot", ".", *TINY, "--ngf", "6"]).values)
+    wider = MODELS["insta_gan"].from_options(parse_training(["--dataroot", ".", *tiny("--ngf", "6")]).values)
     RunFolder(path.parent.parent, path.parent.name).save([path.stem], wider, Progress(1, 0, 10, 10))
 
 
 def other_method(path: Path) -> None:
-    other = MODELS["cycle_gan"].from_options(parse_training(["--dataroot", ".", "--model", "cycle_gan", *TINY]).values)
+    other = MODELS["cycle_gan"].from_options(parse_training(["--dataroot", ".", *tiny("--model", "cycle_gan")]).values)
     RunFolder(path.parent.parent, path.parent.name).save([path.stem], other, Progress(1, 0, 10, 10))
 
 

@@ -13,7 +13,7 @@ import torch
 
 from engine.run_folder import RunFolder
 from tests.engine.test_resume import assert_equal
-from tests.programs import ROOT, TINY, draw_set
+from tests.programs import ROOT, draw_set, tiny
 from tests.soak.reliability_checks.golden import FILE, METHODS, Losses, losses, worst
 
 
@@ -56,7 +56,7 @@ def test_processes_and_workers_change_no_bit(tmp_path):
         words = ("--dataroot", str(data), "--checkpoints_dir", str(tmp_path / str(number)), "--name", "run")
         flags = ("--no_html", "--niter", "1", "--niter_decay", "0", "--pool_size", "2", "--num_threads", workers)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": str(number)}
-        command = [sys.executable, str(ROOT / "train.py"), *words, *TINY, *flags]
+        command = [sys.executable, str(ROOT / "train.py"), *words, *tiny(*flags)]
         subprocess.run(command, check=True, capture_output=True, timeout=300, env=environment)
         states.append(RunFolder(Path(tmp_path / str(number)), "run").load("latest"))
     for state in states[1:]:

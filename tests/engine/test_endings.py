@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from engine.run_folder import RunFolder
-from tests.programs import ROOT, TINY, draw_set, sentence, test_program, train, train_program
+from tests.programs import ROOT, draw_set, sentence, test_program, tiny, train, train_program
 
 PATIENCE = 300
 """Seconds for a program to end; it takes about three."""
 
-FLAGS = (*TINY, "--no_html", "--no_flip", "--niter", "1000", "--name", "run")
+FLAGS = (*tiny(), "--no_html", "--no_flip", "--niter", "1000", "--name", "run")
 
 
 def start(program: str, *argv: object) -> subprocess.Popen:

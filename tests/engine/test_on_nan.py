@@ -20,7 +20,7 @@ from instagan.structures.instances import UnpairedBatch
 from tests.batches import random_batch, random_pair
 from tests.engine.test_resume import assert_equal
 from tests.models.test_insta_gan_model import small_model
-from tests.programs import TINY, draw_set, train, train_program
+from tests.programs import draw_set, tiny, train, train_program
 from tests.ranks import fork
 
 FLAGS = ("--no_html", "--no_flip", "--serial_batches", "--niter", "1", "--niter_decay", "0", "--name", "run")
@@ -135,7 +135,7 @@ def program(rank: int, argv: list[str]) -> int:
 @pytest.mark.parametrize("on_nan", ["stop", "skip"])
 def test_all_ranks_stop_or_go_on_together(on_nan, data, tmp_path):
     """The picture is read by the second rank; the first one tells."""
-    argv = ["--dataroot", str(data), "--checkpoints_dir", str(tmp_path), *TINY, *FLAGS, "--on_nan", on_nan]
+    argv = ["--dataroot", str(data), "--checkpoints_dir", str(tmp_path), *tiny(*FLAGS), "--on_nan", on_nan]
     first, second = fork(2, tmp_path, program, argv)
     assert (first.result, second.result) == ((1, 1) if on_nan == "stop" else (0, 0)), first.errors
     assert "step 1 is not finite" in first.errors and "a1.png" in first.errors and "a0.png" in first.errors

@@ -20,11 +20,11 @@ from engine.stop_request import StopRequest
 from models.insta_gan_model import InstaGanModel
 from options.parse import parse_training
 from tests.engine.test_resume import assert_equal
-from tests.programs import ROOT, TINY, draw_set, train_program
+from tests.programs import ROOT, draw_set, tiny, train_program
 from tests.ranks import PATIENCE, Ended, fork
 
 RUN = (
-    *TINY, "--no_html", "--print_freq", "1", "--niter", "1", "--niter_decay", "1", "--pool_size", "3", "--name", "run"
+    *tiny(), "--no_html", "--print_freq", "1", "--niter", "1", "--niter_decay", "1", "--pool_size", "3", "--name", "run"
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from engine.run_folder import RunFolder
 from scripts import replay_step
 from tests.engine.test_on_nan import saved, spoil_loader, weights_of
 from tests.engine.test_resume import assert_equal
-from tests.programs import TINY, draw_set, sentence, train, train_program
+from tests.programs import draw_set, sentence, tiny, train, train_program
 from tests.ranks import fork
 
 FLAGS = ("--no_html", "--niter", "2", "--niter_decay", "1", "--name", "run", "--print_freq", "1", "--pool_size", "3")
@@ -206,7 +206,7 @@ def replayed(rank: int, folder: str) -> int:
 
 
 def test_two_ranks_roll_back_alike_and_their_dump_needs_two(data, tmp_path, capsys):
-    argv = ["--dataroot", str(data), "--checkpoints_dir", str(tmp_path), *TINY, *FLAGS, "--serial_batches"]
+    argv = ["--dataroot", str(data), "--checkpoints_dir", str(tmp_path), *tiny(*FLAGS), "--serial_batches"]
     rollback = ("--on_nan", "rollback", "--niter", "1", "--niter_decay", "0")
     first, second = fork(2, tmp_path, program, [*argv, *rollback])
     assert (first.result, second.result) == (0, 0), first.errors + second.errors

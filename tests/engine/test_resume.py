@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.programs import OF_SMALL, ROOT, TINY, draw_set, train
+from tests.programs import OF_SMALL, ROOT, draw_set, tiny, train
 
 EPOCH = 4  # pairs of an epoch: two batches of two
 RUN = ("--batch_size", "2", "--niter", "2", "--niter_decay", "2", "--pool_size", "3", "--print_freq", "1", "--no_html")
@@ -148,7 +148,7 @@ def test_a_signal_ends_the_step_saves_and_says_so(data, straight, tmp_path):
     """SIGTERM, to train.py alone; SIGINT and both to a group of processes: test_endings.py."""
     words = [
         sys.executable, str(ROOT / "train.py"), "--dataroot", str(data), "--checkpoints_dir", str(tmp_path),
-        "--name", "run", *TINY, *RUN, "--num_threads", "1",
+        "--name", "run", *tiny(*RUN), "--num_threads", "1",
     ]  # fmt: skip
     process = subprocess.Popen(
         words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}

@@ -15,12 +15,12 @@ from engine.schedule import Progress
 from instagan.errors import InputError
 from models import MODELS
 from options.parse import parse_training
-from tests.programs import TINY, draw_set, sentence, train, train_program
+from tests.programs import draw_set, sentence, tiny, train, train_program
 
 
 @pytest.fixture(scope="module")
 def options() -> Namespace:
-    return parse_training(["--dataroot", ".", *TINY]).values
+    return parse_training(["--dataroot", ".", *tiny()]).values
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_files_that_are_no_checkpoint_name_themselves(run):
 
 def test_a_checkpoint_of_other_networks_is_refused(run, model):
     run.save(["latest"], model, Progress())
-    wider = MODELS["insta_gan"].from_options(parse_training(["--dataroot", ".", *TINY, "--ngf", "8"]).values)
+    wider = MODELS["insta_gan"].from_options(parse_training(["--dataroot", ".", *tiny("--ngf", "8")]).values)
     for put in (restore, restore_networks):
         with pytest.raises(InputError, match="does not fit the networks"):
             put(run.load("latest"), wider)
@@ -208,7 +208,7 @@ def test_a_run_is_not_overwritten_unasked(tmp_path, dataroot, capsys):
     assert train(dataroot, tmp_path, *flags) == 0
     kept = (tmp_path / "run" / "latest.pth").read_bytes()
     said = sentence(
-        capsys, train_program.main, "--dataroot", dataroot, "--checkpoints_dir", tmp_path, *TINY, *flags, "--seed", "3"
+        capsys, train_program.main, "--dataroot", dataroot, "--checkpoints_dir", tmp_path, *tiny(*flags), "--seed", "3"
     )
     assert "--continue_train" in said and "--overwrite" in said and "latest" in said
     assert (tmp_path / "run" / "latest.pth").read_bytes() == kept

@@ -10,7 +10,7 @@ import pytest
 from engine import run_lock
 from engine.run_lock import Owner, RunLock
 from instagan.errors import InputError
-from tests.programs import ROOT, TINY, draw_set, sentence, train, train_program
+from tests.programs import ROOT, draw_set, sentence, tiny, train, train_program
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_the_second_run_in_a_folder_is_one_sentence_and_changes_nothing(tmp_path
     assert not (run / "lock.json").exists()
     leave(RunLock(run / "lock.json"), pid=other, birth=run_lock._birth(other))
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    where = ("--dataroot", root, "--checkpoints_dir", tmp_path, *TINY, *flags)
+    where = ("--dataroot", root, "--checkpoints_dir", tmp_path, *tiny(*flags))
     for way in ("--continue_train", "--overwrite"):
         assert f"is being trained by process {other}" in sentence(capsys, train_program.main, *where, way)
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before

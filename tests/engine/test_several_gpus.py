@@ -13,7 +13,7 @@ from engine.device import choose_device
 from engine.run_folder import RunFolder
 from engine.several_gpus import start_ranks
 from options.parse import parse_training
-from tests.programs import ROOT, TINY, draw_set, sentence, train_program
+from tests.programs import ROOT, draw_set, sentence, tiny, train_program
 
 STARTER = "import sys; from engine.several_gpus import start_ranks; sys.exit(start_ranks(sys.argv[1], sys.argv[2:], 2))"
 
@@ -25,7 +25,7 @@ def data(tmp_path_factory):
 
 def arguments(data, checkpoints, *flags: str) -> list[str]:
     where = ["--dataroot", str(data), "--checkpoints_dir", str(checkpoints), "--name", "run"]
-    return [*where, *TINY, "--no_html", "--print_freq", "1", *flags]
+    return [*where, *tiny(), "--no_html", "--print_freq", "1", *flags]
 
 
 def started(data, checkpoints, *flags: str) -> subprocess.Popen:

@@ -16,7 +16,7 @@ from instagan.structures.one_way import OneWayTranslator
 from options.parse import parse_training
 from tests.engine.test_resume import assert_equal
 from tests.evaluating import draw_shapes, report_of, values
-from tests.programs import TINY, draw_set, sentence, train, train_program, translate
+from tests.programs import draw_set, sentence, tiny, train, train_program, translate
 
 RUN = ("--name", "run", "--niter", "2", "--niter_decay", "2", "--print_freq", "1", "--save_epoch_freq", "0")
 EVAL = ("--eval_freq", "2", "--eval_size", "3", "--eval_metrics", "background_mae", "instance_score", "kid")
@@ -109,7 +109,7 @@ def test_a_resumed_run_goes_on_comparing(data, watched, tmp_path):
 
 
 def evaluation_of(root: Path, *flags: str) -> DuringTraining:
-    return DuringTraining.of(parse_training(["--dataroot", str(root), *TINY, *flags]).values, CPU)
+    return DuringTraining.of(parse_training(["--dataroot", str(root), *tiny(*flags)]).values, CPU)
 
 
 class Untrained:
@@ -173,7 +173,7 @@ def test_wrong_input_is_one_sentence(data, tmp_path, capsys):
     few = draw_set(tmp_path / "few", "train", a=[1], b=[1])
     draw_set(few, "val", a=[1], b=[1])
     bare = draw_set(tmp_path / "bare", "train", a=[1, 1], b=[1, 1])
-    start = ("--dataroot", str(data), "--checkpoints_dir", str(tmp_path / "runs"), *TINY, "--name", "run")
+    start = ("--dataroot", str(data), "--checkpoints_dir", str(tmp_path / "runs"), *tiny(), "--name", "run")
     cases = (
         (("--eval_freq", "1", "--eval_phase", "trial"), "use --eval_phase"),
         (("--eval_freq", "1", "--eval_metrics", "truth_both"), "make_shapes.py"),

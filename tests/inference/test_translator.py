@@ -22,7 +22,7 @@ from options.build import build_model
 from options.parse import parse_training
 from tests.batches import random_batch
 from tests.io.test_pasting import nearest
-from tests.programs import ROOT, TINY, draw_picture, draw_set, translate
+from tests.programs import ROOT, draw_picture, draw_set, tiny, translate
 from tests.using import tiny_run, with_small_masks
 
 
@@ -86,7 +86,7 @@ def test_the_docstring_runs(run, tmp_path, monkeypatch):
 )
 def test_it_gives_what_the_model_gives(tmp_path, flags):
     run, _ = tiny_run(tmp_path, "run", *flags)
-    options = parse_training(["--dataroot", ".", "--name", "run", *TINY, *flags]).values
+    options = parse_training(["--dataroot", ".", "--name", "run", *tiny(*flags)]).values
     options.ins_max = None  # of translating
     model = build_model(options, torch.device("cpu"))
     load_networks(model, run.load("latest"))

@@ -30,7 +30,7 @@ FLAGS = (
     "--save_epoch_freq", "1",
 )  # fmt: skip
 """Eight steps: two epochs, of which the second decays; pools that overflow; saves after every second picture."""
-INSTA_GAN = ("--ins_max", "2")
+INSTA_GAN = ("--ins_max", "2", "--netG_blocks", "1")
 PATIENCE = 600.0
 """Seconds for a child to end; it takes about two where nothing else is computed."""
 TIMING = ("seconds_per_picture", "data_wait")
