@@ -41,6 +41,8 @@ train_program, test_program = load("train"), load("test")
 
 def tiny(*flags: str) -> list[str]:
     """Flags of a tiny network of the method that the flags name; they stand behind, so they win."""
+    if "--continue_train" in flags:
+        return [*TINY, *flags]
     name = flags[flags.index("--model") + 1] if "--model" in flags else "insta_gan"
     return [*TINY, *(OF_SMALL[name] if name.endswith("insta_gan") else ()), *flags]
 

@@ -146,7 +146,7 @@ def test_turned_videos_are_shown_upright(model, tmp_path):
     upright = np.stack([np.rot90(frame, -1) for frame in stored])
     after = read_video(tmp_path / "out.mp4")[0]
     assert after.shape == upright.shape == (2, 64, 48, 3)
-    assert np.median(np.abs(after.astype(int) - upright)) < 4
+    assert np.median(np.abs(after.astype(int) - upright)) < 10  # the video is compressed; turned wrongly: over 30
 
 
 def test_flicker_of_known_frames():

@@ -410,7 +410,7 @@ def test_translating_a_turned_photo_puts_every_pixel_of_a_mask_in_its_place(tmp_
         exif[0x0112] = 6
         Image.open(path).save(path.with_suffix(".jpg"), exif=exif)
     seen = []
-    monkeypatch.setattr(translate, "prepare", lambda *given: seen.append(prepare(*given)) or seen[-1])
+    monkeypatch.setattr(translate, "prepare", lambda *given, **named: seen.append(prepare(*given, **named)) or seen[-1])
     run, _ = tiny_run(tmp_path / "runs")
     where = {"folder": ("--images", images, "--output_dir", tmp_path / "out"),
              "single": ("--image", images / "001.jpg", "--output", tmp_path / "out" / "001.png")}[way]  # fmt: skip

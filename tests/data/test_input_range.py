@@ -96,7 +96,9 @@ def test_prepared_and_translated_pictures_are_scaled_as_well(scans, tmp_path, mo
     from instagan.cli import translate
 
     prepare = translate.prepare
-    monkeypatch.setattr(translate, "prepare", lambda picture, masks: seen.append(picture) or prepare(picture, masks))
+    monkeypatch.setattr(
+        translate, "prepare", lambda picture, *given, **named: seen.append(picture) or prepare(picture, *given, **named)
+    )
     run, _ = tiny_run(tmp_path / "runs")
     files = ("--image", scans / "trainA/0.png", "--masks", scans / "trainA_seg/0_0.png", "--output", tmp_path / "y.png")
     words = ("translate", "--model", run.path, "--device", "cpu", *files, "--input_range", "0-4095")

@@ -291,7 +291,7 @@ def test_a_checkpoint_alone_suffices_and_older_ones_lean_on_their_folder(tmp_pat
     run.path.joinpath("options.yaml").unlink()
     t = Translator.load(run.checkpoint("5"), device="cpu")  # what weights tell, and else the defaults
     told = t.network.description
-    assert (told.kind, told.config, told.ins_per) == ("set", {"ngf": 4, "blocks": 9, "norm": "instance"}, 2)
+    assert (told.kind, told.config, told.ins_per) == ("set", {"ngf": 4, "blocks": 1, "norm": "instance"}, 2)
 
 
 def test_the_background_is_kept_on_request(run):

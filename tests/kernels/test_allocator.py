@@ -43,16 +43,16 @@ from instagan.kernels.allocator import keep_memory, return_free_pages
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 def returned(blocks, freed):
-    blocks = [torch.ones(2**23) for _ in range(blocks)]  # 32 MiB each
+    blocks = [torch.ones(2**18) for _ in range(blocks)]  # 1 MiB each: a hole more or less is no growth
     del blocks[:freed]
     before = resident()
     return_free_pages()
     return before - resident() > 100
 keep_memory()
-print(returned(40, 10))  # little
-print(returned(40, 39))  # the first time that it is much
-print(returned(40, 39), returned(40, 39))  # no more than the time before
-print(returned(50, 49))
+print(returned(1280, 320))  # little
+print(returned(1280, 1248))  # the first time that it is much
+print(returned(1280, 1248), returned(1280, 1248))  # no more than the time before
+print(returned(1600, 1568))
 """
 
 

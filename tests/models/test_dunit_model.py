@@ -46,9 +46,9 @@ def detector(tmp_path_factory) -> str:
 
 
 def model_of(name: str, *flags: str, double: bool = True):
-    torch.manual_seed(0)
     own = ("--concat", "0") if name == "drit" else ("--object_size", "16")
     options = parse_training(["--dataroot", "unused", "--model", name, *SMALL, *own, *flags]).values
+    torch.manual_seed(0)  # as train.py does, once flags are read
     model = MODELS[name].from_options(options)
     return model.double() if double else model
 

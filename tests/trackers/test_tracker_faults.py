@@ -19,7 +19,7 @@ from PIL import Image
 from engine.run_folder import RunFolder
 from engine.schedule import Progress
 from tests.engine.test_resume import assert_equal
-from tests.programs import ROOT, TINY, draw_set, train
+from tests.programs import ROOT, draw_set, tiny, train
 from tests.trackers.silence import nothing_is_said_here
 from trackers import Trackers
 from trackers.background import Background
@@ -101,7 +101,7 @@ def test_a_loss_log_that_cannot_be_written_is_said_before_the_first_step(data, t
 
 def test_a_terminal_that_goes_away_ends_no_run(data, unwatched, tmp_path):
     reader, writer = os.pipe()
-    words = ["--dataroot", data, "--checkpoints_dir", tmp_path, *TINY, *FLAGS, "--no_html"]
+    words = ["--dataroot", data, "--checkpoints_dir", tmp_path, *tiny(*FLAGS), "--no_html"]
     command = [sys.executable, str(ROOT / "train.py"), *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writer)
     os.close(writer)
