@@ -67,6 +67,7 @@ def model_of(method: str, pool: int, double: bool = True) -> TranslationModel:
             SetGenerator(4, blocks=1), SetDiscriminator(4), ProjectionHeads([4, 8, 16], 16),
             OneWayObjective(layers=(3, 6, 9), patches=20), pool_size=pool,
         )  # fmt: skip
+        generators = {"A": model.networks["G_A"]}
     elif method == "star_insta_gan":
         flags = ["--ngf", "4", "--ndf", "4", "--pool_size", str(pool), *OF_SMALL["star_insta_gan"]]
         options = parse_training(["--dataroot", ".", "--model", "star_insta_gan", *flags]).values

@@ -16,6 +16,7 @@ if importlib.util.find_spec("torchvision") is None:
     pytest.skip("the detector needs torchvision", allow_module_level=True)
 
 from instagan.io.object_detector import ObjectDetector, begin_with, read_detector, write_detector
+from instagan.io.torchvision_import import import_torchvision
 from instagan.kernels import accelerate
 from instagan.metrics.detection import Found, figures_of_class
 
@@ -153,9 +154,7 @@ def test_its_file_holds_all_that_it_is(detector, tmp_path):
 
 @pytest.mark.slow
 def test_resnet50_is_torchvisions_and_begins_with_its_weights(tmp_path):
-    import torchvision
-
-    theirs = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
+    theirs = import_torchvision().models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
     torch.save(theirs.state_dict(), tmp_path / "coco.pth")
     mine = ObjectDetector("resnet50", CLASSES, 32)
     begin_with(mine, tmp_path / "coco.pth", "--begin_with")

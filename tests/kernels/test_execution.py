@@ -244,8 +244,9 @@ def test_moments_follow_the_layout_of_their_weights():
 def test_compiled_stacks_are_not_compiled_for_every_number_of_instances():
     from torch._dynamo.utils import counters
 
-    model = build_model(options("--compile"), torch.device("cpu"))
-    eager = build_model(options(), torch.device("cpu"))
+    small = ("--netG_blocks", "1")  # compiling takes minutes where they are nine
+    model = build_model(options("--compile", *small), torch.device("cpu"))
+    eager = build_model(options(*small), torch.device("cpu"))
     load_state(eager, state_of(model))
     first = random_pair([3], [2])
     compiled_losses, eager_losses = trained_on(model, first)[0], trained_on(eager, first)[0]

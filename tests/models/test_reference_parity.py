@@ -198,6 +198,12 @@ def how(request, path) -> str:
     return request.param
 
 
+@pytest.fixture(params=[how for how in HOW if how != "compiled"])
+def how_trained(request) -> str:
+    """Compiled training takes minutes to compile here; it is held to eager training in kernels/test_execution.py."""
+    return request.param
+
+
 def judges(made_of: Callable[[Path, str, int], Made], path: Path) -> tuple[Made, list[Made]]:
     """In float64: the exact result, and those of weights that differ by rounding."""
     exact, *perturbed = (made_of(path, EXACT, draw) for draw in range(DRAWS + 1))
@@ -245,9 +251,9 @@ def recorded_losses(trace: Trace) -> dict[tuple[int, int, str], float]:
     return found
 
 
-def test_losses_of_every_mini_batch(path, how):
+def test_losses_of_every_mini_batch(path, how_trained):
     trace = trace_of(path)
-    ours = training_of(path, how).losses
+    ours = training_of(path, how_trained).losses
     exact, perturbed = judges(training_of, path)
     for place, golden in recorded_losses(trace).items():
         step, iteration, name = place
@@ -264,8 +270,8 @@ def test_losses_of_every_mini_batch(path, how):
     assert set(ours) <= set(recorded_losses(trace))
 
 
-def test_pictures_after_the_last_step(path, how):
-    trace, ours = trace_of(path), training_of(path, how).pictures
+def test_pictures_after_the_last_step(path, how_trained):
+    trace, ours = trace_of(path), training_of(path, how_trained).pictures
     exact, perturbed = judges(training_of, path)
     for name, image in exact.pictures.items():
         limit = POWER_STEPS + allowed(image, [other.pictures[name] for other in perturbed])
@@ -285,9 +291,9 @@ def has_no_effect(name: str) -> bool:
     return name.endswith(".bias") and name.split("/")[1] not in last_of
 
 
-def test_weights_after_the_last_step(path, how):
+def test_weights_after_the_last_step(path, how_trained):
     """Of each layer, as vectors."""
-    trace, ours = trace_of(path), training_of(path, how).weights
+    trace, ours = trace_of(path), training_of(path, how_trained).weights
     exact, perturbed = judges(training_of, path)
     for network in trace.model().networks:
         start = trace.weights("init", network)
