@@ -22,7 +22,7 @@ from engine.optimizer import GuardedAdam
 from engine.update import Losses, Update
 from instagan.errors import InputError
 from instagan.flag_types import finite, whole
-from instagan.io.categories import split_names
+from instagan.io.categories import names_by_place, split_names
 from instagan.losses import context_l1, lsgan, set_l1, vanilla
 from instagan.networks.blocks import RESIDUAL_BLOCKS, initialise
 from instagan.networks.star import (
@@ -238,10 +238,12 @@ def waiting(turn: MiniBatch) -> InstanceBatch:
 def asked_for(options: Namespace, names: Sequence[str]) -> int | list[int] | None:
     """What --to and --targets of test.py ask for, as labels. Raises ``InputError`` for a name that is no domain."""
     to, targets = (getattr(options, name, None) for name in ("to", "targets"))
-    if to and targets:
+    if to is not None and targets is not None:
         raise InputError("--to and --targets both tell what instances become; drop one of them")
-    flag, typed = ("--to", [to]) if to else ("--targets", split_names(targets) if targets else [])
+    if to is None and targets is None:
+        return None
+    flag, typed = ("--targets", names_by_place(targets)) if to is None else ("--to", [to])
     if unknown := [name for name in typed if name not in names]:
-        raise InputError(f"{flag} {unknown[0]}: the run's domains are {', '.join(names)}; name those")
+        raise InputError(f"{flag} {unknown[0] or '(nothing)'}: the run's domains are {', '.join(names)}; name those")
     labels = [names.index(name) for name in typed]
-    return labels[0] if len(labels) == 1 else labels or None
+    return labels[0] if len(labels) == 1 else labels

@@ -37,7 +37,7 @@ from evaluation.shapes import (  # noqa: E402
     measure_targets,
 )
 from instagan.errors import InputError  # noqa: E402
-from instagan.io.categories import split_names  # noqa: E402
+from instagan.io.categories import names_by_place  # noqa: E402
 
 LEAST_RIGHT = 0.9
 SHARES = ("shape", "colour", "right")
@@ -91,7 +91,7 @@ def report_targets(found: list[Became], background: float) -> dict[str, dict[str
 
 def measured_targets(args: argparse.Namespace, truth: dict) -> bool:
     """Measures, prints and writes them; whether every source and target is good. Raises ``ValueError``."""
-    asked = [args.to] if args.to else split_names(args.targets)
+    asked = [args.to] if args.to else names_by_place(args.targets)
     found, background = measure_targets(args.results, args.dataroot, truth, args.phase, asked)
     tables = report_targets(found, background)
     if args.json:

@@ -14,7 +14,7 @@ from instagan.inference.inputs import STYLE_SEED
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.styles import STYLE_FLAGS, add_style_flags
 from instagan.inference.translator import DOMAINS
-from instagan.io.categories import split_names
+from instagan.io.categories import names_by_place, split_names
 from instagan.io.pasting import FEATHER
 from instagan.io.reading import LOSSY
 from instagan.kernels.processor import PRECISIONS
@@ -47,7 +47,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--skip_bad", action="store_true", help="leave out what is bad, as little as can be, and name it at the end")
     add("--video", type=Path, metavar="FILE", help="a video, with --masks_dir: FRAME_0.png, FRAME_1.png, ..., from 0")
     add(
-        "--targets", type=split_names, metavar="NAME[,NAME]",
+        "--targets", type=names_by_place, metavar="NAME[,NAME]",
         help="of a model of many domains: what each mask becomes, in their order; one name: all of them",
     )  # fmt: skip
     add = parser.add_argument_group("styles, of models that have them").add_argument

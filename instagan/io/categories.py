@@ -25,8 +25,12 @@ def clean(name: Any) -> str:
 
 def split_names(text: str) -> list[str]:
     r"""``cow,sheep`` -> the names, in order, each once; ``\,`` is a comma within a name."""
-    parts = (re.sub(r"\\,", ",", part) for part in re.split(r"(?<!\\),", text))
-    return list(dict.fromkeys(name for name in map(clean, parts) if name))
+    return list(dict.fromkeys(name for name in names_by_place(text) if name))
+
+
+def names_by_place(text: str) -> list[str]:
+    r"""``star,star,circle`` -> a name for each place, repeated ones too; "" where nothing stands between two commas."""
+    return [clean(re.sub(r"\\,", ",", part)) for part in re.split(r"(?<!\\),", text)]
 
 
 def typed(name: str) -> str:

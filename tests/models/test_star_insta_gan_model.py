@@ -1,5 +1,6 @@
 """Star InstaGAN: what is asked of each instance, in training, by flags of test.py, and of ``Translator``."""
 
+import argparse
 import dataclasses
 import json
 import re
@@ -12,7 +13,7 @@ from instagan.cli import main as command
 from instagan.cli.web.handling import UPLOADED, Desk, Order
 from instagan.errors import InputError
 from instagan.inference.translator import Translator
-from models.star_insta_gan_model import StarInstaGanModel
+from models.star_insta_gan_model import StarInstaGanModel, asked_for
 from options.parse import parse_training
 from scripts import export, make_shapes, measure_shapes
 from tests.batches import WatchedUpdate, assert_same, pair_of, random_batch, random_pair, trained_on
@@ -120,6 +121,7 @@ def test_a_set_of_four_domains_trains_is_translated_as_asked_and_measured(shapes
     [
         (("--to", "disc"), "--to disc: the run's domains are square, triangle, circle, star; name those"),
         (("--targets", "star,disc"), "--targets disc: the run's domains are"),
+        (("--targets", "star,,circle"), "--targets (nothing): the run's domains are"),
         (("--targets", "star", "--to", "star"), "--to and --targets both tell what instances become; drop one"),
         (("--domains", "star,square"), "--domains star,square contradicts the run"),
     ],
@@ -128,6 +130,13 @@ def test_a_set_of_four_domains_trains_is_translated_as_asked_and_measured(shapes
 def test_wrong_names_are_said_in_one_sentence(flags, said, shapes, run, tmp_path, capsys):
     where = ("--dataroot", shapes, "--checkpoints_dir", run.parent, "--name", "run", "--device", "cpu")
     assert said in sentence(capsys, test_program.main, *where, "--phase", "val", *flags)
+
+
+def test_targets_are_told_for_each_mask_also_where_several_are_alike():
+    names = NAMES.split(",")
+    assert asked_for(argparse.Namespace(targets="star,star,circle"), names) == [3, 3, 2]
+    assert asked_for(argparse.Namespace(targets="star"), names) == asked_for(argparse.Namespace(to="star"), names) == 3
+    assert asked_for(argparse.Namespace(), names) is None
 
 
 def test_a_domain_without_a_folder_is_said_in_one_sentence(shapes, tmp_path, capsys):
@@ -172,9 +181,10 @@ def test_a_translator_says_what_is_wrong_with_targets(targets, said, shapes, run
 
 def test_the_command_makes_of_each_mask_what_is_asked_for(shapes, run, tmp_path, capsys):
     picture, mask = shapes / "val_square" / "squares_000.png", shapes / "val_square_seg" / "squares_000_0.png"
-    typed = ["translate", "--model", run, "--image", picture, "--masks", mask, mask, "--output", tmp_path / "y.png"]
-    assert command.main([str(word) for word in [*typed, "--targets", "circle,star"]]) == 0
-    assert (tmp_path / "y.png").exists() and (tmp_path / "y_mask_1.png").exists()
+    typed = ["translate", "--model", run, "--image", picture, "--masks", *[mask] * 3]
+    typed += ["--output", tmp_path / "y.png"]
+    assert command.main([str(word) for word in [*typed, "--targets", "circle,star,circle"]]) == 0
+    assert (tmp_path / "y.png").exists() and (tmp_path / "y_mask_2.png").exists()
     assert "--targets" in sentence(capsys, command.main, *typed)
 
 
@@ -182,9 +192,10 @@ def test_the_page_takes_a_name_for_each_instance(shapes, run, tmp_path):
     desk = Desk({"b": Translator.load(run)}, None, 10**6, tmp_path)
     picture, mask = shapes / "val_square" / "squares_000.png", shapes / "val_square_seg" / "squares_000_0.png"
     order = Order(picture, UPLOADED, None, True, [mask, mask], "b", 2)
-    shown = [desk.translate(dataclasses.replace(order, targets=typed)) for typed in ("circle, star", "star")]
+    asked = ("circle, star", "star", "star, star")
+    shown = [desk.translate(dataclasses.replace(order, targets=typed)) for typed in asked]
     assert all(one.told.startswith("2 of 2 instances translated") for one in shown)
-    assert shown[0].translated.tobytes() != shown[1].translated.tobytes()
+    assert shown[0].translated.tobytes() != shown[1].translated.tobytes() == shown[2].translated.tobytes()
     with pytest.raises(InputError, match="Tell what the instances become: square, triangle, circle, star"):
         desk.translate(order)
 

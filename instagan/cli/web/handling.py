@@ -23,7 +23,7 @@ from instagan.inference.control import Control
 from instagan.inference.inputs import Style, prepare
 from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
-from instagan.io.categories import split_names
+from instagan.io.categories import names_by_place
 from instagan.io.overlay import TINT, colour, overlay
 from instagan.io.pixels import mask_to_tensor, to_tensor
 from instagan.io.reading import read_inside, read_picture
@@ -220,8 +220,8 @@ class Desk:
 def _targets(order: Order, translator: Translator) -> str | list[str] | None:
     if not translator.categories:
         return None
-    names = split_names(order.targets)
-    if not names:
+    names = names_by_place(order.targets)
+    if not any(names):
         raise InputError(f"Tell what the instances become: {', '.join(translator.categories)}, separated by commas")
     return names[0] if len(names) == 1 else names
 
