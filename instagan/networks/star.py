@@ -109,14 +109,14 @@ class ClassifyingSetDiscriminator(nn.Module):
         of_image, of_mask = self.image_features(x.image), self.mask_features(a)  # (B, C, h, w), (P, C, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, C, h, w)
         score = self.classifier(torch.cat([of_image, of_set], dim=1)).to(x.image)  # (B, 1, h - 2, w - 2)
-        look, shape = self.look(of_image), self.shape(of_mask)  # (B, 2 C, h, w), (P, 2 C, h, w)
-        within = functional.adaptive_avg_pool2d((a.detach() + 1) / 2, look.shape[2:]).to(look)  # (P, 1, h, w)
-        of_look = self.to_look(mean_within(look.index_select(0, owner), within)).to(x.image)
+        look = self.look(of_image).to(x.image)  # (B, 2 C, h, w); means and linear layers keep the picture's precision
+        shape = self.shape(of_mask).to(x.image)  # (P, 2 C, h, w)
+        within = functional.adaptive_avg_pool2d((a.detach() + 1) / 2, look.shape[2:])  # (P, 1, h, w)
         return Judgement(
             score,
-            self.to_picture(look.mean((2, 3))).to(x.image),
-            of_look,
-            self.to_mask(mean_within(shape, within)).to(x.image),
+            self.to_picture(look.mean((2, 3))),
+            self.to_look(mean_within(look.index_select(0, owner), within)),
+            self.to_mask(mean_within(shape, within)),
         )
 
 

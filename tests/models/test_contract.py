@@ -59,7 +59,7 @@ def test_train_save_resume_translate(case, data, tmp_path):
     assert np.abs(real.astype(int) - fake).max() > 0
 
 
-@pytest.mark.parametrize("name", ["cut", "drit", "mguit", "insta_former"])  # all kinds of networks but insta_gan's
+@pytest.mark.parametrize("name", ["cut", "drit", "mguit", "insta_former", "star_insta_gan"])  # all kinds of networks
 def test_a_step_in_bf16_that_recomputes_gives_finite_losses_in_float32(name):
     flags = ["--model", name, "--ngf", "4", "--ndf", "2", "--precision", "bf16", "--checkpoint_activations"]
     options = parse_training(["--dataroot", str(ROOT), *flags, *OF_SMALL.get(name, ())]).values
