@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +35,7 @@ from benchmarks.studies.figure import strip_of  # noqa: E402
 from benchmarks.studies.images import RealImages  # noqa: E402
 from benchmarks.studies.judging import JUDGES, Judge  # noqa: E402
 from benchmarks.studies.plan import PROTOCOL, SECONDS, UPDATES, Plan, chosen, read_plan  # noqa: E402
+from benchmarks.studies.process import in_a_process_of_its_own  # noqa: E402
 from benchmarks.studies.references import write_references  # noqa: E402
 from benchmarks.studies.report import STRIPS, draw_figures, part_of, put_into, strip_file  # noqa: E402
 from benchmarks.studies.tables import WAYS  # noqa: E402
@@ -108,12 +107,13 @@ class Study:
         if not references:
             self.measure_references()
         for number, (method, seed) in enumerate(missing, 1):
-            _tell(f"{number} of {len(missing)}: {cell_name(method, seed)}")
-            looks = in_a_process_of_its_own(self.plan, self.runs, method, seed)
+            name = cell_name(method, seed)
+            _tell(f"{number} of {len(missing)}: {name}")
+            looks = in_a_process_of_its_own(name, train, self.plan, self.runs, method, seed, _tell)
             for budget, look in looks.items():
                 translated = translations(self.runs, method, seed, budget)
                 look["figures"] = self.judge.figures(translated)
-                self.keep_strips(translated, f"{cell_name(method, seed)}-{budget}")
+                self.keep_strips(translated, f"{name}-{budget}")
             facts = {"method": method, "title": self.plan.methods[method].title, "seed": seed}
             settings = self.plan.settings(method)
             keep(self.file_of(method, seed), {**facts, "settings": settings, "torch": version(), "looks": looks})
@@ -198,15 +198,6 @@ class Study:
         return RealImages(self.plan, self.runs)
 
 
-def in_a_process_of_its_own(plan: Plan, runs: Path, method: str, seed: int) -> dict[str, dict[str, Any]]:
-    """``train`` where no earlier run has left anything in memory. Raises ``InputError`` where the process dies."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-        try:
-            return fresh.submit(train, plan, runs, method, seed, _tell).result()
-        except BrokenProcessPool:
-            raise InputError(f"the process of {cell_name(method, seed)} was killed; is there enough memory?") from None
-
-
 def read_json(file: Path) -> dict[str, Any]:
     """Raises ``InputError`` where it is none."""
     try:
@@ -225,4 +216,5 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no process of ours goes on alone
     sys.exit(main())

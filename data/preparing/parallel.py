@@ -37,7 +37,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
         return
     waiting: deque[Future[Result]] = deque()
     remaining = iter(items)
-    pool = ProcessPoolExecutor(workers, initializer=_follow_parent)
+    pool = ProcessPoolExecutor(workers, initializer=follow_parent)
     try:
         for item in islice(remaining, workers * AHEAD):
             waiting.append(pool.submit(function, item))
@@ -54,7 +54,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """Ctrl-C is the parent's to handle; and a worker ends when its parent is gone, however that happened."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
