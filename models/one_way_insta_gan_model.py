@@ -192,7 +192,10 @@ class OneWayInstaGanModel(TranslationModel):
         layers = tuple(map(int, options.nce_layers.split(",")))
         if max(layers) >= len(G.image_encoder):
             most = len(G.image_encoder) - 1
-            raise InputError(f"--nce_layers {options.nce_layers}: the encoder's layers are 0 to {most}")
+            raise InputError(
+                f"--nce_layers {options.nce_layers}: the encoder's layers are 0 to {most} with --netG_blocks "
+                f"{options.netG_blocks}; name some of those"
+            )
         with torch.no_grad():
             example = features_at(G.image_encoder, torch.zeros(1, 3, 8, 8), layers)
         H = ProjectionHeads([features.shape[1] for features in example], options.netF_nc)

@@ -2,7 +2,7 @@
 
 picture   path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), tensor (H, W), (1, H, W) or (3, H, W)
 masks     None, one mask, a list of masks, or a stacked array or tensor (N, H, W)
-targets   None, a name for all instances, or a name or label for each: what they are to become
+targets   None, a name or label for all instances, or one for each: what they are to become
 style     None, a picture as an example, or codes as a list, array or tensor: (S,) for all pictures, or (n, S)
 values    uint8 and 16 bits as they are, floats in [0, 1]; of a mask: inside is what is above half of its maximum
 """
@@ -32,7 +32,7 @@ STYLE_SEED = 0
 """Random seed of the styles that are drawn where none is given."""
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
 Masks: TypeAlias = "Picture | Iterable[Picture] | None"
-Targets: TypeAlias = "str | Sequence[str | int] | None"
+Targets: TypeAlias = "str | int | Sequence[str | int] | None"
 Style: TypeAlias = "Picture | Sequence[float] | Sequence[Sequence[float]] | None"
 
 
@@ -94,7 +94,7 @@ def prepare(
     labels: Sequence[int] | None = None,
     targets: Targets = None,
 ) -> Source:
-    """Reads and checks. Masks must have the picture's size, both upright. targets: a name alone is that of all."""
+    """Reads and checks. Masks must have the picture's size, both upright. targets: one alone is that of all."""
     pixels = _pixels(picture)
     inside = _masks(masks, pixels.shape[:2])
     if labels is not None and len(labels) != len(inside):
@@ -107,7 +107,7 @@ def targets_for(targets: Targets, count: int) -> tuple[str | int, ...] | None:
     """A target for each of so many instances. Raises ``InputError`` for another number of them."""
     if targets is None:
         return None
-    if isinstance(targets, str):
+    if isinstance(targets, str | int):
         return (targets,) * count
     if len(targets) != count:
         raise InputError(f"there are {len(targets)} targets for {count} masks; pass one for every mask, or one name")

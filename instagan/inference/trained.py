@@ -33,6 +33,7 @@ METHODS = ("insta_gan", "cycle_gan", "cycle_gan_seg")
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 PUBLISHED = re.compile(r"(?P<epoch>.+)_net_G_(?P<source>[AB])\.pth")
 PUBLISHED_OPTIONS = "opt.txt"
+GRAPHS = (".onnx", ".pt2")
 
 
 class OwnMethodError(InputError):
@@ -67,6 +68,8 @@ def read_trained(path: Path, to: str | None = None, epoch: str = "latest") -> Tr
         path = _in_folder(path, epoch)
     if path.suffix == ".safetensors":
         return _exported(path, to)
+    if path.suffix in GRAPHS and path.is_file():
+        raise InputError(f"{path} is a graph for other programs; pass the run's folder, or export it as .safetensors")
     if PUBLISHED.fullmatch(path.name):
         return _published(path, to)
     content = read_tensors(path)

@@ -154,7 +154,7 @@ class Translator:
         paste_background: keeps every pixel that belongs to nobody in pictures of any size.
         style: an example picture or codes, for methods that translate in styles; None: the first of ``draw_styles``,
         so that the same call gives the same picture.
-        targets: what each mask is to become, by name or label, for a model of many domains; a name alone: all of them.
+        targets: what each mask is to become, by name or label, for a model of many domains; one alone: of all.
         instances: numbers of the masks that are translated, counted from 0; the others are left as they are. order:
         numbers of those that are translated before all others, in this order. strength: from 0 (left as it is) to 1
         (as trained), one for all masks or one for each. None of them: all masks, in the model's order, as trained.

@@ -181,6 +181,9 @@ def test_files_that_are_no_weights_are_refused_by_name(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"{name} is damaged or not a checkpoint"):
             Translator.load(tmp_path / name)
+    (tmp_path / "graph.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(InputError, match="graph.onnx is a graph for other programs; pass the run's folder"):
+        Translator.load(tmp_path / "graph.onnx")
     values = {
         "module.pth": (torch.nn.Linear(1, 1), "holds more than tensors .torch.nn.modules.linear.Linear"),
         "list.pth": ([1, 2], "no weights by name but a list"),

@@ -152,7 +152,8 @@ def test_a_translator_takes_targets_by_name_for_each_mask(shapes, run):
     assert translator.categories == tuple(NAMES.split(","))
     mixed = translator(picture, masks, targets=["circle", "star", "triangle"], tensors=True)
     assert mixed.image.shape == (3, 32, 32) and mixed.present == (True,) * 3
-    assert not torch.equal(mixed.image, translator(picture, masks, targets="star", tensors=True).image)
+    stars, labelled = (translator(picture, masks, targets=one, tensors=True) for one in ("star", 3))
+    assert torch.equal(stars.image, labelled.image) and not torch.equal(stars.image, mixed.image)
     at_once = translator(picture, masks, 3 * [0], 3, targets=["circle", "star", "triangle"], tensors=True)
     turned = translator(picture, masks, 3 * [0], 3, targets=["triangle", 3, "circle"], tensors=True)
     torch.testing.assert_close(turned.soft_masks, at_once.soft_masks.flip(0), rtol=0, atol=1e-5)
