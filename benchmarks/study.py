@@ -199,10 +199,12 @@ class Study:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Raises ``InputError`` where it is none."""
+    """Raises ``InputError`` where there is none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}[""]
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; the command without --report makes it") from None
     except (OSError, ValueError, KeyError):
         raise InputError(f"{file} is no json of a study; remove it, and what it tells is found again") from None
 

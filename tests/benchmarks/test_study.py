@@ -122,6 +122,10 @@ def test_other_wrong_input_is_one_sentence(tmp_path, capsys):
     assert "--report" in sentence(capsys, study.main, plan, "--report", "--runs", tmp_path)
     (tmp_path / "munit-seed0.json").write_text("[]")
     assert "munit-seed0.json" in sentence(capsys, study.main, plan, "--report", "--runs", tmp_path)
+    run = run_of("munit", 0, 0.1, 0.5)
+    run["settings"] |= dict.fromkeys(study.COMMON) | run["settings"]
+    (tmp_path / "munit-seed0.json").write_text(json.dumps(run))
+    assert "references.json: no such file" in sentence(capsys, study.main, plan, "--report", "--runs", tmp_path)
 
 
 def test_the_yaml_fills_in_flags(tmp_path):
