@@ -118,6 +118,7 @@ class InstaGanModel(TwoWayModel):
     def add_options(parser: ArgumentParser, training: bool) -> None:
         group = parser.add_argument_group("insta_gan")
         add_set_flags(group, training)
+        add_upsample(group)
         add_weights(group, 1.0)
         group.add_argument("--lambda_ctx", type=finite(), default=1.0, help="context loss, relative to lambda_A and _B")
         group.add_argument(
@@ -158,7 +159,6 @@ def add_set_flags(group: _ArgumentGroup, training: bool) -> None:
         help="largest number of instances translated per image" + ("" if training else " (default: all)"),
     )
     group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
-    add_upsample(group)
 
 
 def set_generator(options: Namespace) -> SetGenerator:

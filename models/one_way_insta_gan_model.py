@@ -42,6 +42,7 @@ from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
 from models.insta_gan_model import add_set_flags, set_generator
 from models.translation_model import TranslationModel
+from models.two_way_model import add_upsample
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ class OneWayInstaGanModel(TranslationModel):
     def add_options(parser: ArgumentParser, training: bool) -> None:
         group = parser.add_argument_group("one_way_insta_gan")
         add_set_flags(group, training)
+        add_upsample(group)
         flag = group.add_argument
         flag("--lambda_GAN", type=finite(), default=Objective.lambda_gan, help="weight of the GAN loss")
         flag("--lambda_NCE", type=finite(), default=Objective.lambda_nce, help="weight of PatchNCE on background")

@@ -21,10 +21,10 @@ from engine.freezing import frozen
 from engine.optimizer import GuardedAdam
 from engine.update import Losses, Update
 from instagan.errors import InputError
-from instagan.flag_types import finite, whole
+from instagan.flag_types import finite
 from instagan.io.categories import names_by_place, split_names
 from instagan.losses import context_l1, lsgan, set_l1, vanilla
-from instagan.networks.blocks import RESIDUAL_BLOCKS, initialise
+from instagan.networks.blocks import initialise
 from instagan.networks.star import (
     ClassifyingSetDiscriminator,
     Judgement,
@@ -35,8 +35,9 @@ from instagan.structures.calls import each
 from instagan.structures.directions import A_TO_B, Direction
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
+from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
+from models.insta_gan_model import add_set_flags
 from models.translation_model import TranslationModel
 
 
@@ -193,16 +194,10 @@ class StarInstaGanModel(TranslationModel):
 
     @staticmethod
     def add_options(parser: ArgumentParser, training: bool) -> None:
-        flag = parser.add_argument_group("star_insta_gan").add_argument
+        group = parser.add_argument_group("star_insta_gan")
+        add_set_flags(group, training)
+        flag = group.add_argument
         flag("--domains", default="A,B", metavar="NAME,NAME", help="folders such as train_horse, or categories")
-        flag("--netG", choices=("set",), default="set", help="generator")
-        flag("--netG_blocks", type=whole(1), default=RESIDUAL_BLOCKS, help="residual blocks of each of its encoders")
-        flag("--netD", choices=("set",), default="set", help="discriminator")
-        flag("--set_order", choices=SET_ORDERS, default="decreasing", help="order in which instances are translated")
-        flag("--ins_max", type=whole(1), default=Sets.most if training else None,
-             help="largest number of instances translated per image" + ("" if training else " (default: all)"),
-             )  # fmt: skip
-        flag("--ins_per", type=whole(1), default=Sets.per, help="instances per mini-batch")
         if training:
             flag("--lambda_cyc", type=finite(), default=Weights.cyc, help="weight of the cycle loss")
             flag("--lambda_idt", type=finite(), default=Weights.idt, help="identity loss, relative to lambda_cyc")
