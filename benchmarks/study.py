@@ -159,7 +159,7 @@ class Study:
         """What the figures show of a folder of translations."""
         make_folder(self.runs / STRIPS)
         for way in WAYS:
-            if strip := strip_of(folder, way[-1]):
+            if strip := strip_of(folder, way[-1], self.plan.styles):
                 keep_picture(strip_file(self.runs, name, way), strip)
 
     def write(self, name: str, document: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.ablations.figure import read_strip
 from benchmarks.ablations.study import keep_picture, keep_text
-from benchmarks.studies.figure import draw_figure
+from benchmarks.studies.figure import draw_figure, shown_styles
 from benchmarks.studies.plan import SECONDS, UPDATES
 from benchmarks.studies.references import IDENTITY, TITLES
 from benchmarks.studies.tables import WAYS, Run, by_title, cost_table, measured_tables
@@ -43,7 +43,8 @@ def part_of(
             parts += [f"#### {heading}", *tables] if tables else []
     parts += [f"![{Path(file).stem}]({file})" for file in figures]
     if figures:
-        parts += [f"*Seed {min(run['seed'] for run in runs)}; each scene in two styles, where there are two.*"]
+        styles = "" if first["styles"] == 1 else "; each scene in two styles, where there are two"
+        parts += [f"*Seed {min(run['seed'] for run in runs)}{styles}.*"]
     return "\n\n".join(parts)
 
 
@@ -85,7 +86,7 @@ def draw_figures(runs: Sequence[Run], kept: Path, folder: Path, name: str) -> li
     """One for each direction of which strips are kept: of the first seed, in equal time where there is that budget."""
     budgets = runs[0]["settings"]["budgets"]
     budget = SECONDS if SECONDS in budgets else UPDATES
-    seed = min(run["seed"] for run in runs)
+    seed, styles = min(run["seed"] for run in runs), shown_styles(runs[0]["settings"]["styles"])
     files = []
     for way in WAYS:
         rows = {title: f"{of[0]['method']}-seed{seed}-{budget}" for title, of in by_title(runs).items()}
@@ -96,7 +97,7 @@ def draw_figures(runs: Sequence[Run], kept: Path, folder: Path, name: str) -> li
         if set(there) & set(rows):
             make_folder(folder)
             files.append(folder / f"{name}_{way}.png")
-            keep_picture(files[-1], draw_figure(there))
+            keep_picture(files[-1], draw_figure(there, styles))
     return files
 
 
