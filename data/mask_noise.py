@@ -112,6 +112,6 @@ def mask_noise(text: str) -> str:
         if kind not in KINDS or kind in kinds:
             raise ArgumentTypeError(f"{text!r} is not a list of {', '.join(KINDS)} such as erode:0.1,drop:0.2")
         kinds.append(kind)
-        if colon:
-            share(strength)
+        if (share(strength) if colon else STRENGTH) == 1 and kind == "drop":
+            raise ArgumentTypeError(f"{text!r} leaves no instance to learn from; drop less than 1")
     return text

@@ -87,7 +87,7 @@ def parse_training(argv: Sequence[str] | None = None) -> Resolved:
         inherited = {name: value for name, value in trained.items() if name not in OF_ONE_START}
         mode = peeked.dataset_mode or trained["dataset_mode"]
         resolved, typed = _parse(argv, trained["model"], mode, training=True, inherited=inherited)
-        check_agreement(trained, resolved.values, typed)
+        check_agreement(trained, resolved.values, typed, also=("direction",))  # which network learns which way
     _check_training(resolved.values)
     return resolved
 
@@ -125,9 +125,15 @@ def architecture(method: str) -> tuple[str, ...]:
     return flags.ARCHITECTURE + MODELS[method].architecture
 
 
-def check_agreement(trained: dict[str, Any], options: Namespace, typed: frozenset[str]) -> None:
-    """Raises ``InputError`` with both values of every typed flag that contradicts the networks of an earlier run."""
-    asked = {name: getattr(options, name, None) for name in architecture(trained["model"]) if name in typed}
+def check_agreement(
+    trained: dict[str, Any], options: Namespace, typed: frozenset[str], also: tuple[str, ...] = ()
+) -> None:
+    """Raises ``InputError`` with both values of every typed flag that contradicts the networks of an earlier run.
+
+    also: names of flags beside those that shape the networks.
+    """
+    names = typed & {*architecture(trained["model"]), *also}
+    asked = {name: getattr(options, name, None) for name in sorted(names)}
     wrong = {name: value for name, value in asked.items() if value != trained.get(name, value)}
     if wrong:
         contradicts, drop = ("contradicts", "the flag") if len(wrong) == 1 else ("contradict", "these flags")

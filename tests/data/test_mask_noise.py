@@ -115,5 +115,7 @@ def test_wrong_values_are_one_sentence(dataroot, tmp_path, capsys):
         assert f"--mask_noise: {text!r} is not a list of erode, dilate, " in said("--mask_noise", text)
     for text, wrong in (("erode:", ""), ("drop:2", "2")):
         assert f"--mask_noise: {wrong!r} is not a number of at least 0 and at most 1" in said("--mask_noise", text)
+    for text in ("drop:1", "erode,drop:1.0"):
+        assert f"{text!r} leaves no instance to learn from; drop less than 1" in said("--mask_noise", text)
     assert mask_noise("drop,erode:0.1") == "drop,erode:0.1"
     assert "--mask_noise: --model cut learns from no masks; drop it" in said("--model", "cut", "--mask_noise", "drop")

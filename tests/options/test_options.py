@@ -347,6 +347,8 @@ def test_continuing_cannot_change_the_networks(trained, capsys):
     said = sentence(capsys, train_program.main, *where, "--model", "cycle_gan")
     assert "cycle_gan" in said and "insta_gan" in said
     assert parse_training([str(word) for word in (*where, "--ngf", "4")]).values.ngf == 4
+    said = sentence(capsys, train_program.main, *where, "--direction", "BtoA")
+    assert "--direction BtoA contradicts the run, which was trained with --direction AtoB" in said
 
 
 def test_continuing_needs_a_run(trained, tmp_path, capsys):
