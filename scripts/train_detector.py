@@ -27,7 +27,7 @@ from engine.device import choose_device, prepare  # noqa: E402
 from evaluation.learning_detector import Learning, annotated_domain, learn, measure, placed_as, table  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.flag_types import finite, whole  # noqa: E402
-from instagan.io.object_detector import KINDS, ObjectDetector, begin_with, write_detector  # noqa: E402
+from instagan.io.object_detector import BEGINNINGS, KINDS, ObjectDetector, begin_with, write_detector  # noqa: E402
 from instagan.io.writing import make_folder  # noqa: E402
 from options.parse import parse_training  # noqa: E402
 
@@ -44,9 +44,10 @@ def flags() -> argparse.ArgumentParser:
 
 def add_learning_flags(add: Callable[..., Any]) -> None:
     """What a detector is made of and how long it learns; add: of a parser."""
-    add("--kind", choices=tuple(KINDS), default="small", help="small: for small images, learnt from nothing; resnet50: "
-        "ResNet-50 with a feature pyramid, needs --begin_with")  # fmt: skip
-    add("--begin_with", type=Path, metavar="FILE", help="torchvision's weights of fasterrcnn_resnet50_fpn or resnet50")
+    add("--kind", choices=tuple(KINDS), default="small", help="small: for small images, learnt from nothing; resnet50, "
+        "mobilenet: ResNet-50 and MobileNetV3 with a feature pyramid, need --begin_with")  # fmt: skip
+    add("--begin_with", type=Path, metavar="FILE", help="torchvision's weights of "
+        + "; ".join(f"{whole} or {backbone} ({kind})" for kind, (whole, backbone) in BEGINNINGS.items()))  # fmt: skip
     add("--detector_side", type=whole(16, 4096), help="pixels of the shorter side at which images are looked at "
         "(default: twice that of the crop)")  # fmt: skip
     add("--detector_steps", type=whole(1), default=Learning.steps, help="updates")
@@ -56,8 +57,9 @@ def add_learning_flags(add: Callable[..., Any]) -> None:
 
 def check_kind(own: argparse.Namespace) -> None:
     """Raises ``InputError`` naming the flag that is missing."""
-    if own.kind == "resnet50" and own.begin_with is None:
-        raise InputError("--kind resnet50 needs --begin_with FILE, torchvision's weights of fasterrcnn_resnet50_fpn")
+    if own.kind in BEGINNINGS and own.begin_with is None:
+        whole, _ = BEGINNINGS[own.kind]
+        raise InputError(f"--kind {own.kind} needs --begin_with FILE, torchvision's weights of {whole}")
 
 
 def train(own: argparse.Namespace, others: Sequence[str]) -> None:

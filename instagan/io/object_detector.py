@@ -33,8 +33,9 @@ THRESHOLD, MOST = 0.5, 20
 class ObjectDetector(nn.Module):
     """Finds objects of ``classes`` in images (B, 3, H, W) in [-1, 1].
 
-    kind     ``resnet50``: ResNet-50 with a feature pyramid, which begins with weights of torchvision's; ``small``: one
-             map at a quarter of the size, for small images; it can be learnt from nothing on a CPU
+    kind     ``resnet50``, ``mobilenet``: ResNet-50 and MobileNetV3 with a feature pyramid, which begin with weights of
+             torchvision's; ``small``: one map at a quarter of the size, for small images; it can be learnt from nothing
+             on a CPU
     classes  names, in the order of the labels 0, 1, ...
     side     pixels of the shorter side at which images are looked at, whatever their size
     """
@@ -171,14 +172,16 @@ def write_detector(path: Path, detector: ObjectDetector, told: Mapping[str, Any]
 
 
 def begin_with(detector: ObjectDetector, path: Path, flag: str) -> None:
-    """Takes all weights that fit from a state dict of torchvision's ``fasterrcnn_resnet50_fpn``, or of a ResNet-50; the
-    layers that know its classes stay as drawn. Raises ``InputError`` where no layer of the backbone is there."""
+    """Takes all weights that fit from a state dict of torchvision's detector of this kind, or of its backbone as a
+    classifier; the layers that know its classes stay as drawn. Raises ``InputError`` where no layer of the backbone is
+    there."""
     given = state_dict(read_tensors(path), f"{flag} {path}")
     own = detector.model.state_dict()
-    given |= {f"backbone.body.{name}": tensor for name, tensor in given.items()}
+    given |= {f"backbone.body.{name.removeprefix('features.')}": tensor for name, tensor in given.items()}
     fits = {name: given[name] for name, tensor in own.items() if name in given and given[name].shape == tensor.shape}
     if missing := [name for name in own if name.startswith("backbone.body.") and name not in fits]:
-        raise InputError(f"{flag} {path} has no {missing[0]}; pass torchvision's fasterrcnn_resnet50_fpn or resnet50")
+        whole, backbone = BEGINNINGS[detector.kind]
+        raise InputError(f"{flag} {path} has no {missing[0]}; pass torchvision's {whole} or {backbone}")
     detector.model.load_state_dict({**own, **fits})
 
 
@@ -191,6 +194,17 @@ def _resnet50(outputs: int, **sizes: Any) -> nn.Module:
     norm = partial(FrozenBatchNorm2d, eps=0.0)
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=norm, trainable_layers=3)
     return FasterRCNN(backbone, outputs, **sizes)
+
+
+def _mobilenet(outputs: int, **sizes: Any) -> nn.Module:
+    """As torchvision's ``fasterrcnn_mobilenet_v3_large_fpn`` with weights, whose norms are frozen."""
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.backbone_utils import mobilenet_backbone
+
+    backbone = mobilenet_backbone(backbone_name="mobilenet_v3_large", weights=None, fpn=True, trainable_layers=3)
+    anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
+    return FasterRCNN(backbone, outputs, rpn_anchor_generator=anchors, rpn_score_thresh=0.05, **sizes)
 
 
 def _small(outputs: int, **sizes: Any) -> nn.Module:
@@ -234,4 +248,9 @@ def _layer(narrow: int, wide: int, stride: int = 1) -> list[nn.Module]:
     return [nn.Conv2d(narrow, wide, 3, stride, 1, bias=False), nn.GroupNorm(8, wide), nn.ReLU()]
 
 
-KINDS: dict[str, Callable[..., nn.Module]] = {"small": _small, "resnet50": _resnet50}
+KINDS: dict[str, Callable[..., nn.Module]] = {"small": _small, "resnet50": _resnet50, "mobilenet": _mobilenet}
+BEGINNINGS = {
+    "resnet50": ("fasterrcnn_resnet50_fpn", "resnet50"),
+    "mobilenet": ("fasterrcnn_mobilenet_v3_large_fpn", "mobilenet_v3_large"),
+}
+"""Of a kind that is not learnt from nothing: whose weights it begins with, torchvision's names."""

@@ -15,7 +15,7 @@ from instagan.structures.instances import InstanceBatch
 if importlib.util.find_spec("torchvision") is None:
     pytest.skip("the detector needs torchvision", allow_module_level=True)
 
-from instagan.io.object_detector import ObjectDetector, begin_with, read_detector, write_detector
+from instagan.io.object_detector import BEGINNINGS, ObjectDetector, begin_with, read_detector, write_detector
 from instagan.io.torchvision_import import import_torchvision
 from instagan.kernels import accelerate
 from instagan.metrics.detection import Found, figures_of_class
@@ -153,16 +153,24 @@ def test_its_file_holds_all_that_it_is(detector, tmp_path):
 
 
 @pytest.mark.slow
-def test_resnet50_is_torchvisions_and_begins_with_its_weights(tmp_path):
-    theirs = import_torchvision().models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
+@pytest.mark.parametrize("kind", BEGINNINGS)
+def test_large_kinds_are_torchvisions_and_begin_with_its_weights(kind, tmp_path):
+    made = getattr(import_torchvision().models.detection, BEGINNINGS[kind][0])
+    theirs = made(weights=None, weights_backbone=None).eval()
     torch.save(theirs.state_dict(), tmp_path / "coco.pth")
-    mine = ObjectDetector("resnet50", CLASSES, 32)
+    mine = ObjectDetector(kind, CLASSES, 32)
     begin_with(mine, tmp_path / "coco.pth", "--begin_with")
-    for name, weight in theirs.rpn.state_dict().items():
-        assert torch.equal(weight, mine.model.rpn.state_dict()[name])
+    for part in ("backbone", "rpn"):
+        own = getattr(mine.model, part).state_dict()
+        for name, weight in getattr(theirs, part).state_dict().items():
+            assert name.endswith("num_batches_tracked") or torch.equal(weight, own[name])
     image = images(rows=1).float().requires_grad_()
     mine.regressed(image, OWNER[1:2], BOXES[1:2].float(), LABELS[1:2]).sum().backward()
     assert image.grad.abs().max() > 0
+    assert mine.losses(images(rows=1).float(), [BOXES[1:2].float()], [LABELS[1:2]]).keys() == {
+        "loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"
+    }  # fmt: skip
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "nothing.pth")
-    with pytest.raises(InputError, match="--begin_with .* has no backbone.body.conv1.weight"):
+    told = f"--begin_with .* has no backbone.body.*; pass torchvision's {BEGINNINGS[kind][0]}"
+    with pytest.raises(InputError, match=told):
         begin_with(mine, tmp_path / "nothing.pth", "--begin_with")
