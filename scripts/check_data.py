@@ -4,6 +4,7 @@
     python scripts/check_data.py --dataroot datasets/shp2gir
     python scripts/check_data.py --dataroot datasets/shp2gir --phases train val --json report.json --preview
     python scripts/check_data.py --dataroot datasets/day2night --dataset_mode boxes --preview
+    python scripts/check_data.py --dataroot datasets/animals --domains horse,zebra,giraffe
 
 Errors are what training would stop at, warnings what it makes do with; docs/checking_data.md lists both. Exit code 0
 without errors, 1 with errors, 2 for wrong input.
@@ -27,11 +28,13 @@ from data.checking.boxes import check_boxes  # noqa: E402
 from data.checking.checking import Report, check, classes_of  # noqa: E402
 from data.checking.files import Limits  # noqa: E402
 from data.checking.findings import ERROR, WARNING, Finding  # noqa: E402
+from data.checking.naming import TWO  # noqa: E402
 from data.checking.page import write_preview  # noqa: E402
 from data.preparing.parallel import cores  # noqa: E402
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
 from instagan.flag_types import SentenceParser, real, whole  # noqa: E402
+from instagan.io.categories import split_names  # noqa: E402
 from instagan.io.writing import write_whole  # noqa: E402
 from pages.text import plain, readable  # noqa: E402
 from scripts.preparation import bar  # noqa: E402
@@ -66,6 +69,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="folder of trainA, trainA_seg, ..., or of boxes.json",
     )
+    add("--domains", type=named, default=TWO, metavar="NAME,NAME", help="of many domains: folders such as train_horse")
     add("--phases", nargs="+", metavar="PHASE", help="phases that must be there (default: all that are)")
     add(
         "--dataset_mode", choices=["unaligned_seg", "unaligned", "boxes"], default="unaligned_seg",
@@ -107,6 +111,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
+def named(text: str) -> tuple[str, ...]:
+    """``horse,zebra`` -> the names, two or more."""
+    names = tuple(split_names(text))
+    if len(names) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} names less than two domains; separate them by commas")
+    return names
+
+
 def _check(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     limits = Limits(args.tiny_area, args.overlap, args.imbalance)
@@ -114,7 +126,7 @@ def _check(args: argparse.Namespace) -> int:
         report = check_boxes(args.dataroot, args.phases, limits, args.workers, bar("checking"))
     else:
         with_masks = args.dataset_mode == "unaligned_seg"
-        report = check(args.dataroot, args.phases, with_masks, limits, args.workers, bar("checking"))
+        report = check(args.dataroot, args.phases, with_masks, limits, args.workers, bar("checking"), args.domains)
     if args.json:
         content = json.dumps(report.content(), indent=1) + "\n"
         write_whole(args.json, lambda scratch: scratch.write_text(content), "pass another --json")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from data.checking.files import Limits, check_files
 from data.checking.findings import ERROR, WARNING, Finding
-from data.checking.naming import Listing, Task, find_phases, list_domain_files, list_strangers
+from data.checking.naming import TWO, Listing, Task, find_phases, list_domain_files, list_strangers
 from data.checking.prepared import check_prepared
-from data.folders import list_domain
+from data.folders import folder_name, list_domain
 from data.preparing.dataset_json import FILE_NAME
 from data.preparing.parallel import in_order
 from instagan.errors import InputError
@@ -95,45 +95,52 @@ def check(
     limits: Limits | None = None,
     workers: int = 1,
     progress: Progress = lambda found, total: found,
+    domains: Sequence[str] = TWO,
 ) -> Report:
     """Reads every picture and mask of the phases once. phases: those that must be there; by default all that are.
 
     Raises ``InputError`` where there is nothing to check.
     """
     limits = limits or Limits()
-    chosen = _choose_phases(root, phases)
+    chosen = _choose_phases(root, phases, domains)
     listings, findings = [], []
+    places: dict[str, tuple[str, str]] = {}
     for phase in chosen:
-        pair = [list_domain_files(root, f"{phase}{letter}", with_masks) for letter in "AB"]
-        of_pair = list(chain.from_iterable(listing.findings for listing in pair))
-        if phases is None and phase != "train":
-            pair, of_pair = _excuse(root, phase, pair, of_pair)
-        findings.extend(of_pair)
-        findings.extend(_compare(phase, pair, with_masks, limits.imbalance))
-        listings.extend(pair)
-    findings.extend(list_strangers(root, chosen if phases is None else find_phases(root)))
+        folders = {folder_name(phase, domain): (phase, domain) for domain in domains}
+        of_phase = [list_domain_files(root, folder, with_masks) for folder in folders]
+        told = list(chain.from_iterable(listing.findings for listing in of_phase))
+        if phases is None and phase != "train" and domains == TWO:
+            of_phase, told = _excuse(root, phase, of_phase, told)
+        findings.extend(told)
+        findings.extend(_compare(of_phase, with_masks, limits.imbalance))
+        listings.extend(of_phase)
+        places |= folders
+    findings.extend(list_strangers(root, chosen if phases is None else find_phases(root, domains), domains))
     findings.extend(check_prepared(root, listings, with_masks))
     tasks: list[Task] = [task for listing in listings for task in listing.tasks]
     read = in_order(partial(check_files, root=root, limits=limits), tasks, workers)
     for found in progress(read, len(tasks)):
         findings.extend(found)
     findings.extend(few_levels(listings, findings))
-    findings.extend(_refused(root, listings, with_masks, findings))
+    findings.extend(_refused(root, listings, with_masks, findings, places))
     return Report(root, tuple(chosen), tuple(listings), tuple(sorted(set(findings))))
 
 
-def _choose_phases(root: Path, phases: Sequence[str] | None) -> list[str]:
+def _choose_phases(root: Path, phases: Sequence[str] | None, domains: Sequence[str]) -> list[str]:
+    first, second = (folder_name("train", domain) for domain in domains[:2])
     if not root.is_dir():
-        raise InputError(f"--dataroot {root}: no such folder; pass the folder that holds trainA, trainB, ...")
+        raise InputError(f"--dataroot {root}: no such folder; pass the folder that holds {first}, {second}, ...")
     for phase in phases or ():
         if not phase or "/" in phase or "\0" in phase:
-            raise InputError(f"--phases {phase!r} is no name of a phase; train reads the folders trainA and trainB")
+            raise InputError(f"--phases {phase!r} is no name of a phase; train reads the folders {first} and {second}")
     try:
-        chosen = list(dict.fromkeys(phases)) if phases else find_phases(root)
+        chosen = list(dict.fromkeys(phases)) if phases else find_phases(root, domains)
     except OSError as error:
         raise InputError(f"--dataroot {root} cannot be listed ({error.strerror}); make it accessible") from None
     if not chosen:
-        raise InputError(f"--dataroot {root} has no folder like trainA and trainB; pass the folder that holds them")
+        more = "" if domains != TWO else ", or name with --domains those that it has"
+        advice = f"pass the folder that holds them{more}"
+        raise InputError(f"--dataroot {root} has no folder like {first} and {second}; {advice}")
     return chosen
 
 
@@ -153,19 +160,20 @@ def _excuse(
     return [listing for listing in pair if listing.folder != folder], findings
 
 
-def _compare(phase: str, pair: list[Listing], with_masks: bool, imbalance: float) -> Iterable[Finding]:
-    counts = {listing.folder: len(listing.tasks) for listing in pair}
+def _compare(of_phase: list[Listing], with_masks: bool, imbalance: float) -> Iterable[Finding]:
+    counts = {listing.folder: len(listing.tasks) for listing in of_phase}
     if len(counts) < 2 or not all(counts.values()):
         return
-    small, large = sorted(counts, key=lambda folder: (counts[folder], folder))
+    small, *_, large = sorted(counts, key=lambda folder: (counts[folder], folder))
     if counts[large] >= imbalance * counts[small]:
         message = (
             f"has {counts[small]} of the pictures, {large} {counts[large]}; an epoch shows the few again and again"
         )
         yield Finding(small, "domain_sizes", message)
-    if with_masks and not any(task.masks for listing in pair for task in listing.tasks):
-        message = f"holds no mask of any picture, nor does {phase}B_seg; --dataset_mode unaligned trains without"
-        yield Finding(f"{phase}A_seg", "no_masks", message)
+    if with_masks and not any(task.masks for listing in of_phase for task in listing.tasks):
+        first, *others = (f"{folder}_seg" for folder in counts)
+        message = f"holds no mask of any picture, nor does {', '.join(others)}; --dataset_mode unaligned trains without"
+        yield Finding(first, "no_masks", message)
 
 
 def few_levels(listings: list[Listing], findings: list[Finding]) -> Iterable[Finding]:
@@ -180,14 +188,21 @@ def few_levels(listings: list[Listing], findings: list[Finding]) -> Iterable[Fin
             yield Finding(listing.folder, "few_levels", message)
 
 
-def _refused(root: Path, listings: list[Listing], with_masks: bool, findings: list[Finding]) -> Iterable[Finding]:
-    """What the loader itself says of each domain, where that is not an error already."""
+def _refused(
+    root: Path,
+    listings: list[Listing],
+    with_masks: bool,
+    findings: list[Finding],
+    places: Mapping[str, tuple[str, str]],
+) -> Iterable[Finding]:
+    """What the loader itself says of each domain, where that is not an error already. places: phase and domain of each
+    folder."""
     known = {finding.file.partition("/")[0] for finding in findings if finding.severity == ERROR}
     for listing in listings:
         if {listing.folder, f"{listing.folder}_seg", FILE_NAME} & known:
             continue
         try:
-            list_domain(root, listing.folder[:-1], listing.folder[-1], with_masks)
+            list_domain(root, *places[listing.folder], with_masks)
         except (InputError, OSError) as error:
             of_description = str(root / FILE_NAME) in str(error)
             yield Finding(FILE_NAME if of_description else listing.folder, "refused", str(error))

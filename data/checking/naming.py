@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.checking.findings import Finding
 from data.entries import Entry
-from data.folders import is_picture, stem_and_number
+from data.folders import folder_name, is_picture, stem_and_number
 from data.results import LONGEST_STEM
 from instagan.io.reading import PICTURE_ENDINGS
 
 SHOWN_NUMBERS = 8
+TWO = ("A", "B")
+"""The domains of a data set of two."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,16 @@ class Listing:
     findings: tuple[Finding, ...]
 
 
-def find_phases(root: Path) -> list[str]:
+def find_phases(root: Path, domains: Sequence[str] = TWO) -> list[str]:
     """The phases of which a data set has at least one folder, sorted."""
-    found = (_PHASE.fullmatch(path.name) for path in root.iterdir() if path.is_dir() or path.is_symlink())
+    pattern = _phase_of(domains)
+    found = (pattern.fullmatch(path.name) for path in root.iterdir() if path.is_dir() or path.is_symlink())
     return sorted({match[1] for match in found if match})
 
 
-_PHASE = re.compile(r"([^.].*)[AB](?:_seg)?")
+def _phase_of(domains: Sequence[str]) -> re.Pattern[str]:
+    endings = "|".join(re.escape(folder_name("", domain)) for domain in domains)
+    return re.compile(rf"([^.].*?)(?:{endings})(?:_seg)?")
 
 
 def list_domain_files(root: Path, folder: str, with_masks: bool) -> Listing:
@@ -80,14 +85,16 @@ def list_domain_files(root: Path, folder: str, with_masks: bool) -> Listing:
     return Listing(folder, tasks, tuple(findings))
 
 
-def list_strangers(root: Path, phases: list[str]) -> list[Finding]:
+def list_strangers(root: Path, phases: list[str], domains: Sequence[str] = TWO) -> list[Finding]:
     """Folders and pictures of the root that belong to no phase."""
-    findings = []
+    findings, pattern = [], _phase_of(domains)
     for path in sorted(root.iterdir()):
-        if path.name.startswith(".") or (match := _PHASE.fullmatch(path.name)) and match[1] in phases:
+        if path.name.startswith(".") or (match := pattern.fullmatch(path.name)) and match[1] in phases:
             continue
-        if path.is_dir() and not _PHASE.fullmatch(path.name):
-            message = "is no <phase>A, <phase>B, <phase>A_seg or <phase>B_seg, and is not read"
+        if path.is_dir() and not pattern.fullmatch(path.name):
+            folders = [folder_name("<phase>", domain) for domain in domains]
+            names = ", ".join([*folders, *(f"{folder}_seg" for folder in folders[:-1])])
+            message = f"is no {names} or {folders[-1]}_seg, and is not read"
             findings.append(Finding(_name(root, path), "other_folder", message))
         elif path.suffix.lower() in PICTURE_ENDINGS:
             message = "lies beside the folders of pictures, and is not read"

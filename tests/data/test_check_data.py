@@ -248,6 +248,28 @@ def test_a_phase_that_does_not_pair_is_excused_only_where_it_may(tmp_path):
     assert found_in(check(root)) == {("missing_folder", f"test{name}") for name in ("A", "B", "A_seg", "B_seg")}
 
 
+def test_folders_of_many_domains_are_checked_like_two(tmp_path, capsys):
+    root = tmp_path / "four"
+    domains = ("square", "triangle", "circle", "star")
+    assert make_shapes.main(["--save_root", str(root), "--train", "2", "--val", "1", "--domains", "4"]) == 0
+    assert found_in(check(root, domains=domains)) == set()
+    run = ["--dataroot", str(root), "--domains", ",".join(domains), "--workers", "1"]
+    assert check_data.main(run) == 0
+    mask = next((root / "train_star_seg").iterdir())
+    mask.write_bytes(b"")
+    (root / "val_circle").rename(root / "val_round")
+    assert found_in(check(root, domains=domains)) == {
+        ("zero_bytes", f"train_star_seg/{mask.name}"), ("missing_folder", "val_circle"), ("other_folder", "val_round"),
+        *(("mask_without_picture", f"val_circle_seg/{file.name}") for file in (root / "val_circle_seg").iterdir()),
+    }  # fmt: skip
+    assert check_data.main(run) == 1
+    capsys.readouterr()
+    assert "name with --domains those that it has" in sentence(capsys, check_data.main, "--dataroot", str(root))
+    assert "'star' names less than two" in sentence(
+        capsys, check_data.main, "--dataroot", str(root), "--domains", "star"
+    )
+
+
 def test_a_picture_too_large_for_pillow_is_unreadable(tmp_path):
     root = good_set(tmp_path / "set")
     files = picture(root, "huge", square(1, 1, 9, 9))
