@@ -25,7 +25,7 @@ from instagan.networks.styled import AttributeGenerator
 from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import OneWayTranslator
-from models.shared_content_model import OTHER, SharedContentModel, add_shared_options, drawn, gan, weight
+from models.shared_content_model import OTHER, SharedContentModel, add_shared_options, described, drawn, gan, weight
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Weights:
     small_w: float = weight(0.01, "contents' mean square")
     latent_w: float = weight(10.0, "the attribute reconstruction loss")
     modes_w: float = weight(1.0, "mode seeking; 0 leaves it out")
+    modes_eps: float = described(1e-5, "added to the distance that mode seeking divides by: its gradient is at most "
+                                 "modes_w / modes_eps^2; larger where attributes hardly show at first")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +205,7 @@ class DritModel(SharedContentModel):
             }
             if weights.modes_w:  # mode seeking: attributes that differ give images that differ
                 apart = l1(one, other) / l1(turn.z, turn.z_other)
-                losses[f"modes_{letter}"] = weights.modes_w / (apart + 1e-5)
+                losses[f"modes_{letter}"] = weights.modes_w / (apart + weights.modes_eps)
         yield losses
 
     def translators(self) -> Mapping[Direction, OneWayTranslator]:
@@ -230,7 +232,7 @@ class DritModel(SharedContentModel):
         sizes, judge = (options.ngf, options.style_dim), (options.ndf, options.dis_scale, options.dis_norm)
         encoder, decoder = drit.MODES[bool(options.concat)]
         judges = (drit.discriminator(*judge) for _ in range(2))
-        return Domain(drit.ContentStem(options.ngf), encoder(*sizes), decoder(*sizes), *judges)
+        return Domain(drit.ContentStem(options.ngf), encoder(*sizes), decoder(*sizes, options.upsample), *judges)
 
     @classmethod
     def from_options(cls, options: Namespace) -> DritModel:

@@ -82,7 +82,7 @@ class InstaFormerModel(TranslationModel):
     takes = ("boxes", "labels")
     architecture = (
         "depth", "heads", "patch", "embed_dim", "style_dim", "mlp_dim", "adain", "mask_padding", "instance_nce",
-        "nce_layers", "netF_nc",
+        "nce_layers", "netF_nc", "keep_means",
     )  # fmt: skip
 
     def __init__(
@@ -200,6 +200,8 @@ class InstaFormerModel(TranslationModel):
         flag("--mlp_dim", type=whole(1), default=256, help="width of the network from styles to AdaIN's numbers")
         flag("--adain", choices=("shared", "separate"), default="shared",
              help="whether all AdaIN layers share their numbers, as published, or have their own")  # fmt: skip
+        flag("--keep_means", action="store_true", help="layer norm in the decoder, none in the style encoder, so that "
+             "styles set brightness and colours; instance norm, as published, takes each mean away")  # fmt: skip
         flag("--mask_padding", type=yes_or_no, default=True,
              help="false: as published, slots without an object take part in attention and AdaIN")  # fmt: skip
         flag("--instance_nce", choices=("roi", "decoded"), default="roi",
@@ -230,7 +232,7 @@ class InstaFormerModel(TranslationModel):
         )
         G = InstaFormerGenerator(
             options.ngf, options.style_dim, options.mlp_dim, width, options.depth, options.heads, options.patch,
-            options.adain == "separate", options.mask_padding, decoded, extent,
+            options.adain == "separate", options.mask_padding, decoded, extent, options.keep_means,
         )  # fmt: skip
         D = BatchNormDiscriminator(options.ndf, options.n_layers_D)
         layers = tuple(map(int, options.nce_layers.split(",")))

@@ -257,7 +257,7 @@ class MguitModel(SharedContentModel):
             options.memory_temperature,
         )  # fmt: skip
         judges = options.dis_scale, options.content_layers, options.dis_norm
-        networks = new_networks(options.ngf, options.ndf, options.memory_items, *judges)
+        networks = new_networks(options.ngf, options.ndf, options.memory_items, *judges, options.upsample)
         rates = options.lr, options.lr_D, options.beta1, options.weight_decay
         noise, by_class = told("memory_noise", 0.0), bool(told("by_class"))
         model = cls(networks, cls.weights_of(options), reading, noise, options.d_iter, *rates, by_class=by_class)

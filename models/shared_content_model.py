@@ -19,6 +19,7 @@ from instagan.networks import drit
 from instagan.structures.directions import A_TO_B, Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from models.translation_model import TranslationModel
+from models.two_way_model import add_upsample
 
 OTHER = {"A": "B", "B": "A"}
 """Each domain's letter and the other one's."""
@@ -33,7 +34,7 @@ BOTH = A_TO_B
 class SharedContentModel(TranslationModel):
     """Both domains are learnt together, with DRIT's schedule and discriminators of images and of contents."""
 
-    architecture = ("dis_scale", "dis_norm", "content_layers")
+    architecture = ("dis_scale", "dis_norm", "content_layers", "upsample")
     weights_type: type[Any]
     """A dataclass: the weights of the losses, each a ``weight``."""
 
@@ -100,15 +101,21 @@ def add_shared_options(parser: ArgumentParser, training: bool, name: str, weight
     flag("--dis_norm", choices=("none", "instance"), default="none", help="norm of all discriminators' layers")
     flag("--content_layers", type=whole(0, drit.CONTENT_LAYERS), help="strided layers of the content discriminator "
          "(default: as many as the images have room for; from 212 pixels on the published 3)")  # fmt: skip
+    add_upsample(group)
     flag("--weight_decay", type=finite(), default=1e-4, help="weight decay of Adam")
     for one in fields(weights):
-        flag(f"--{one.name}", type=finite(), default=one.default, help=f"weight of {one.metadata['of']}")
+        flag(f"--{one.name}", type=finite(), default=one.default, help=one.metadata["help"])
     return group
 
 
 def weight(default: float, of: str) -> Any:
     """A loss's weight in a dataclass, and what a flag's help says that it weighs."""
-    return field(default=default, metadata={"of": of})
+    return described(default, f"weight of {of}")
+
+
+def described(default: float, help: str) -> Any:
+    """A number in a dataclass that has a flag of its name, with this help."""
+    return field(default=default, metadata={"help": help})
 
 
 def drawn(generators: Sequence[torch.Generator], *shape: int) -> Tensor:

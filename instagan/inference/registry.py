@@ -23,7 +23,7 @@ from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
 
 
 def _pasting(
-    detector_kind: str = "", detector_classes: str = "", detector_side: int = 1, **sizes: int
+    detector_kind: str = "", detector_classes: str = "", detector_side: int = 1, **sizes: Any
 ) -> nn.Module:  # fmt: skip
     detector = ObjectDetector.of(detector_kind, detector_classes, detector_side) if detector_kind else None
     return PastingGenerator.with_detector(**sizes, detector=detector)

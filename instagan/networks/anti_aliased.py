@@ -29,7 +29,7 @@ class AntiAliasedGenerator(nn.Module):
         super().__init__()
         self.config = {"ngf": ngf, "norm": norm, "blocks": blocks}
         self.encoder = encoder(ngf, norm, blocks)
-        self.decoder = decoder(ngf, norm)
+        self.decoder = decoder(ngf, NORMS[norm])
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
         return InstanceBatch.from_images(self.decoder(self.encoder(x.image)).to(x.image))
@@ -87,14 +87,14 @@ def encoder(ngf: int, norm: str, blocks: int) -> nn.Sequential:
     return NormalisedEncoder(*layers) if norm == "instance" else nn.Sequential(*layers)
 
 
-def decoder(ngf: int, norm: str) -> nn.Sequential:
+def decoder(ngf: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
     """(B, 4 ngf, H/4, W/4) -> (B, 3, H, W) in [-1, 1]."""
     layers: list[nn.Module] = []
     for channels in (4 * ngf, 2 * ngf):
         layers += [
             BlurUpsample(),
             nn.Conv2d(channels, channels // 2, 3, padding=1),
-            NORMS[norm](channels // 2),
+            norm(channels // 2),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(ngf, 3, 7), nn.Tanh())

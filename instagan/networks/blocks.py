@@ -110,6 +110,11 @@ UPSAMPLING: dict[str, Callable[[int, int], nn.Module]] = {
 """Ways to double height and width: (narrow, wide) channels -> a layer."""
 
 
+def unusual(upsample: str) -> dict[str, str]:
+    """What a checkpoint says of it: nothing of transposed convolutions, so that earlier versions read it, too."""
+    return {} if upsample == TRANSPOSED else {"upsample": upsample}
+
+
 def decoder(
     in_channels: int, out_channels: int, norm: str = "instance", upsample: str = TRANSPOSED
 ) -> nn.Sequential:  # fmt: skip

@@ -16,7 +16,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from instagan.networks.blocks import NormalisedEncoder, ResidualBlock, normalised, padded_convolution
+from instagan.networks.blocks import (
+    TRANSPOSED,
+    UPSAMPLING,
+    NormalisedEncoder,
+    ResidualBlock,
+    normalised,
+    padded_convolution,
+)
 from instagan.networks.munit import MultiScaleDiscriminator, StyleEncoder
 from instagan.networks.munit import smallest_side as smallest_side_of_scales
 from instagan.networks.normalisation import InstanceNorm2d
@@ -133,11 +140,13 @@ class FeatureWiseDecoder(nn.Module):
     mlp     attribute -> a vector of C numbers for each block
     blocks  residual blocks that mix every position with their vector
     tail    two transposed convolutions, each doubling the size, with layer norm; then 1x1 and tanh
+
+    upsample: out of ``UPSAMPLING``; published: transposed convolutions.
     """
 
-    def __init__(self, ngf: int = 64, style_size: int = 8) -> None:
+    def __init__(self, ngf: int = 64, style_size: int = 8, upsample: str = TRANSPOSED) -> None:
         super().__init__()
-        channels = 4 * ngf
+        channels, self.upsample = 4 * ngf, upsample
         self.mlp = nn.Sequential(
             nn.Linear(style_size, channels),
             nn.ReLU(inplace=True),
@@ -146,7 +155,7 @@ class FeatureWiseDecoder(nn.Module):
             nn.Linear(channels, FEATURE_WISE_BLOCKS * channels),
         )
         self.blocks = nn.ModuleList(ModulatedBlock(channels) for _ in range(FEATURE_WISE_BLOCKS))
-        tail = [*doubled(channels, channels // 2), *doubled(channels // 2, ngf)]
+        tail = [*doubled(channels, channels // 2, upsample), *doubled(channels // 2, ngf, upsample)]
         self.tail = nn.Sequential(*tail, nn.ConvTranspose2d(ngf, 3, 1), nn.Tanh())
 
     @property
@@ -194,18 +203,18 @@ class ConcatDecoder(nn.Module):
     ups     two transposed convolutions, each doubling the size and halving the channels, with layer norm
     last    1x1 and tanh
 
-    Each of the three sees the attribute anew, as S constant channels. 4,192,275 parameters.
+    Each of the three sees the attribute anew, as S constant channels. upsample: as above. 4,192,275 parameters.
     """
 
-    def __init__(self, ngf: int = 64, style_size: int = 8) -> None:
+    def __init__(self, ngf: int = 64, style_size: int = 8, upsample: str = TRANSPOSED) -> None:
         super().__init__()
         width = 4 * ngf + style_size
-        self.style_size = style_size
+        self.style_size, self.upsample = style_size, upsample
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(CONCAT_BLOCKS)))
         self.ups = nn.ModuleList()
         for _ in range(2):
             width += style_size
-            self.ups.append(nn.Sequential(*doubled(width, width // 2)))
+            self.ups.append(nn.Sequential(*doubled(width, width // 2, upsample)))
             width //= 2
         self.last = nn.Sequential(nn.ConvTranspose2d(width + style_size, 3, 1), nn.Tanh())
 
@@ -237,10 +246,9 @@ def layer_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(1, channels)
 
 
-def doubled(narrow: int, wide: int) -> list[nn.Module]:
-    """A transposed convolution with layer norm and ReLU: (B, narrow, h, w) -> (B, wide, 2 h, 2 w)."""
-    up = nn.ConvTranspose2d(narrow, wide, 3, stride=2, padding=1, output_padding=1)
-    return [up, layer_norm(wide), nn.ReLU(inplace=True)]
+def doubled(narrow: int, wide: int, upsample: str = TRANSPOSED) -> list[nn.Module]:
+    """A layer that doubles the size, layer norm and ReLU: (B, narrow, h, w) -> (B, wide, 2 h, 2 w)."""
+    return [UPSAMPLING[upsample](narrow, wide), layer_norm(wide), nn.ReLU(inplace=True)]
 
 
 def discriminator(ndf: int = 64, scales: int = 3, norm: str = "none") -> nn.Module:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from instagan.networks.blocks import RESIDUAL_BLOCKS, TRANSPOSED, decoder, encoder
+from instagan.networks.blocks import RESIDUAL_BLOCKS, TRANSPOSED, decoder, encoder, unusual
 from instagan.networks.owners import sum_by_owner
 from instagan.structures.instances import OUTSIDE, InstanceBatch
 
@@ -29,7 +29,7 @@ class SetGenerator(nn.Module):
         self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS, upsample: str = TRANSPOSED
     ) -> None:
         super().__init__()
-        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, **_unusual(upsample)}
+        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, **unusual(upsample)}
         self.image_encoder = encoder(3, ngf, norm, blocks)  # f_GX
         self.mask_encoder = encoder(1, ngf, norm, blocks)  # f_GA
         self.image_decoder = decoder(8 * ngf, 3, norm, upsample)  # g_GX
@@ -66,7 +66,7 @@ class ResnetGenerator(nn.Module):
         upsample: str = TRANSPOSED,
     ) -> None:
         super().__init__()
-        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, "with_union": with_union, **_unusual(upsample)}
+        self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, "with_union": with_union, **unusual(upsample)}
         channels = 4 if with_union else 3
         self.with_union = with_union
         self.encoder = encoder(channels, ngf, norm, blocks)
@@ -80,8 +80,3 @@ class ResnetGenerator(nn.Module):
         there = present.to(made.device, non_blocking=True)[:, :, None, None]
         masks = torch.where(there, made[:, 3:], OUTSIDE)  # (B, 1, H, W)
         return InstanceBatch(made[:, :3], masks, present, torch.zeros_like(masks[:, :, 0, 0], dtype=torch.long))
-
-
-def _unusual(upsample: str) -> dict[str, str]:
-    """What a checkpoint says of it: nothing of transposed convolutions, so that earlier versions read it, too."""
-    return {} if upsample == TRANSPOSED else {"upsample": upsample}

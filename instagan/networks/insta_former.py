@@ -8,7 +8,7 @@ W/4 its size, p side of a patch in its cells, gh x gw grid of patches, T = gh gw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instagan.networks import anti_aliased
-from instagan.networks.normalisation import BatchNorm2d
+from instagan.networks.drit import layer_norm
+from instagan.networks.normalisation import BatchNorm2d, InstanceNorm2d
 from instagan.networks.roi_align import roi_align_slots
 from instagan.networks.taps import features_at
 from instagan.structures.instances import InstanceBatch
@@ -50,11 +51,11 @@ class Objects:
 
 class StyleEncoder(nn.Module):
     """(B, 3, H, W) in [-1, 1] -> style (B, S): the layers of a content encoder, their mean, a linear map. 0.381 M
-    parameters at ngf 64."""
+    parameters at ngf 64. norm: "instance" as published, or "none", which keeps how bright and colourful an image is."""
 
-    def __init__(self, ngf: int = 64, style_size: int = 8) -> None:
+    def __init__(self, ngf: int = 64, style_size: int = 8, norm: str = "instance") -> None:
         super().__init__()
-        self.layers = anti_aliased.encoder(ngf, "instance", 0)
+        self.layers = anti_aliased.encoder(ngf, norm, 0)
         self.code = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4 * ngf, style_size, 1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -220,13 +221,17 @@ class Decoder(nn.Module):
     """Tokens -> pictures in [-1, 1]: every token becomes a patch of the content map, which convolutions decode.
 
     objects: also decodes tokens of objects, each as a picture of its own (figure of the paper).
+    norm: channels -> a layer; instance norm as published.
     """
 
-    def __init__(self, ngf: int, width: int, patch: int, objects: bool = False) -> None:
+    def __init__(
+        self, ngf: int, width: int, patch: int, objects: bool = False,
+        norm: Callable[[int], nn.Module] = InstanceNorm2d,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.expansion = nn.ConvTranspose2d(width, 4 * ngf, patch, stride=patch)
         self.object_expansion = nn.ConvTranspose2d(width, 4 * ngf, patch, stride=patch) if objects else None
-        self.layers = anti_aliased.decoder(ngf, "instance")
+        self.layers = anti_aliased.decoder(ngf, norm)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """Tokens of patches (B, E, gh, gw), for a content map of h x w -> (B, 3, 4 h, 4 w)."""
@@ -253,6 +258,8 @@ class InstaFormerGenerator(nn.Module):
     extent          height and width of the content maps of training, H/4 and W/4
     separate_adain  every AdaIN layer has numbers of its own; as published, all share the same
     decodes_objects what the loss of decoded objects needs; translating does not
+    keeps_means     the decoder has layer norm, the style encoder none. Published: instance norm in both, which takes
+                    the mean of every channel away, so that a style can hardly set brightness and colours
     """
 
     kind = "insta_former"
@@ -260,24 +267,24 @@ class InstaFormerGenerator(nn.Module):
     def __init__(
         self, ngf: int = 64, style_size: int = 8, mlp_width: int = 256, width: int = 1024, depth: int = 6,
         heads: int = 4, patch: int = 8, separate_adain: bool = False, mask_padding: bool = True,
-        decodes_objects: bool = False, extent: Sequence[int] = (88, 88),
+        decodes_objects: bool = False, extent: Sequence[int] = (88, 88), keeps_means: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.config = {
             "ngf": ngf, "style_size": style_size, "mlp_width": mlp_width, "width": width, "depth": depth,
             "heads": heads, "patch": patch, "separate_adain": separate_adain, "mask_padding": mask_padding,
-            "decodes_objects": decodes_objects,
+            "decodes_objects": decodes_objects, "keeps_means": keeps_means,
         }  # fmt: skip
         self.style_size, self.adain_layers = style_size, 2 * depth if separate_adain else 1
         self.content = anti_aliased.encoder(ngf, "instance", 0)
-        self.style = StyleEncoder(ngf, style_size)
+        self.style = StyleEncoder(ngf, style_size, "none" if keeps_means else "instance")
         self.mapping = nn.Sequential(
             nn.Linear(style_size, mlp_width), nn.ReLU(inplace=True),
             nn.Linear(mlp_width, mlp_width), nn.ReLU(inplace=True),
             nn.Linear(mlp_width, self.adain_layers * 2 * width),
         )  # fmt: skip
         self.transformer = TokenTransformer(4 * ngf, width, depth, heads, patch, extent, mask_padding)
-        self.decoder = Decoder(ngf, width, patch, decodes_objects)
+        self.decoder = Decoder(ngf, width, patch, decodes_objects, layer_norm if keeps_means else InstanceNorm2d)
 
     def forward(self, x: InstanceBatch, style: Any = None) -> InstanceBatch:
         """style: codes (B, S) or (1, S); an ``InstanceBatch`` of B examples or one; None: drawn from N(0, I)."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instagan.networks.blocks import ResidualBlock, padded_convolution
+from instagan.networks.blocks import TRANSPOSED, ResidualBlock, padded_convolution, unusual
 from instagan.networks.drit import (
     CONTENT_LAYERS,
     ContentDiscriminator,
@@ -31,13 +31,14 @@ DECODER_BLOCKS = 3
 
 
 def new_networks(
-    ngf: int, ndf: int, items: Sequence[int] = ITEMS, scales: int = 3, layers: int = CONTENT_LAYERS, norm: str = "none"
-) -> dict[str, nn.Module]:
-    """All networks of the method, by name. scales, layers, norm: of the discriminators."""
-    networks: dict[str, nn.Module] = {"shared": SharedBlock(ngf), "shared_decoder": SharedDecoder(ngf)}
+    ngf: int, ndf: int, items: Sequence[int] = ITEMS, scales: int = 3, layers: int = CONTENT_LAYERS, norm: str = "none",
+    upsample: str = TRANSPOSED,
+) -> dict[str, nn.Module]:  # fmt: skip
+    """All networks of the method, by name. scales, layers, norm: of the discriminators; upsample: of the decoders."""
+    networks: dict[str, nn.Module] = {"shared": SharedBlock(ngf), "shared_decoder": SharedDecoder(ngf, upsample)}
     for d in DOMAINS:
         networks |= {f"stem_{d}": ContentStem(ngf), f"style_{d}": StyleMapEncoder(ngf)}
-        networks |= {f"decoder_{d}": DomainDecoder(ngf), f"D_{d}": discriminator(ndf, scales, norm)}
+        networks |= {f"decoder_{d}": DomainDecoder(ngf, upsample), f"D_{d}": discriminator(ndf, scales, norm)}
     judge = ContentDiscriminator(ngf, layers, norm)
     return networks | {"D_content": judge, "memory": ClassMemory(items, 4 * ngf, 2 * ngf)}
 
@@ -87,14 +88,17 @@ class SharedDecoder(nn.Module):
     first   a residual block of the content alone
     blocks  residual blocks of content and style
     up      a transposed convolution that doubles the size, with layer norm; it sees the style once more
+
+    upsample: out of ``UPSAMPLING``; published: transposed convolutions.
     """
 
-    def __init__(self, ngf: int = 64) -> None:
+    def __init__(self, ngf: int = 64, upsample: str = TRANSPOSED) -> None:
         super().__init__()
+        self.upsample = upsample
         channels, style = 4 * ngf, 2 * ngf
         self.first = ResidualBlock(channels)
         self.blocks = nn.Sequential(*(ResidualBlock(channels + style) for _ in range(DECODER_BLOCKS)))
-        self.up = nn.Sequential(*doubled(channels + 2 * style, channels))
+        self.up = nn.Sequential(*doubled(channels + 2 * style, channels, upsample))
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         features = self.blocks(torch.cat([self.first(content), style], dim=1))  # (B, C + V, h, w)
@@ -107,13 +111,14 @@ class DomainDecoder(nn.Module):
     up      a transposed convolution that doubles the size, with layer norm
     last    1x1 and tanh
 
-    Both see the style, enlarged by repeating it. With ``SharedDecoder`` for both domains 11,655,686 parameters.
+    Both see the style, enlarged by repeating it. upsample: as above. With ``SharedDecoder`` for both domains 11,655,686
+    parameters.
     """
 
-    def __init__(self, ngf: int = 64) -> None:
+    def __init__(self, ngf: int = 64, upsample: str = TRANSPOSED) -> None:
         super().__init__()
         width, style = 6 * ngf, 2 * ngf
-        self.up = nn.Sequential(*doubled(width, width // 2))
+        self.up = nn.Sequential(*doubled(width, width // 2, upsample))
         self.last = nn.Sequential(nn.ConvTranspose2d(width // 2 + style, 3, 1), nn.Tanh())
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
@@ -155,14 +160,17 @@ class MemoryGenerator(nn.Module):
         self.domain, self.temperature, self.by_class = domain, temperature, by_class
 
     @classmethod
-    def of(cls, ngf: int = 64, items: str = "10,5,2,3", domain: str = "B", temperature: str = "1.0") -> MemoryGenerator:
+    def of(
+        cls, ngf: int = 64, items: str = "10,5,2,3", domain: str = "B", temperature: str = "1.0",
+        upsample: str = TRANSPOSED,
+    ) -> MemoryGenerator:  # fmt: skip
         """The generator with this ``config``."""
         return cls(
             ContentStem(ngf),
             SharedBlock(ngf),
             ClassMemory([int(one) for one in items.split(",")], 4 * ngf, 2 * ngf),
-            SharedDecoder(ngf),
-            DomainDecoder(ngf),
+            SharedDecoder(ngf, upsample),
+            DomainDecoder(ngf, upsample),
             domain,
             float(temperature),
         )
@@ -184,6 +192,7 @@ class MemoryGenerator(nn.Module):
             "items": ",".join(map(str, self.memory.items)),
             "domain": self.domain,
             "temperature": str(self.temperature),
+            **unusual(self.shared_decoder.upsample),
         }
 
     def forward(self, x: InstanceBatch, style: Any = None) -> InstanceBatch:

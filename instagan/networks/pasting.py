@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from instagan.networks import drit
+from instagan.networks.blocks import TRANSPOSED, unusual
 from instagan.networks.dunit import InstanceBlocks, InstanceEncoder, Objects, paste, stylised
 from instagan.networks.styled import AttributeGenerator
 from instagan.structures.instances import InstanceBatch
@@ -35,10 +36,11 @@ class PastingGenerator(AttributeGenerator):
 
     @classmethod
     def with_detector(
-        cls, ngf: int, style_size: int, object_size: int, detector: nn.Module | None
-    ) -> PastingGenerator:  # fmt: skip
+        cls, ngf: int, style_size: int, object_size: int, detector: nn.Module | None, upsample: str = TRANSPOSED
+    ) -> PastingGenerator:
         """The generator of these sizes."""
-        encoder, decoder = drit.FeatureWiseAttributeEncoder(ngf, style_size), drit.FeatureWiseDecoder(ngf, style_size)
+        encoder = drit.FeatureWiseAttributeEncoder(ngf, style_size)
+        decoder = drit.FeatureWiseDecoder(ngf, style_size, upsample)
         shared = drit.SharedLayers(ngf, concat=False)
         objects, blocks = InstanceEncoder(ngf), InstanceBlocks(ngf, style_size)
         return cls(drit.ContentStem(ngf), shared, encoder, decoder, objects, blocks, object_size, detector)
@@ -47,7 +49,7 @@ class PastingGenerator(AttributeGenerator):
     def config(self) -> dict[str, Any]:
         sizes = {"ngf": self.shared.channels // 4, "style_size": self.style_size, "object_size": self.object_size}
         found = {f"detector_{name}": value for name, value in self.detector.config.items()} if self.detector else {}
-        return {**sizes, **found}
+        return {**sizes, **unusual(self.decoder.upsample), **found}
 
     def forward(self, x: InstanceBatch, style: Any = None) -> InstanceBatch:
         codes = self.codes(style, len(x)).to(x.image).expand(len(x), -1)  # (B, S)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from instagan.networks import drit
+from instagan.networks.blocks import TRANSPOSED, unusual
 from instagan.networks.munit import RESIDUAL_BLOCKS, ContentEncoder, Decoder, StyleEncoder
 from instagan.structures.instances import InstanceBatch
 
@@ -81,17 +82,19 @@ class AttributeGenerator(StyledGenerator):
         self.shared = shared
 
     @classmethod
-    def of(cls, ngf: int = 64, style_size: int = 8, concat: bool = True) -> AttributeGenerator:  # type: ignore[override]
+    def of(  # type: ignore[override]
+        cls, ngf: int = 64, style_size: int = 8, concat: bool = True, upsample: str = TRANSPOSED
+    ) -> AttributeGenerator:
         """The generator with this ``config``."""
         encoder, decoder = drit.MODES[concat]
-        return cls(
-            drit.ContentStem(ngf), drit.SharedLayers(ngf, concat), encoder(ngf, style_size), decoder(ngf, style_size)
-        )
+        stem, shared = drit.ContentStem(ngf), drit.SharedLayers(ngf, concat)
+        return cls(stem, shared, encoder(ngf, style_size), decoder(ngf, style_size, upsample))
 
     @property
-    def config(self) -> dict[str, int]:
+    def config(self) -> dict[str, Any]:
         concat = isinstance(self.decoder, drit.ConcatDecoder)
-        return {"ngf": self.shared.channels // 4, "style_size": self.style_size, "concat": concat}
+        sizes = {"ngf": self.shared.channels // 4, "style_size": self.style_size, "concat": concat}
+        return {**sizes, **unusual(str(self.decoder.upsample))}
 
     def made(self, image: Tensor, codes: Tensor) -> Tensor:
         content = self.shared.content(self.content(image))  # (B, C, h, w)

@@ -203,6 +203,15 @@ def test_mode_seeking_can_be_left_out():
     assert not any(name.startswith("modes") for name in update.losses())
 
 
+def test_mode_seeking_divides_by_the_distance_of_images_and_a_number_that_bounds_it():
+    apart = []
+    for added in (1e-5, 0.5):
+        update = Update([random_pair([0], [0])])
+        model_of("--d_iter", "1", "--modes_eps", str(added)).training_step(update)
+        apart.append(1 / update.losses()["modes_A"].item() - added)
+    assert apart[0] > 0 and apart[0] == pytest.approx(apart[1], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("flags", "layers"),
     [
@@ -241,10 +250,13 @@ def test_a_small_run_says_so_and_translates_larger_images(tmp_path, capsys):
 
 
 @MODES
-def test_the_registry_builds_the_same_generator(concat, tmp_path):
-    model = model_of("--concat", concat)
+@pytest.mark.parametrize("upsample", ["transposed", "resize_conv"])
+def test_the_registry_builds_the_same_generator(concat, upsample):
+    """A checkpoint tells of the upsampling only where it is not what was published."""
+    model = model_of("--concat", concat, "--upsample", upsample)
     for translator in model.translators().values():
         told = translator.description()
+        assert ("upsample" in told["config"]) == (upsample == "resize_conv")
         parts = {name: name for name, _ in translator.generator.named_children()}
         description = Description.read({"source": "A", "target": "B", "parts": parts, **told}, "here")
         twin = description.build(translator.generator.state_dict(), "here")

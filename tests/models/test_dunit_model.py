@@ -139,8 +139,9 @@ def test_two_ranks_or_four_batches_with_ragged_objects_make_the_update_of_one_ba
         assert_close(state_of_rank, state, 1e-6)
 
 
-def test_a_checkpoints_description_builds_the_translator_again_detector_included(detector):
-    model = model_of("dunit", "--detector_weights", detector, double=False)
+@pytest.mark.parametrize("upsample", ["transposed", "resize_conv"])
+def test_a_checkpoints_description_builds_the_translator_again_detector_included(detector, upsample):
+    model = model_of("dunit", "--detector_weights", detector, "--upsample", upsample, double=False)
     scenes, style = pair_with([2, 1], [0, 0], double=False)["A"], torch.ones(2, 8)
     entries = described_translators(model, "AtoB")
     assert {(entry["source"], entry["target"]) for entry in entries} == {("A", "B"), ("B", "A")}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from instagan.networks.blocks import initialise
 from instagan.networks.drit import (
     MODES,
     ConcatAttributeEncoder,
@@ -23,6 +24,7 @@ from instagan.networks.drit import (
     smallest_side,
     smallest_sides,
 )
+from instagan.networks.mguit import DomainDecoder, SharedDecoder
 from instagan.structures.instances import InstanceBatch
 from tests.batches import random_batch
 
@@ -143,6 +145,24 @@ def test_concat_modes_decoder_is_its_formula():
     last = decoder.last[0]
     image = functional.conv_transpose2d(with_z(x), last.weight, last.bias).tanh()
     torch.testing.assert_close(decoder(content, z), image, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("decoder", [FeatureWiseDecoder, ConcatDecoder, "mguit"])
+@pytest.mark.parametrize("upsample", ["transposed", "resize_conv"])
+def test_resize_convolutions_make_no_checkerboard(decoder, upsample):
+    """A content and a style that are the same everywhere give an image that is the same everywhere."""
+    torch.manual_seed(0)
+    if decoder == "mguit":
+        shared, own = SharedDecoder(2, upsample).double(), DomainDecoder(2, upsample).double()
+        initialise(nn.ModuleList([shared, own]), "xavier", 1.0)
+        content, style = (torch.randn(1, channels, 1, 1).double().expand(-1, -1, 4, 6) for channels in (8, 4))
+        image = own(shared(content, style), style)
+    else:
+        network = decoder(2, 3, upsample).double()
+        initialise(network, "xavier", 1.0)
+        image = network(torch.randn(1, 8, 1, 1).double().expand(-1, -1, 4, 6), torch.randn(1, 3).double())
+    assert image.shape == (1, 3, 16, 24)
+    assert (image.std((2, 3)).max() < 1e-9) == (upsample == "resize_conv")
 
 
 def test_concat_modes_attribute_encoder_is_its_formula():

@@ -167,3 +167,18 @@ def _cut(features: Tensor, box: Tensor, down: int, across: int) -> Tensor:
 
 def close(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=0, atol=1e-9)  # float64
+
+
+@pytest.mark.parametrize("keeps_means", [False, True])
+def test_styles_can_tell_and_set_brightness_where_means_are_kept(keeps_means):
+    """Published, instance norm takes away what is added to every value of a channel, in the decoder as well."""
+    G, image = tiny(keeps_means=keeps_means), torch.rand(1, 3, 32, 48).double()
+    code, darker = G.style(image), G.style(image / 2 - 0.5)
+    assert ((code - darker).abs().max() > 1e-3) == keeps_means
+    content, none, codes = G.content(image), Objects.of(InstanceBatch.from_images(image)), torch.zeros(1, 8).double()
+    before, _ = G.decode(content, none, codes)
+    convolution = next(layer for layer in G.decoder.layers if isinstance(layer, torch.nn.Conv2d))
+    with torch.no_grad():
+        convolution.bias += torch.linspace(-1, 1, len(convolution.bias))
+    assert ((G.decode(content, none, codes)[0] - before).abs().max() > 1e-3) == keeps_means
+    assert G.config["keeps_means"] == keeps_means
