@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from data.instance_crops import Box, draw_window
 from instagan.errors import InputError
 from instagan.structures.boxes import clip, flip, scale, share_kept, shift
 
@@ -36,6 +37,8 @@ class Framing:
     most      of the instances that are kept, at most so many: the first ones in their order, which is drawn in
               training; None: all
     boxes_only  instances are told by their boxes alone, also where the data has masks
+    around_instances  the crop is a window around an instance that is drawn, larger or smaller where it must be
+                (``data.instance_crops``) and resized to ``fine``; its instance comes first and is never left out
     """
 
     mode: str
@@ -49,19 +52,22 @@ class Framing:
     least_side: float = 0.0
     most: int | None = None
     boxes_only: bool = False
+    around_instances: bool = False
 
     @property
     def looks_at_boxes(self) -> bool:
         """Whether samples need the boxes of their instances, also where the data has masks."""
-        return self.boxes_only or self.least_share > 0 or self.least_side > 0 or self.most is not None
+        leaves_out = self.least_share > 0 or self.least_side > 0 or self.most is not None
+        return self.boxes_only or self.around_instances or leaves_out
 
     def kept(self, boxes: Tensor, share: Tensor, placement: Placement) -> Tensor:
         """Placed boxes (n, 4), and how much of each the crop has left (n,) -> (n,) bool: those that are not left out.
         Without any, (0,)."""
-        left, top, right, bottom = placement.crop
         sides = torch.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])  # (n,)
-        shortest = self.least_side * min(right - left, bottom - top)
+        shortest = self.least_side * min(placement.size)
         kept = (share > 0) & (share >= self.least_share) & (sides >= shortest)
+        if self.around_instances:
+            kept[:1] = share[:1] > 0
         return kept if self.most is None else kept & (kept.cumsum(0) <= self.most)
 
     @property
@@ -80,9 +86,17 @@ class Framing:
             width, height = (max(side // self.multiple, 1) * self.multiple for side in (width, height))
         return width, height
 
-    def draw(self, size: Size, random: np.random.Generator, name: str = "picture") -> Placement:
-        """The placement of a picture of ``size``. Raises ``InputError`` naming it if it is too small."""
+    def draw(self, size: Size, random: np.random.Generator, name: str = "picture", box: Box | None = None) -> Placement:
+        """The placement of a picture of ``size``. Raises ``InputError`` naming it if it is too small.
+
+        box: around the instance that the crop is to show, in pixels of the resized picture, with ``around_instances``.
+        """
         width, height = self.resized(size)
+        if self.around_instances:
+            left, top, right, bottom = draw_window((width, height), self.fine, box, random)
+            flip = self.flip and bool(random.integers(2))
+            shown = None if (right - left, bottom - top) == self.fine else self.fine
+            return Placement((width, height), (left, top, right, bottom), flip, shown)
         crop = self.fine if self.mode.endswith("crop") else (width, height)
         spare = width - crop[0], height - crop[1]
         if min(spare) < 0:
@@ -106,6 +120,7 @@ class Framing:
 @dataclass(frozen=True)
 class Placement:
     """resize: width, height. crop: left, top, right, bottom in the resized picture. flip: mirrored left to right.
+    shown: width and height that the crop is resized to, if that is another size than its own.
 
     Images are placed by PIL, arrays faster (``pixels``, ``inside``): masks alike, pictures within 2 of 255 levels
     (but where rounding between two passes meets overshooting of black or white).
@@ -114,12 +129,21 @@ class Placement:
     resize: Size
     crop: tuple[int, int, int, int]
     flip: bool
+    shown: Size | None = None
+
+    @property
+    def size(self) -> Size:
+        """Of the placed picture."""
+        left, top, right, bottom = self.crop
+        return self.shown or (right - left, bottom - top)
 
     def apply(self, image: Image.Image, resample: Image.Resampling) -> Image.Image:
         if image.size != self.resize:
             image = image.resize(self.resize, resample)
         if self.crop != (0, 0, *image.size):
             image = image.crop(self.crop)
+        if image.size != self.size:
+            image = image.resize(self.size, resample)
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.flip else image
 
     def picture(self, image: Image.Image) -> Image.Image:
@@ -134,18 +158,22 @@ class Placement:
         """A picture (H, W, 3) uint8, as it is in its file or resized already -> (h, w, 3). Bicubic, antialiased."""
         left, top, right, bottom = self.crop
         placed = resize_pixels(picture, self.resize)[top:bottom, left:right]
+        if self.shown:
+            placed = resize_pixels(np.array(placed), self.shown)
         return placed[:, ::-1] if self.flip else placed
 
     def inside(self, mask: np.ndarray) -> np.ndarray:
         """A mask (H, W) bool, as it is in its file or resized already -> (h, w). Nearest."""
         left, top, right, bottom = self.crop
         height, width = mask.shape
+        if self.shown:
+            mask = Placement(self.resize, self.crop, flip=False).inside(mask)
+            return Placement(self.shown, (0, 0, *self.shown), self.flip).inside(mask)
         if (width, height) == self.resize:
             mask = mask[top:bottom, left:right]
             return mask[:, ::-1] if self.flip else mask
         columns = nearest(width, self.resize[0])[left:right]
         return mask.take(nearest(height, self.resize[1])[top:bottom], 0).take(columns[:: -1 if self.flip else 1], 1)
-
 
     def boxes(self, boxes: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         """Boxes (..., 4) in pixels of a picture of ``size``, as it is in its file -> (..., 4) in pixels of the placed
@@ -154,7 +182,8 @@ class Placement:
         crop = right - left, bottom - top
         moved = shift(scale(boxes, self.resize[0] / size[0], self.resize[1] / size[1]), -left, -top)
         clipped, share = clip(moved, *crop), share_kept(moved, *crop)
-        return (torch.where(share[..., None] > 0, flip(clipped, crop[0]), 0) if self.flip else clipped), share
+        shown = scale(clipped, self.size[0] / crop[0], self.size[1] / crop[1])
+        return (torch.where(share[..., None] > 0, flip(shown, self.size[0]), 0) if self.flip else shown), share
 
     def keypoints(self, keypoints: Tensor, size: Size) -> Tensor:
         """Keypoints (..., 3), x, y and visibility, in pixels of a picture of ``size``, as it is in its file -> (..., 3)
@@ -166,8 +195,10 @@ class Placement:
         left, top, right, bottom = self.crop
         x = keypoints[..., 0] * (self.resize[0] / size[0]) - left  # (...)
         y = keypoints[..., 1] * (self.resize[1] / size[1]) - top  # (...)
-        x = right - left - x if self.flip else x
-        known = (keypoints[..., 2] > 0) & (x >= 0) & (x < right - left) & (y >= 0) & (y < bottom - top)  # (...)
+        (width, height), crop = self.size, (right - left, bottom - top)
+        x, y = x * (width / crop[0]), y * (height / crop[1])
+        x = width - x if self.flip else x
+        known = (keypoints[..., 2] > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)  # (...)
         placed = torch.stack([x, y, keypoints[..., 2]], dim=-1)
         return torch.where(known[..., None], placed, 0)
 

@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 
 from data.decoded import Decoded, Read, decode, naming, read_both, read_whole
 from data.entries import Entry
-from data.placement import Framing, Placement, resize_inside
+from data.placement import Framing, Placement, Size, resize_inside
 from instagan.errors import InputError
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
-from instagan.structures.boxes import boxes_of_masks, rasterise
+from instagan.structures.boxes import area, boxes_of_masks, rasterise
 
 TRIES = 100
 """Pictures that may stand in, one after the other, for one that cannot be read."""
@@ -57,10 +57,15 @@ def read_sample(entry: Entry, framing: Framing, random: np.random.Generator) -> 
 def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Generator, shuffled: bool) -> Sample:
     """Draws one placement and applies it to the picture and to all its instances, which come in the entry's order or,
     with ``shuffled``, in one that is drawn, too. Raises ``InputError`` naming the file."""
-    placement = framing.draw(decoded.size, random, str(entry.picture))
+    count, chosen, box = len(entry.masks), None, None
+    if framing.around_instances:
+        decoded = replace(decoded, masks=list(decoded.masks))  # looked at twice
+        chosen, box = _choose(entry, decoded, framing, random)
+    placement = framing.draw(decoded.size, random, str(entry.picture), box)
     image = pixels_to_tensor(placement.pixels(decoded.picture))  # (3, H, W)
-    count = len(entry.masks)
     order = random.permutation(count) if shuffled else np.arange(count)
+    if chosen is not None:
+        order = np.concatenate([[chosen], order[order != chosen]])
     labels = torch.tensor([entry.masks[number].label for number in order], dtype=torch.long)  # (n,)
     if framing.boxes_only or any(mask.box or framing.looks_at_boxes for mask in entry.masks):
         masks, boxes = _with_boxes(entry, decoded, placement, order, framing)
@@ -71,13 +76,37 @@ def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Ge
     return Sample(image, mask_to_tensor(inside), labels, str(entry.picture))
 
 
+def _choose(
+    entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Generator
+) -> tuple[int | None, list[float] | None]:
+    """One of the instances that the picture shows, by its place, and its box in pixels of the resized picture."""
+    size = framing.resized(decoded.size)
+    boxes = _boxes(entry, decoded, size)  # (n, 4)
+    there = area(boxes).nonzero()[:, 0].tolist()
+    if not there:
+        return None, None
+    chosen = there[int(random.integers(len(there)))]
+    return chosen, boxes[chosen].tolist()
+
+
+def _boxes(entry: Entry, decoded: Decoded, size: Size) -> Tensor:
+    """(n, 4) in pixels of the picture resized to ``size``; 0 where a mask is empty."""
+    whole, drawn = Placement(size, (0, 0, *size), flip=False), iter(decoded.masks)
+    boxes = [
+        whole.boxes(torch.tensor(mask.box), decoded.size)[0]
+        if mask.box
+        else boxes_of_masks(torch.from_numpy(resize_inside(next(drawn), size)))
+        for mask in entry.masks
+    ]
+    return torch.stack(boxes) if boxes else torch.zeros(0, 4)
+
+
 def _with_boxes(
     entry: Entry, decoded: Decoded, placement: Placement, order: np.ndarray, framing: Framing
 ) -> tuple[Tensor | None, Tensor]:
     """The masks (n, H, W) of a picture some of whose instances have boxes alone, None if all of them do or boxes are
     enough, and the boxes (n, 4) of all. Rectangles stand for masks that are missing; an instance that is left out has
     neither."""
-    left, top, right, bottom = placement.crop
     drawn = iter(decoded.masks)
     rows: list[tuple[Tensor, Tensor, Tensor | None]] = []  # box, share that is left, mask
     for mask in entry.masks:
@@ -95,7 +124,8 @@ def _with_boxes(
     boxes = torch.where(kept[:, None], boxes, 0)
     if framing.boxes_only or all(inside is None for _, _, inside in rows):
         return None, boxes
-    shown = rasterise(boxes, bottom - top, right - left)  # (n, H, W)
+    width, height = placement.size
+    shown = rasterise(boxes, height, width)  # (n, H, W)
     for slot, (_, _, inside) in enumerate(rows):
         if inside is not None:
             shown[slot] = inside & kept[slot]

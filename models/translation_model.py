@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,8 @@ class TranslationModel(nn.Module, ABC):
     pools: dict[str, ImagePool]
     averages: Averages | None = None
     """Of the networks' weights, with ``--ema``; they translate in the place of those."""
+    in_windows: Callable[[OneWayTranslator, InstanceBatch], InstanceBatch] | None = None
+    """How large images are translated, with ``--instance_crops``."""
 
     @staticmethod
     @abstractmethod
@@ -107,6 +109,8 @@ class TranslationModel(nn.Module, ABC):
         none. Raises ``InputError`` for a style where ``needs`` holds none.
         """
         (translator,) = (one for way, one in self.translators().items() if way.target == to.upper())
+        if self.in_windows:
+            return self.in_windows(translator, source)
         return translator(source, style=style)
 
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from engine.run_folder import RunFolder, checkpoint_tag, restore, restore_networ
 from engine.schedule import Progress, learning_rate_factor
 from engine.starts import Sizes
 from instagan.errors import InputError
+from instagan.inference.batches import translate_in_windows
+from instagan.inference.large import TranslateConfig
 from instagan.inference.trained import published_networks
 from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
@@ -43,7 +46,8 @@ def framing(options: Namespace, training: bool) -> Framing:
     """How pictures are brought to the networks' size: drawn in training, central otherwise.
 
     To give pictures back their own size (``--original_size``) they are framed whole instead of cropped. Training
-    leaves instances out as the flags and the method say; translating leaves none out.
+    leaves instances out as the flags and the method say; translating leaves none out. With ``--instance_crops`` it
+    sees whole pictures, in windows, for which any size will do.
     """
     mode, load = options.resize_or_crop, (options.load_size_w, options.load_size_h)
     fine = options.fine_size_w, options.fine_size_h
@@ -52,11 +56,13 @@ def framing(options: Namespace, training: bool) -> Framing:
     method, chosen = MODELS[options.model], {}
     if training:
         chosen = {
-            "least_share": options.box_least_share,
+            "least_share": options.box_least_share or 0.0,
             "least_side": options.box_least_side,
             "most": method.most_instances(options),
             "boxes_only": "masks" not in method.takes,
         }
+        if options.instance_crops:
+            chosen |= {"most": getattr(options, "ins_max", None), "around_instances": True}
     return Framing(
         mode,
         load,
@@ -64,7 +70,7 @@ def framing(options: Namespace, training: bool) -> Framing:
         **chosen,
         random=training,
         flip=not options.no_flip,
-        multiple=SIZE_MULTIPLE,
+        multiple=1 if options.instance_crops else SIZE_MULTIPLE,
         smallest=MODELS[options.model].smallest_side(options)[0] if training else 2 * SIZE_MULTIPLE,
     )
 
@@ -128,6 +134,9 @@ def build_model(options: Namespace, device: torch.device, kernels: Iterable[str]
     if options.precision == "fp16":
         for optimizer in model.optimizers().values():
             optimizer.scale_losses(GradScaler(device.type))
+    if options.instance_crops:
+        config = TranslateConfig.as_trained(vars(options), crop_instances=True)
+        model.in_windows = partial(translate_in_windows, config=config)
     return model
 
 

@@ -29,6 +29,8 @@ BEST_METRICS = tuple(name for name in EVALUATED if METRICS[name].better)
 DEFAULT_METRICS = ("background_mae", "background_ssim", "instance_score", "balance", "fid")
 DEFAULT_BEST = "balance"
 SIZES = ("load_size_w", "load_size_h", "fine_size_w", "fine_size_h")
+LEAST_SHARE = 0.5
+"""What a window of --instance_crops must show of an instance's box, where --box_least_share is not given."""
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 ARCHITECTURE = ("model", "ngf", "ndf", "netG", "netD", "n_layers_D", "norm", "input_nc", "output_nc")
 """Flags that shape the networks of every method: a trained run's values cannot be changed."""
@@ -118,6 +120,7 @@ def _add_execution(group: _ArgumentGroup) -> None:
 
 def add_training(parser: ArgumentParser) -> None:
     _add_cache(parser.add_argument_group("cache"))
+    _add_crops(parser.add_argument_group("crops"))
     _add_boxes(parser.add_argument_group("boxes"))
     _add_mask_noise(parser.add_argument_group("mask noise"))
     _add_faults(parser.add_argument_group("data faults"))
@@ -127,11 +130,20 @@ def add_training(parser: ArgumentParser) -> None:
     _add_evaluating(parser.add_argument_group("evaluating"))
 
 
+def _add_crops(group: _ArgumentGroup) -> None:
+    group.add_argument(
+        "--instance_crops", action="store_true",
+        help="for large images: train on windows of --fine_size around instances, at the images' own resolution, and "
+        "translate in such windows",
+    )  # fmt: skip
+
+
 def _add_boxes(group: _ArgumentGroup) -> None:
     share = real(0, 1)
     group.add_argument(
-        "--box_least_share", type=share, default=0.0,
-        help="leave out instances of whose box the crop leaves less than this share (0.3: a third or so)",
+        "--box_least_share", type=share,
+        help="leave out instances of whose box the crop leaves less than this share (0.3: a third or so; default: 0, "
+        f"with --instance_crops {LEAST_SHARE})",
     )  # fmt: skip
     group.add_argument(
         "--box_least_side", type=share, default=0.0,

@@ -110,9 +110,12 @@ def parse_testing(argv: Sequence[str] | None = None) -> Resolved:
 def whole_framing(trained: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that bring an image to the networks of a run: as in training, but whole where images were resized.
 
-    Images that were resized to a width, then cropped or not, keep this width and their proportions.
+    Images that were resized to a width, then cropped or not, keep this width and their proportions; where windows were
+    cropped out of images as they are, these stay as they are.
     """
     fine = {f"fine_size_{side}": trained[f"fine_size_{side}"] for side in "wh"}
+    if trained.get("instance_crops") and trained["resize_or_crop"] == "crop":
+        return {"resize_or_crop": "none", **fine}
     if trained["resize_or_crop"].startswith("scale_width"):
         load = {f"load_size_{side}": trained[f"load_size_{side}"] for side in "wh"}
         return {"resize_or_crop": "scale_width", **load, **fine}
@@ -246,12 +249,30 @@ def _resolve(options: Namespace, typed: frozenset[str]) -> None:
     for name in ("input_nc", "output_nc"):
         if getattr(options, name) != 3:
             raise InputError(f"--{name} {getattr(options, name)}: images are read as RGB; use 3")
+    if getattr(options, "instance_crops", False):
+        _resolve_crops(options, typed)
     _check_sizes(options)
     if options.epoch not in (LATEST, BEST) and not options.epoch.isdecimal():
         raise InputError(f"--epoch {options.epoch}: pass the number of an epoch, {LATEST} or {BEST}")
     DATASETS[options.dataset_mode].check(options)
     if "/" in options.phase or "\\" in options.phase:
         raise InputError(f"--phase {options.phase} must be the beginning of folder names, such as train")
+
+
+def _resolve_crops(options: Namespace, typed: frozenset[str]) -> None:
+    """Fills in what --instance_crops asks for where it is not given. Raises ``InputError`` where it cannot be."""
+    method = MODELS[options.model]
+    if "masks" not in method.takes or method.dataset_mode(options) != "unaligned_seg":
+        raise InputError(f"--instance_crops: --model {options.model} does not translate instances by masks; drop it")
+    if "resize_or_crop" not in typed and options.resize_or_crop == "resize_and_crop":
+        options.resize_or_crop = "crop"
+    if options.resize_or_crop not in ("crop", "scale_width_and_crop"):
+        raise InputError(
+            f"--instance_crops does not go with --resize_or_crop {options.resize_or_crop}; use crop (images as they "
+            "are) or scale_width_and_crop"
+        )
+    if options.box_least_share is None:
+        options.box_least_share = flags.LEAST_SHARE
 
 
 def _suffixed(options: Namespace) -> str:

@@ -74,8 +74,9 @@ def add_options(parser: ArgumentParser) -> None:
         help="longer side at which the networks see an image; of a larger one the instances are put back as large",
     )  # fmt: skip
     add(
-        "--crop_instances", action="store_true",
-        help="the networks see crops around a few instances at a time, of at most --max_side (default: as trained)",
+        "--crop_instances", action="store_true", default=None,
+        help="the networks see crops around a few instances at a time, of at most --max_side (default: as trained); "
+        "a model trained with --instance_crops always does",
     )  # fmt: skip
     add("--paste_background", action="store_true", help="keep every pixel outside of all instances as it was")
     add("--feather", type=whole(0), metavar="N", help=f"its edge fades over so many pixels (default: {FEATHER})")

@@ -79,7 +79,8 @@ def translate_video(translator: Translator, options: Namespace) -> tuple[str, st
         raise InputError(f"--masks_dir {options.masks_dir} shows nobody in any frame; pass masks of instances")
     if options.output_masks and not translator.network.gives_masks:
         raise InputError("--output_masks: this model translates no masks; drop it")
-    exact = options.paste_background or options.crop_instances or _shrinks(options.max_side, facts)
+    crops = translator.config(options.max_side, options.crop_instances).crop_instances
+    exact = options.paste_background or crops or _shrinks(options.max_side, facts)
     steadiness = Steadiness(options.temporal_blend or 0.0, exact)
     translate = _translating(translator, masks, options)
     numbers = iter(progress(range(facts.frames), facts.frames, "frame"))

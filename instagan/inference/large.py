@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from instagan.inference.inputs import Source, batch_of
 from instagan.inference.network import Network
-from instagan.inference.windows import Window, around, fading, whole
+from instagan.inference.windows import CONTEXT, Window, around, fading, whole
+from instagan.io.boxes import CROP_CONTEXT
 from instagan.io.pasting import FEATHER, Seam, paste_onto
 from instagan.io.pixels import to_bytes
 from instagan.structures.instances import InstanceBatch
@@ -31,6 +32,7 @@ class TranslateConfig:
     paste_background whether every pixel that belongs to nobody is the input's, as it always is where the networks see
                      less than the picture
     feather          pixels over which the edges fade; None: 4 of the pixels that the networks saw
+    context          how much of its longer side an instance has around it in a crop
     """
 
     max_side: int | None = None
@@ -38,6 +40,15 @@ class TranslateConfig:
     paste_background: bool = False
     feather: int | None = None
     crop_side: int = CROP_SIDE
+    context: float = CONTEXT
+
+    @classmethod
+    def as_trained(cls, told: Mapping[str, Any], **asked: Any) -> TranslateConfig:
+        """told: ``INFERENCE_OPTIONS`` of a run. A crop is as large as in training, where that is known, and of a model
+        that was trained on windows (--instance_crops) as they were."""
+        sides = [int(told[name]) for name in ("fine_size_w", "fine_size_h") if name in told]
+        context = CROP_CONTEXT if told.get("instance_crops") else CONTEXT
+        return cls(**asked, crop_side=max(sides, default=CROP_SIDE), context=context)
 
     def needed_for(self, source: Source) -> bool:
         """Whether the networks see this picture other than at once and as it is."""
@@ -114,7 +125,7 @@ def _windows(
         order.sort(key=lambda number: -areas[number])
     if source.ranks is not None:
         order.sort(key=source.ranks.__getitem__)
-    return around(source.inside, order[:ins_max], ins_per or network.ins_per, side)
+    return around(source.inside, order[:ins_max], ins_per or network.ins_per, side, config.context)
 
 
 def _members(source: Source, members: Sequence[int], pixels: np.ndarray, inside: np.ndarray) -> Source:

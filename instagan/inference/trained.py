@@ -25,7 +25,7 @@ from instagan.structures.directions import A_TO_B, B_TO_A, Direction, exchanged
 from instagan.structures.one_way import OneWayTranslator
 
 LEAST_ONE = ("ngf", "ins_per", "fine_size_w", "fine_size_h")
-KINDS: Mapping[str, type] = {"with_masks": bool, **dict.fromkeys(LEAST_ONE, int)}
+KINDS: Mapping[str, type] = {"with_masks": bool, "instance_crops": bool, **dict.fromkeys(LEAST_ONE, int)}
 """What the values of those are that are no words."""
 
 METHODS = ("insta_gan", "cycle_gan", "cycle_gan_seg")

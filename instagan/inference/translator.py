@@ -15,7 +15,7 @@ from torch import Tensor
 from instagan.errors import InputError
 from instagan.inference.control import Control, Strength
 from instagan.inference.inputs import STYLE_SEED, Masks, Picture, Source, Style, batch_of, prepare, style_of
-from instagan.inference.large import CROP_SIDE, Pasted, TranslateConfig, translate_large
+from instagan.inference.large import Pasted, TranslateConfig, translate_large
 from instagan.inference.network import Network, choose_device
 from instagan.inference.own_method import own_translator
 from instagan.inference.result import Translation, belonging
@@ -134,7 +134,7 @@ class Translator:
         ins_max: int | None = None,
         *,
         max_side: int | None = None,
-        crop_instances: bool = False,
+        crop_instances: bool | None = None,
         paste_background: bool = False,
         feather: int | None = None,
         tensors: bool = False,
@@ -150,7 +150,8 @@ class Translator:
         instances that are translated, the largest (default: all). tensors: also return tensors.
         max_side: longer side at which the networks see a picture; a larger one is shrunk, and its instances are put
         back at full resolution, their edges fading over ``feather`` pixels (default: 4 of those that the networks saw)
-        into the input, which is kept elsewhere. crop_instances: so with crops around a few instances at a time.
+        into the input, which is kept elsewhere. crop_instances: so with crops around a few instances at a time; None:
+        where the model was trained so.
         paste_background: keeps every pixel that belongs to nobody in pictures of any size.
         style: an example picture or codes, for methods that translate in styles; None: the first of ``draw_styles``,
         so that the same call gives the same picture.
@@ -220,17 +221,20 @@ class Translator:
     def config(
         self,
         max_side: int | None = None,
-        crop_instances: bool = False,
+        crop_instances: bool | None = None,
         paste_background: bool = False,
         feather: int | None = None,
     ) -> TranslateConfig:
-        """How pictures are translated. A crop is seen at most at the size at which the model was trained."""
+        """How pictures are translated. A crop is seen at most at the size at which the model was trained.
+
+        crop_instances: None: as the model was trained."""
         _check(max_side=(max_side, SMALLEST_SIDE), feather=(feather, 0))
         if (max_side or crop_instances) and self.network.gives_masks and self.network.description is None:
             raise InputError("max_side and crop_instances need a method that tells how it translates; drop them")
         told = self.card.get("options", {})
-        trained = [int(told[name]) for name in ("fine_size_w", "fine_size_h") if name in told]
-        return TranslateConfig(max_side, crop_instances, paste_background, feather, max(trained, default=CROP_SIDE))
+        asked = {"max_side": max_side, "paste_background": paste_background, "feather": feather}
+        crops = bool(told.get("instance_crops")) if crop_instances is None else crop_instances
+        return TranslateConfig.as_trained(told, crop_instances=crops, **asked)
 
     def translate(
         self,

@@ -12,8 +12,8 @@ from instagan.io.boxes import Box, box_of
 CONTEXT = 1.0
 """How much of its longer side an instance is given around it: it then takes a third of the crop, as it often does in
 pictures that models are trained on."""
-LEAST_CONTEXT = 16
-"""The same in pixels, at least."""
+SMALL = 16
+"""An instance whose longer side has fewer pixels is given as much around it as one of so many."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ def whole(size: tuple[int, int], members: Sequence[int]) -> Window:
     return Window(Box(0, 0, *size), tuple(members))
 
 
-def around(inside: np.ndarray, order: Sequence[int], ins_per: int, side: int) -> list[Window]:
+def around(inside: np.ndarray, order: Sequence[int], ins_per: int, side: int, context: float = CONTEXT) -> list[Window]:
     """A window for each lot of at most ``ins_per`` instances that are near each other, in the given order.
 
     inside (N, H, W) bool; order: which of them are translated, none of them empty; side: what the networks look at
-    without shrinking it. Instances come together if what surrounds them meets and nobody must be shrunk for it.
+    without shrinking it. Instances come together if one window holds them and nobody must be shrunk for it.
     """
     size = (inside.shape[1], inside.shape[2])
     surroundings = {}
     for number in order:
         box = box_of(inside[number])
-        surroundings[number] = box.grown(max(LEAST_CONTEXT, round(CONTEXT * box.longest)), size)
+        surroundings[number] = box.grown(round(context * max(box.longest, SMALL)), size)
     windows = []
     waiting = list(order)
     while waiting:
@@ -57,7 +57,7 @@ def around(inside: np.ndarray, order: Sequence[int], ins_per: int, side: int) ->
         for number in tuple(waiting):
             near = surroundings[number]
             allowed = max(side, min(box.longest, near.longest))
-            if len(members) < ins_per and near.meets(box) and near.joined(box).longest <= allowed:
+            if len(members) < ins_per and near.joined(box).longest <= allowed:
                 box = near.joined(box)
                 members.append(number)
                 waiting.remove(number)

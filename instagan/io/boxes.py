@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+CROP_CONTEXT = 1 / 6
+"""How much of its longer side an instance has around it, at least, in the windows of --instance_crops: it then takes at
+most three quarters of the window. In training, and where models that were trained so translate."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -35,10 +39,6 @@ class Box:
         """The smallest that holds both."""
         corner = min(self.top, other.top), min(self.left, other.left)
         return Box(*corner, max(self.bottom, other.bottom), max(self.right, other.right))
-
-    def meets(self, other: Box) -> bool:
-        apart = self.bottom <= other.top or other.bottom <= self.top
-        return not (apart or self.right <= other.left or other.right <= self.left)
 
     def grown(self, margin: int, size: tuple[int, int]) -> Box:
         """By so many pixels in each direction, within a picture of this height and width."""

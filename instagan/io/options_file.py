@@ -21,6 +21,7 @@ INFERENCE_OPTIONS = (
     "set_order",
     "fine_size_w",
     "fine_size_h",
+    "instance_crops",
 )
 """Names of the options that a checkpoint keeps of its run's: what it was, and at which size it was trained."""
 PLAIN = (str, int, float, bool, type(None))

@@ -86,7 +86,11 @@ def lay_out(gradio: Any, desk: Desk, title: str) -> Any:
                 )
                 with gradio.Accordion("Options", open=False, visible=with_masks, elem_id="options"):
                     exact = gradio.Checkbox(label="Keep the background, bit for bit", elem_id="exact")
-                    crops = gradio.Checkbox(label="Show the model crops around the instances", elem_id="crops")
+                    crops = gradio.Checkbox(
+                        label="Show the model crops around the instances",
+                        value=first.config().crop_instances,
+                        elem_id="crops",
+                    )
                     side = gradio.Number(
                         0, label="Longest side that the model sees (0: any)", precision=0, minimum=0, elem_id="side"
                     )
