@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.attributes import attribute_of
 from data.coco_results import CocoResults
 from data.loading import testing_loader
 from data.results import ResultFolder
@@ -38,7 +39,7 @@ def test(resolved: Resolved) -> int:
     styles = styles_of(options, model, device)
     control = control_of(options, model, directions, domains.values())
     coco = CocoResults(path, domains[directions[0].source].categories) if options.save_coco else None
-    folder = ResultFolder(path, options.original_size, options.aspect_ratio, styles.count)
+    folder = ResultFolder(path, options.original_size, options.aspect_ratio, styles.count, attribute_of(options))
     print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
     if slow := slow_bf16(options.precision, device.type, read_cpuinfo()):
         print(f"warning: {slow}", file=sys.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.entries import Box, Domain, Entry, add_input_range
+from data.keypoints import Keypoints, mirrored_order
 from data.placement import Size
 from data.pooling import pooled_names
 from data.preparing.categories import split_names
@@ -30,10 +31,11 @@ NAMED = 5
 
 @dataclass(frozen=True, eq=False)
 class CocoMask:
-    """A mask that is an annotation in a json; ``annotation`` holds this one instance."""
+    """A mask that is an annotation in a json; ``annotation`` holds this one instance. mirrored: as of ``Keypoints``."""
 
     annotation: CocoAnnotation
     number: int
+    mirrored: tuple[int, ...] = ()
 
     @property
     def label(self) -> int:
@@ -48,9 +50,17 @@ class CocoMask:
         segmentation = self.annotation.instances[0][2]
         return segmentation.corners if isinstance(segmentation, Rectangle) else None
 
+    @property
+    def keypoints(self) -> Keypoints | None:
+        points = self.annotation.keypoints
+        return Keypoints(points[0], self.mirrored) if points and points[0] else None
+
     def read(self, size: Size) -> np.ndarray:
         (found,) = self.annotation.find(size)
         return found.inside
+
+    def read_parts(self, size: Size, count: int) -> list[np.ndarray]:
+        raise InputError(f"{self.annotation.file}: a json in COCO's format has no parts; use label maps in folders")
 
     def fingerprint(self) -> str:
         return repr(self.annotation)
@@ -96,7 +106,10 @@ class CocoFile:
         if not part.images.is_dir():
             raise InputError(f"--images {part.images}: no such folder; pass that of the pictures of {part.annotations}")
         crowd, skip_bad = options.crowd_as_instances, options.skip_bad
-        plan = plan_coco([part], names, needed=needed, crowd_as_instances=crowd, skip_bad=skip_bad, flags=flags)
+        plan = plan_coco(
+            [part], names, needed=needed, crowd_as_instances=crowd, skip_bad=skip_bad, flags=flags,
+            keypoints=getattr(options, "attribute", None) == "keypoints",
+        )  # fmt: skip
         if pooled:
             plan.categories["B"] = plan.categories["A"]
         levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
@@ -116,15 +129,21 @@ def _domain(plan: Plan, letter: str) -> Domain:
     absent = [task.source for task in tasks if not os.path.isfile(task.picture)]
     title = f"{letter} ({','.join(category.name for category in plan.categories[letter])})"
     categories = {domain: tuple(found) for domain, found in plan.categories.items()}
-    domain = Domain(title, [_entry(task) for task in there], categories)
+    mirrored = [mirrored_order(category.keypoints) for category in categories[letter]]
+    domain = Domain(title, [_entry(task, mirrored) for task in there], categories)
     return domain.with_note(f"{len(absent)} listed pictures are absent: {_some(absent, ', ')}") if absent else domain
 
 
-def _entry(task: Task) -> Entry:
+def _entry(task: Task, mirrored: Sequence[tuple[int, ...]]) -> Entry:
+    """mirrored: of each category, as of ``Keypoints``."""
     annotation = task.annotation
     assert isinstance(annotation, CocoAnnotation)
-    each = (CocoAnnotation(annotation.file, annotation.size, (instance,)) for instance in annotation.instances)
-    masks = tuple(CocoMask(one, number) for number, one in enumerate(each))
+    file, size, points = annotation.file, annotation.size, annotation.keypoints
+    each = (
+        CocoAnnotation(file, size, (instance,), points[number : number + 1])
+        for number, instance in enumerate(annotation.instances)
+    )
+    masks = tuple(CocoMask(one, number, mirrored[one.instances[0][1]]) for number, one in enumerate(each))
     return Entry(task.picture, masks, annotation.size, task.name, task.source_id)
 
 

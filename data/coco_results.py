@@ -4,7 +4,7 @@ categories   one for each domain that was translated into; a group of categories
              can say which of them an instance has become
 images       NAME_fake_B.png with the picture that it was made from: source_file_name, source_image_id
 annotations  one for each translated mask that shows something: RLE, area, bbox, mask_file, source_category, and
-             source_annotation_id (null where nobody knows it)
+             source_annotation_id (null where nobody knows it); of a model of keypoints also keypoints, num_keypoints
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class CocoResults:
                     f"{path.name}; drop the flag or use a method that translates instances"
                 ) from None
             if inside.any():
-                self.annotations.append(self._annotation(inside, mask, image["id"], source, target, path.name))
+                made = self._annotation(inside, mask, image["id"], source, target, path.name)
+                self.annotations.append(made | self._keypoints(entry, mask, target))
             else:
                 self.empty.append(path.name)
 
@@ -81,6 +82,15 @@ class CocoResults:
         write_whole(path, lambda scratch: scratch.write_text(json.dumps(content)), "pass another --results_dir")
         left_out = f"; {len(self.empty)} translated masks are empty and left out" if self.empty else ""
         return f"{path}: {len(self.images)} pictures, {len(self.annotations)} instances{left_out}"
+
+    def _keypoints(self, entry: Entry, mask: Mask, target: str) -> Record:
+        """Those of a translated instance, as many as its category names; nothing where none were written."""
+        path = self.folder / file_name(entry, f"fake_{target}_keypoints", ".json")
+        names = self.targets[target].get("keypoints")
+        if not names or not path.exists():
+            return {}
+        points = json.loads(path.read_text(encoding="utf-8"))[str(mask.number)][: 3 * len(names)]
+        return {"keypoints": points, "num_keypoints": sum(visibility > 0 for visibility in points[2::3])}
 
     def _annotation(
         self, inside: np.ndarray, mask: Mask, image: int, source: str, target: str, mask_file: str
@@ -104,9 +114,19 @@ def _target_records(categories: Mapping[str, tuple[Category, ...]]) -> dict[str,
         number = found[0].source_id
         if len(found) == 1 and isinstance(number, int) and number >= 0 and number not in own:
             own.append(number)
-            records[letter] = {"id": number, "name": found[0].name}
+            records[letter] = {"id": number, "name": found[0].name, **_keypoints(found)}
     free = (number for number in range(1, len(categories) + len(own) + 1) if number not in own)
     for letter, found in categories.items():
         if letter not in records:
-            records[letter] = {"id": next(free), "name": ",".join(category.name for category in found)}
+            records[letter] = {
+                "id": next(free),
+                "name": ",".join(category.name for category in found),
+                **_keypoints(found),
+            }
     return records
+
+
+def _keypoints(found: tuple[Category, ...]) -> Record:
+    """What the keypoints of categories are called, where all call them the same."""
+    names = {category.keypoints for category in found}
+    return {"keypoints": list(found[0].keypoints)} if len(names) == 1 and found[0].keypoints else {}

@@ -29,6 +29,8 @@ def collate_domain(samples: Sequence[Sample]) -> tuple[InstanceBatch, tuple[str,
     else:
         # masks of -1 and 1 that show nothing are as absent ones must be
         rows["present"] = rows["given_masks"].amax((2, 3)) > 0  # (B, N)
+    if "keypoints" in rows:  # a point may be left of an instance of which else nothing is
+        rows["keypoints"] = torch.where(rows["present"][:, :, None, None], rows["keypoints"], 0)
     return InstanceBatch.from_fields(rows), paths
 
 
@@ -40,6 +42,7 @@ def _tensors(sample: Sample) -> dict[str, Tensor]:
         "labels": sample.labels,
         "given_boxes": sample.boxes,
         "keypoints": sample.keypoints,
+        "given_attributes": sample.parts,
     }
     return {name: tensor for name, tensor in told.items() if tensor is not None}
 

@@ -20,7 +20,7 @@ from instagan.errors import InputError
 from instagan.threads import pool_beside
 
 HEADER = struct.Struct("<5I")
-"""Size of the files, size of the arrays, number of masks."""
+"""Size of the files, size of the arrays, number of masks, or of parts of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class Decoded:
 
     size      width and height of the files
     picture   (H, W, 3) uint8
-    masks     (H, W) bool each, to be taken once: they are read one by one
+    masks     (H, W) bool each, to be taken once: they are read one by one; where ``Framing.parts`` is not 0, so many
+              for each instance, one for each part
     """
 
     size: Size
@@ -70,7 +71,11 @@ Read = Callable[[Entry, Framing], Decoded]
 def decode(entry: Entry, framing: Framing) -> Decoded:
     """From the files, at their size. Raises ``InputError`` naming the file; for a mask, while the masks are taken."""
     picture = entry.read_picture()
-    masks = (mask.read(picture.size) for mask in entry.masks if mask.box is None)
+    given, parts = [mask for mask in entry.masks if mask.box is None], framing.parts
+    if parts:
+        masks = (inside for mask in given for inside in mask.read_parts(picture.size, parts))
+    else:
+        masks = (mask.read(picture.size) for mask in given)
     return Decoded(picture.size, np.array(picture), masks)
 
 

@@ -12,11 +12,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from data.keypoints import Keypoints
 from data.placement import Size
 from data.preparing.tasks import Category
 from instagan.errors import InputError, one_line
 from instagan.flag_types import levels
-from instagan.io.reading import ALL_LEVELS, Levels, read_inside, read_picture
+from instagan.io.reading import ALL_LEVELS, Levels, read_inside, read_parts, read_picture
 
 Box = tuple[float, float, float, float]
 
@@ -28,6 +29,7 @@ class Mask(Protocol):
     label      category index within its domain's categories
     source_id  id of the annotation that it was made from, where that is known
     box        left, top, right, bottom in pixels of the file, where the data gives a box and no mask
+    keypoints  where the data gives some, and they are looked at
     """
 
     @property
@@ -38,10 +40,16 @@ class Mask(Protocol):
     def source_id(self) -> int | str | None: ...
     @property
     def box(self) -> Box | None: ...
+    @property
+    def keypoints(self) -> Keypoints | None: ...
 
     def read(self, size: Size) -> np.ndarray:
         """Which pixels are inside, (H, W) bool; where there is a box alone, its rectangle. Raises ``InputError`` naming
         it if it is bad or not of ``size``."""
+
+    def read_parts(self, size: Size, count: int) -> list[np.ndarray]:
+        """Which pixels are part 1, 2, ... ``count`` of the instance, (H, W) bool each, none in two of them. Raises
+        ``InputError`` naming it if it is bad, or has other parts."""
 
     def fingerprint(self) -> str:
         """Changes when what is read changes: what a cache compares. Raises ``OSError`` for a file that is gone."""
@@ -61,17 +69,29 @@ class MaskFile:
     number: int
     label: int = 0
     source_id: int | str | None = None
+    keypoints: Keypoints | None = None
     box = None
 
     def read(self, size: Size) -> np.ndarray:
-        inside = read_inside(self.path)
-        height, width = inside.shape
+        return self._fitting(read_inside(self.path), size)
+
+    def read_parts(self, size: Size, count: int) -> list[np.ndarray]:
+        labels = self._fitting(read_parts(self.path), size)  # (H, W)
+        if labels.max() > count:
+            raise InputError(
+                f"{self.path} holds part {labels.max()}, but --attribute_channels is {count}; pixels are 0 outside of "
+                f"the instance and 1 to {count} in its parts"
+            )
+        return [labels == part for part in range(1, count + 1)]
+
+    def _fitting(self, found: np.ndarray, size: Size) -> np.ndarray:
+        height, width = found.shape
         if (width, height) != size:
             raise InputError(
                 f"{self.path} is {width}x{height} but its picture is {size[0]}x{size[1]}; "
                 "masks must have the size of their picture"
             )
-        return inside
+        return found
 
     def fingerprint(self) -> str:
         return file_fingerprint(self.path)

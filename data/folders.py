@@ -88,11 +88,11 @@ def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[E
 
 def _entry(picture: Path, masks: dict[int, Path], prepared: Prepared) -> Entry:
     key = f"{picture.parent.name}/{picture.name}"
-    return Entry(
-        picture,
-        tuple(MaskFile(path, number, *prepared.label_and_source_of(key, number)) for number, path in masks.items()),
-        source_id=prepared.source_of(key),
-    )
+    files = []
+    for number, path in masks.items():
+        label, source = prepared.label_and_source_of(key, number)
+        files.append(MaskFile(path, number, label, source, prepared.keypoints_of(key, number, label)))
+    return Entry(picture, tuple(files), source_id=prepared.source_of(key))
 
 
 def _list_masks(folder: Path) -> dict[str, dict[int, Path]]:

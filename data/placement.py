@@ -39,6 +39,8 @@ class Framing:
     boxes_only  instances are told by their boxes alone, also where the data has masks
     around_instances  the crop is a window around an instance that is drawn, larger or smaller where it must be
                 (``data.instance_crops``) and resized to ``fine``; its instance comes first and is never left out
+    keypoints   how many keypoints each instance has; 0: nobody looks at them
+    parts       of how many parts each instance is, by which it is read in place of its mask; 0: nobody looks at them
     """
 
     mode: str
@@ -53,6 +55,8 @@ class Framing:
     most: int | None = None
     boxes_only: bool = False
     around_instances: bool = False
+    keypoints: int = 0
+    parts: int = 0
 
     @property
     def looks_at_boxes(self) -> bool:
@@ -71,9 +75,9 @@ class Framing:
         return kept if self.most is None else kept & (kept.cumsum(0) <= self.most)
 
     @property
-    def resizing(self) -> tuple[str, Size, int]:
-        """All that ``resized`` depends on, beside the size."""
-        return self.mode, self.load, self.multiple
+    def resizing(self) -> tuple[str | Size | int, ...]:
+        """All that decoded pictures and masks depend on, beside the files."""
+        return (self.mode, self.load, self.multiple, *([self.parts] if self.parts else []))
 
     def resized(self, size: Size) -> Size:
         """What a picture of ``size`` is resized to: the same for all its placements."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data.keypoints import Keypoints, mirrored_order
 from data.preparing import dataset_json
 from data.preparing.tasks import Category
 from instagan.errors import InputError
@@ -36,7 +37,14 @@ class Prepared:
         try:
             for domain in "AB":
                 records = content["categories"][domain]
-                told = tuple(Category(str(record["name"]), _known(record.get("source_id"))) for record in records)
+                told = tuple(
+                    Category(
+                        str(record["name"]),
+                        _known(record.get("source_id")),
+                        tuple(map(str, record.get("keypoints", ()))),
+                    )
+                    for record in records
+                )
                 categories[domain] = told or UNTOLD[domain]
         except (KeyError, TypeError, AttributeError):
             raise _damaged(root, "it names no categories") from None
@@ -71,6 +79,17 @@ class Prepared:
         except (KeyError, TypeError, ValueError):
             raise _damaged(self.root, f"what it tells of mask {number} of {picture} makes no sense") from None
         return label, source
+
+    def keypoints_of(self, picture: str, number: int, label: int) -> Keypoints | None:
+        """Of mask ``number``, an instance of category ``label``; None where none are told."""
+        instances = self._entry(picture).get("instances", [])
+        told = instances[number].get("keypoints") if number < len(instances) else None
+        if not told:
+            return None
+        names = self.categories[picture.partition("/")[0][-1]][label].keypoints
+        if len(told) != 3 * len(names) or not all(isinstance(one, int | float) for one in told):
+            raise _damaged(self.root, f"the keypoints of mask {number} of {picture} are not those of its category")
+        return Keypoints(tuple(map(float, told)), mirrored_order(names))
 
     def _entry(self, picture: str) -> Mapping[str, Any]:
         entry = self.pictures.get(picture, {})

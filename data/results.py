@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from instagan.io.contact_sheet import PAPER, contact_sheet
 from instagan.io.overlay import overlay
 from instagan.io.pixels import to_mask_picture, to_picture
 from instagan.io.writing import make_folder
+from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS
 from instagan.structures.instances import InstanceBatch
 
 SHEET_ROWS = 8
@@ -26,16 +28,17 @@ LONGEST_STEM = 220
 """Bytes of a name before what tells its results apart, up to ``_fake_B_style000_mask_00000.png``; 255 is the limit."""
 
 _OURS = re.compile(
-    r".*_(real|fake|rec)_[AB](_style\d+)?(_mask(_\d+)?|_overlay)?\.png|example_[AB]_style\d+\.png|annotations\.json"
+    r".*_(real|fake|rec)_[AB](_style\d+)?(_mask(_\d+)?|_parts_\d+|_overlay)?\.png|"
+    r".*_fake_[AB](_style\d+)?_keypoints\.json|example_[AB]_style\d+\.png|annotations\.json"
 )
 
 
-def file_name(entry: Entry, what: str) -> str:
+def file_name(entry: Entry, what: str, ending: str = ".png") -> str:
     """The result file of a picture, such as NAME_fake_B.png for ``what`` fake_B.
 
     A NAME that leaves no room for that in what file systems take is cut, and ends in a short hash of the whole.
     """
-    return f"{short_name(entry.stem)}_{what}.png"
+    return f"{short_name(entry.stem)}_{what}{ending}"
 
 
 def short_name(stem: str) -> str:
@@ -51,16 +54,26 @@ class ResultFolder:
     """Writes NAME_real_A.png, NAME_fake_B.png, NAME_rec_A.png, the masks and overlays of each picture.
 
     With several styles of each: NAME_fake_B_style0.png, NAME_fake_B_style1.png, ..., and example_B_style0.png, ...
+
+    Of instances with keypoints also NAME_fake_B_keypoints.json, {"0": [x, y, visibility, ...], ...} by mask number, in
+    pixels of NAME_fake_B.png; of instances with parts also NAME_fake_B_parts_0.png, ..., label maps.
     """
 
     def __init__(
-        self, path: Path, original_size: bool = False, aspect_ratio: float = 1.0, styles: int | None = None
+        self,
+        path: Path,
+        original_size: bool = False,
+        aspect_ratio: float = 1.0,
+        styles: int | None = None,
+        attribute: str = MASKS,
     ) -> None:
         """Makes the folder and removes an earlier run's results from it. Raises ``InputError`` if it cannot.
 
         styles: how many translations each picture has, by which they are numbered; None: one, without a number.
+        attribute: what else is told of instances, out of ``ATTRIBUTES``.
         """
         self.path, self.original_size, self.aspect_ratio, self.styles = path, original_size, aspect_ratio, styles
+        self.attribute = attribute
         make_folder(path, "pass another --results_dir")
         for old in path.iterdir():
             if _OURS.fullmatch(old.name):
@@ -102,7 +115,10 @@ class ResultFolder:
             picture = original if original and untouched else to_picture(batch.image[0])
             files[name] = self._write(entry, name, self._fit(picture, size))
             if batch.slot_count and entry.masks:  # other pictures of its batch may have given it empty slots
-                drawn = overlay(batch.image[0], batch.masks[0], batch.present[0])
+                points = batch.points if self.attribute == KEYPOINTS else None
+                drawn = overlay(
+                    batch.image[0], batch.masks[0], batch.present[0], points=None if points is None else points[0]
+                )
                 files[f"{name}_overlay"] = self._write(entry, f"{name}_overlay", self._fit(drawn, size))
                 union = to_mask_picture(batch.union()[0, 0])
                 files[f"{name}_mask"] = self._write(entry, f"{name}_mask", self._fit(union, size))
@@ -111,7 +127,26 @@ class ResultFolder:
                 for slot, number in enumerate(entry.mask_numbers):
                     mask = to_mask_picture(fake.masks[0, slot])
                     self._write(entry, f"{name}_mask_{number}", self._fit(mask, size))
+                    if self.attribute == PARTS:
+                        self._write(entry, f"{name}_parts_{number}", self._fit(_label_map(fake, slot), size))
+                if self.attribute == KEYPOINTS:
+                    self._write_keypoints(entry, name, fake, size)
         return files
+
+    def _write_keypoints(self, entry: Entry, name: str, fake: InstanceBatch, size: Size | None) -> None:
+        """Those of every instance, where they are in the written picture."""
+        height, width = fake.image.shape[2:]
+        blank = self._fit(Image.new("L", (width, height)), size)
+        scale = torch.tensor([blank.width / width, blank.height / height, 1])
+        points = fake.points
+        told = {
+            str(number): []
+            if points is None
+            else [round(value, 2) for value in (points[0, slot] * scale).flatten().tolist()]
+            for slot, number in enumerate(entry.mask_numbers)
+        }
+        path = self.path / file_name(entry, f"{name}_keypoints", ".json")
+        path.write_text(json.dumps(told) + "\n", encoding="utf-8")
 
     def save_examples(self, target: str, examples: Sequence[InstanceBatch]) -> dict[str, str]:
         """The pictures that the styles are of, as the networks see them: name of the translation -> file name."""
@@ -155,3 +190,10 @@ class ResultFolder:
         name = file_name(entry, what)
         picture.save(self.path / name)
         return name
+
+
+def _label_map(fake: InstanceBatch, slot: int) -> Image.Image:
+    """The parts of an instance as a grey picture: 0 outside, 1, 2, ... where that part is the clearest one."""
+    assert fake.attributes is not None
+    clearest, part = fake.attributes[0, slot].max(0)  # (H, W)
+    return Image.fromarray(torch.where(clearest > 0, part + 1, 0).to(torch.uint8).numpy())

@@ -20,7 +20,7 @@ from instagan.io.pixels import from_levels, mask_to_tensor, to_levels
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 Packed = dict[str, Any]
-"""A batch by the names of its fields: the image in 8 bits, masks as shape and 1 bit a pixel, all else as it is."""
+"""A batch by the names of its fields: image in 8 bits, masks and parts as shape and 1 bit a pixel, all else as is."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ def _packed(batch: InstanceBatch) -> Packed:
     return {name: PACKING.get(name, Tensor.numpy)(tensor) for name, tensor in batch.fields().items()}
 
 
-def _opened(
-    packed: dict[str, Packed], paths: dict[str, tuple[str, ...]], skipped: tuple[str, ...]
-) -> UnpairedBatch:
+def _opened(packed: dict[str, Packed], paths: dict[str, tuple[str, ...]], skipped: tuple[str, ...]) -> UnpairedBatch:
     return UnpairedBatch({letter: _unpacked(batch) for letter, batch in packed.items()}, paths, skipped)
 
 
@@ -65,5 +63,13 @@ def _from_bits(sent: tuple[tuple[int, ...], np.ndarray]) -> Tensor:
     return mask_to_tensor(np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).view(bool))  # (B, N, H, W)
 
 
-PACKING: dict[str, Callable[[Tensor], Any]] = {"image": to_levels, "given_masks": _to_bits}
-UNPACKING: dict[str, Callable[[Any], Tensor]] = {"image": from_levels, "given_masks": _from_bits}
+PACKING: dict[str, Callable[[Tensor], Any]] = {
+    "image": to_levels,
+    "given_masks": _to_bits,
+    "given_attributes": _to_bits,
+}
+UNPACKING: dict[str, Callable[[Any], Tensor]] = {
+    "image": from_levels,
+    "given_masks": _from_bits,
+    "given_attributes": _from_bits,
+}

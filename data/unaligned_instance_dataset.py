@@ -31,6 +31,8 @@ class Sample:
     masks    None where the data gives boxes alone, or ``Framing.boxes_only`` asks for that
     boxes    (n, 4) in pixels of the image, where the data gives one, or ``Framing`` looks at them; of an instance that
              is left out, 0
+    keypoints  (n, K, 3) x, y in pixels of the image, and visibility, where ``Framing`` looks at them
+    parts    (n, L, H, W) in {-1, 1}, where ``Framing`` looks at them; a mask is then all of them together
     skipped  sentences on pictures that it stands in for, which could not be read
     """
 
@@ -41,6 +43,7 @@ class Sample:
     skipped: tuple[str, ...] = ()
     boxes: Tensor | None = None
     keypoints: Tensor | None = None
+    parts: Tensor | None = None
 
 
 class Noise(Protocol):
@@ -67,13 +70,31 @@ def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Ge
     if chosen is not None:
         order = np.concatenate([[chosen], order[order != chosen]])
     labels = torch.tensor([entry.masks[number].label for number in order], dtype=torch.long)  # (n,)
+    keypoints = _keypoints(entry, placement, decoded.size, order, framing.keypoints)
     if framing.boxes_only or any(mask.box or framing.looks_at_boxes for mask in entry.masks):
         masks, boxes = _with_boxes(entry, decoded, placement, order, framing)
-        return Sample(image, masks, labels, str(entry.picture), boxes=boxes)
-    inside = np.empty((count, *image.shape[1:]), bool)  # (n, H, W)
-    for slot, mask in zip(order.argsort(), decoded.masks, strict=True):
-        inside[slot] = placement.inside(mask)
-    return Sample(image, mask_to_tensor(inside), labels, str(entry.picture))
+        return Sample(image, masks, labels, str(entry.picture), boxes=boxes, keypoints=keypoints)
+    of_each = framing.parts or 1
+    inside = np.empty((count * of_each, *image.shape[1:]), bool)  # (n L, H, W)
+    places = order.argsort()[:, None] * of_each + np.arange(of_each)  # (n, L)
+    for place, mask in zip(places.flatten(), decoded.masks, strict=True):
+        inside[place] = placement.inside(mask)
+    parts = None
+    if framing.parts:
+        of_parts = inside.reshape(count, of_each, *image.shape[1:])  # (n, L, H, W)
+        inside, parts = of_parts.any(1), mask_to_tensor(of_parts)
+    return Sample(image, mask_to_tensor(inside), labels, str(entry.picture), keypoints=keypoints, parts=parts)
+
+
+def _keypoints(entry: Entry, placement: Placement, size: Size, order: np.ndarray, count: int) -> Tensor | None:
+    """(n, K, 3) of the instances in their order, K = ``count``; None where nobody looks at them."""
+    if not count:
+        return None
+    placed = torch.zeros(len(order), count, 3)
+    for slot, number in enumerate(order):
+        if points := entry.masks[number].keypoints:
+            placed[slot] = points.placed(placement, size, count)
+    return placed
 
 
 def _choose(

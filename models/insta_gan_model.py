@@ -19,6 +19,7 @@ from instagan.losses import context_l1, set_l1
 from instagan.networks.blocks import RESIDUAL_BLOCKS
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
+from instagan.structures.attributes import ATTRIBUTES, MASKS, needs_of, planes_of
 from instagan.structures.calls import each
 from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
@@ -26,11 +27,13 @@ from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
 from models.two_way_model import TwoWayModel, Way, add_upsample, add_weights, initialise_all, two_way_arguments
 
+ATTRIBUTE_FLAGS = ("attribute", "attribute_channels")
+
 
 class InstaGanModel(TwoWayModel):
     """Set generators and set discriminators, trained a few instances at a time."""
 
-    architecture = ("netG_blocks", "upsample")
+    architecture = ("netG_blocks", "upsample", *ATTRIBUTE_FLAGS)
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -42,17 +45,19 @@ class InstaGanModel(TwoWayModel):
         ins_per: int = 2,
         set_order: str = "decreasing",
         lambda_earlier: float = 1.0,
+        attribute: str = MASKS,
         lambdas: dict[str, float] | None = None,
         **two_way: Any,
     ) -> None:
-        """ins_max: most instances of a picture that are taken (None: all); ins_per: how many at a time.
+        """ins_max: most instances of a picture that are taken (None: all); ins_per: how many at a time. attribute:
+        what a is, out of ``ATTRIBUTES``.
 
         lambdas: weights "A", "B" (cycle, by source domain), "idt", "ctx" (relative to those); paper: 10, 10, 1, 1.
         """
         paper = {"A": 10.0, "B": 10.0, "idt": 1.0, "ctx": 1.0}
         super().__init__(generators, discriminators, lambdas=paper | (lambdas or {}), **two_way)
         self.ins_max, self.ins_per, self.set_order = ins_max, ins_per, set_order
-        self.lambda_earlier = lambda_earlier
+        self.lambda_earlier, self.attribute = lambda_earlier, attribute
 
     def training_step(self, update: Update) -> None:
         """Section 2.3: a few instances at a time; G, then D, is stepped after each mini-batch."""
@@ -103,11 +108,12 @@ class InstaGanModel(TwoWayModel):
 
     def chosen(self, source: InstanceBatch) -> InstanceBatch:
         """At most ``ins_max`` instances of each row, in the order in which they are translated."""
-        return source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
+        chosen = source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
+        return chosen.drawn()
 
     def translators(self) -> dict[Direction, OneWayTranslator]:
         """Section 2.3, too: a few instances at a time. A picture without instances comes out unchanged."""
-        how = ("masks",), self.ins_per, self.set_order, self.ins_max
+        how = needs_of(self.attribute), self.ins_per, self.set_order, self.ins_max
         return {Direction(way.source, way.target): OneWayTranslator(way.G, *how) for way in self.ways}
 
     @staticmethod
@@ -129,7 +135,7 @@ class InstaGanModel(TwoWayModel):
     @classmethod
     def from_options(cls, options: Namespace) -> InstaGanModel:
         generators = {name: set_generator(options) for name in "AB"}
-        discriminators = {name: SetDiscriminator(options.ndf, options.n_layers_D, options.norm) for name in "AB"}
+        discriminators = {name: set_discriminator(options) for name in "AB"}
         initialise_all(options, generators, discriminators)
         return cls(
             generators,
@@ -138,6 +144,7 @@ class InstaGanModel(TwoWayModel):
             ins_per=options.ins_per,
             set_order=options.set_order,
             lambda_earlier=options.lambda_earlier,
+            attribute=options.attribute,
             **two_way_arguments(options),
         )
 
@@ -159,7 +166,24 @@ def add_set_flags(group: _ArgumentGroup, training: bool) -> None:
         help="largest number of instances translated per image" + ("" if training else " (default: all)"),
     )
     group.add_argument("--ins_per", type=whole(1), default=2, help="instances per mini-batch")
+    group.add_argument(
+        "--attribute", choices=ATTRIBUTES, default=MASKS,
+        help="what is told of each instance: its mask, its box, its mask and keypoints, or its parts",
+    )  # fmt: skip
+    group.add_argument(
+        "--attribute_channels", type=whole(1), metavar="N",
+        help="keypoints or parts of an instance, at most (default: as many keypoints as the data set names)",
+    )  # fmt: skip
+
+
+def planes(options: Namespace) -> int:
+    """A, the planes of an instance beside its mask."""
+    return planes_of(options.attribute, options.attribute_channels)
 
 
 def set_generator(options: Namespace) -> SetGenerator:
-    return SetGenerator(options.ngf, options.norm, options.netG_blocks, options.upsample)
+    return SetGenerator(options.ngf, options.norm, options.netG_blocks, options.upsample, planes(options))
+
+
+def set_discriminator(options: Namespace) -> SetDiscriminator:
+    return SetDiscriminator(options.ndf, options.n_layers_D, options.norm, planes(options))

@@ -34,13 +34,14 @@ from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.networks.projection import ProjectionHeads
 from instagan.networks.taps import features_at
+from instagan.structures.attributes import MASKS, needs_of
 from instagan.structures.calls import each
 from instagan.structures.directions import A_TO_B, Direction
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
-from models.insta_gan_model import add_set_flags, set_generator
+from models.insta_gan_model import ATTRIBUTE_FLAGS, add_set_flags, set_discriminator, set_generator
 from models.translation_model import TranslationModel
 from models.two_way_model import add_upsample
 
@@ -82,19 +83,20 @@ class OneWayInstaGanModel(TranslationModel):
     """A set generator G, a set discriminator D, and H: a projection head for each of the compared layers."""
 
     directions = (A_TO_B,)
-    architecture = ("nce_layers", "netF_nc", "netG_blocks", "upsample")
+    architecture = ("nce_layers", "netF_nc", "netG_blocks", "upsample", *ATTRIBUTE_FLAGS)
     not_inherited = ("ins_max",)
 
     def __init__(
         self, G: SetGenerator, D: SetDiscriminator, H: ProjectionHeads, objective: Objective, *,
-        ins_max: int | None = 4, ins_per: int = 2, set_order: str = "decreasing", least_squares: bool = True,
-        pool_size: int = 50, seed: int = 0, lr: float = 2e-4, lr_D: float | None = None, beta1: float = 0.5,
+        ins_max: int | None = 4, ins_per: int = 2, set_order: str = "decreasing", attribute: str = MASKS,
+        least_squares: bool = True, pool_size: int = 50, seed: int = 0,
+        lr: float = 2e-4, lr_D: float | None = None, beta1: float = 0.5,
     ) -> None:  # fmt: skip
-        """ins_max, ins_per, set_order: as of ``InstaGanModel``."""
+        """ins_max, ins_per, set_order, attribute: as of ``InstaGanModel``."""
         super().__init__()
         self.networks, self.pools = nn.ModuleDict({"G_A": G, "D_A": D, "F_A": H}), {"A": ImagePool(pool_size, seed)}
         self.G, self.D, self.H, self.objective = G, D, H, objective
-        self.ins_max, self.ins_per, self.set_order = ins_max, ins_per, set_order
+        self.ins_max, self.ins_per, self.set_order, self.attribute = ins_max, ins_per, set_order, attribute
         self.gan_loss = lsgan if least_squares else vanilla
         self.optimizer_G, self.optimizer_F = GuardedAdam([G], lr, beta1), GuardedAdam([H], lr, beta1)
         self.optimizer_D = GuardedAdam([D], lr if lr_D is None else lr_D, beta1)
@@ -154,10 +156,11 @@ class OneWayInstaGanModel(TranslationModel):
 
     def chosen(self, source: InstanceBatch) -> InstanceBatch:
         """At most ``ins_max`` instances of each row, in the order in which they are translated."""
-        return source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
+        chosen = source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
+        return chosen.drawn()
 
     def translators(self) -> dict[Direction, OneWayTranslator]:
-        return {A_TO_B: OneWayTranslator(self.G, ("masks",), self.ins_per, self.set_order, self.ins_max)}
+        return {A_TO_B: OneWayTranslator(self.G, needs_of(self.attribute), self.ins_per, self.set_order, self.ins_max)}
 
     def optimizers(self) -> dict[str, GuardedAdam]:
         return {"G": self.optimizer_G, "D": self.optimizer_D, "F": self.optimizer_F}
@@ -190,7 +193,7 @@ class OneWayInstaGanModel(TranslationModel):
     @classmethod
     def from_options(cls, options: Namespace) -> OneWayInstaGanModel:
         G = set_generator(options)
-        D = SetDiscriminator(options.ndf, options.n_layers_D, options.norm)
+        D = set_discriminator(options)
         layers = tuple(map(int, options.nce_layers.split(",")))
         if max(layers) >= len(G.image_encoder):
             most = len(G.image_encoder) - 1
@@ -206,6 +209,7 @@ class OneWayInstaGanModel(TranslationModel):
         objective = Objective(*weights, options.least_agreement, layers, options.num_patches, options.nce_T)
         return cls(
             G, D, H, objective, ins_max=options.ins_max, ins_per=options.ins_per, set_order=options.set_order,
+            attribute=options.attribute,
             least_squares=not options.no_lsgan, pool_size=options.pool_size, seed=options.seed,
             lr=options.lr, lr_D=options.lr_D, beta1=options.beta1,
         )  # fmt: skip

@@ -31,13 +31,14 @@ from instagan.networks.star import (
     TargetedSetGenerator,
     one_hot,
 )
+from instagan.structures.attributes import MASKS, needs_of
 from instagan.structures.calls import each
 from instagan.structures.directions import A_TO_B, Direction
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import OneWayTranslator
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
-from models.insta_gan_model import add_set_flags
+from models.insta_gan_model import ATTRIBUTE_FLAGS, add_set_flags, planes
 from models.translation_model import TranslationModel
 
 
@@ -53,18 +54,20 @@ class Weights:
 
 @dataclass(frozen=True)
 class Sets:
-    """most: instances of a picture that are taken (None: all); per: how many at a time; order: in which."""
+    """most: instances of a picture that are taken (None: all); per: how many at a time; order: in which; attribute:
+    what is told of each."""
 
     most: int | None = 4
     per: int = 2
     order: str = "decreasing"
+    attribute: str = MASKS
 
 
 class StarInstaGanModel(TranslationModel):
     """One generator, one discriminator, one image pool."""
 
     directions = (A_TO_B,)
-    architecture = ("domains", "netG_blocks")
+    architecture = ("domains", "netG_blocks", *ATTRIBUTE_FLAGS)
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -154,10 +157,12 @@ class StarInstaGanModel(TranslationModel):
 
     def chosen(self, source: InstanceBatch) -> InstanceBatch:
         """At most ``sets.most`` instances of each row, in the order in which they are translated."""
-        return source.largest(self.sets.most) if self.sets.order == "decreasing" else source.first(self.sets.most)
+        most = self.sets.most
+        chosen = source.largest(most) if self.sets.order == "decreasing" else source.first(most)
+        return chosen.drawn()
 
     def translators(self) -> dict[Direction, OneWayTranslator]:
-        how = ("masks", "targets"), self.sets.per, self.sets.order, self.sets.most
+        how = (*needs_of(self.sets.attribute), "targets"), self.sets.per, self.sets.order, self.sets.most
         return {A_TO_B: OneWayTranslator(self.G, *how)}
 
     def translate(self, source: InstanceBatch, to: str = "b", style: Any = None) -> InstanceBatch:
@@ -212,13 +217,13 @@ class StarInstaGanModel(TranslationModel):
         names = split_names(options.domains)
         if len(names) < 2 or "," in "".join(names):
             raise InputError(f"--domains {options.domains}: name two domains or more, without commas in their names")
-        G = TargetedSetGenerator(options.ngf, options.norm, options.netG_blocks, ",".join(names))
-        D = ClassifyingSetDiscriminator(options.ndf, options.n_layers_D, options.norm, len(names))
+        G = TargetedSetGenerator(options.ngf, options.norm, options.netG_blocks, ",".join(names), planes(options))
+        D = ClassifyingSetDiscriminator(options.ndf, options.n_layers_D, options.norm, len(names), planes(options))
         initialise(G, options.init_type, options.init_gain)
         initialise(D, options.init_type, options.init_gain, linear=False)
         weights = {name: vars(options)[f"lambda_{name}"] for name in vars(Weights()) if f"lambda_{name}" in options}
         return cls(
-            G, D, Weights(**weights), Sets(options.ins_max, options.ins_per, options.set_order),
+            G, D, Weights(**weights), Sets(options.ins_max, options.ins_per, options.set_order, options.attribute),
             asked_for(options, names), not options.no_lsgan, options.pool_size, options.seed,
             options.lr, options.lr_D, options.beta1,
         )  # fmt: skip

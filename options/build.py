@@ -12,6 +12,7 @@ import torch
 from torch.amp import GradScaler
 
 from data import DATASETS
+from data.attributes import attribute_of, check_keypoints, count_channels
 from data.cache import reader
 from data.entries import Domain
 from data.loading import TrainingLoader
@@ -34,6 +35,7 @@ from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
 from instagan.kernels.processor import PRECISIONS, read_cpuinfo, slow_bf16
 from instagan.networks.blocks import SIZE_MULTIPLE
+from instagan.structures.attributes import BOXES, KEYPOINTS, PARTS
 from instagan.structures.directions import A_TO_B, exchanged
 from models import MODELS
 from models.translation_model import TranslationModel
@@ -63,6 +65,11 @@ def framing(options: Namespace, training: bool) -> Framing:
         }
         if options.instance_crops:
             chosen |= {"most": getattr(options, "ins_max", None), "around_instances": True}
+    attribute = attribute_of(options)
+    if attribute == BOXES:
+        chosen["boxes_only"] = True
+    elif attribute in (KEYPOINTS, PARTS):
+        chosen[attribute] = options.attribute_channels
     return Framing(
         mode,
         load,
@@ -77,18 +84,22 @@ def framing(options: Namespace, training: bool) -> Framing:
 
 def domains_of(options: Namespace, letters: str) -> dict[str, Domain]:
     """The pictures of the domains asked for ("A", "B", "AB"). Raises ``InputError`` if one has none."""
-    return DATASETS[options.dataset_mode].list_domains(options, letters)
+    domains = DATASETS[options.dataset_mode].list_domains(options, letters)
+    check_keypoints(options, domains)
+    return domains
 
 
 def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list[str], dict[str, list[str]]]:
     """The unpaired data set of a run, a line on each domain, and the names of its categories. ``--direction BtoA``
-    exchanges the domains."""
+    exchanges the domains. Sets ``attribute_channels`` where the data tell it."""
     found, letters = domains_of(options, "AB"), exchanged(A_TO_B, options.direction)
     a, b = (found[letter] for letter in letters)
     named = {
         domain: [category.name for category in found[letter].categories.get(letter, ())]
         for domain, letter in zip("AB", letters, strict=True)
     }
+    if "attribute_channels" in options:
+        options.attribute_channels = count_channels(options, found)
     entries, placing = a.entries + b.entries, framing(options, True)
     dataset = UnalignedInstanceDataset(
         a.entries,

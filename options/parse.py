@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import configargparse
 
 from data import DATASETS
+from data.attributes import check_attribute
 from engine.run_folder import BEST, LATEST, RunFolder
 from engine.starts import OF_ONE_START
 from instagan.errors import InputError, one_line
@@ -21,6 +22,7 @@ from instagan.inference.trained import published_options
 from instagan.io.options_file import OPTIONS
 from instagan.networks.blocks import SIZE_MULTIPLE
 from models import MODELS
+from models.translation_model import TranslationModel
 from options import flags
 from options.saved_options import FlatYaml, check_saved
 
@@ -232,9 +234,19 @@ def _unknown(unknown: list[str], parser: _Parser) -> str:
         source.add_options(others)
         if flag in others._option_string_actions:
             return f"{flag} belongs to --dataset_mode {mode}; add that or drop {flag}"
+    methods = [name for name, method in MODELS.items() if flag in _own_flags(method)]
+    if methods:  # of others
+        return f"{flag} belongs to --model {', '.join(methods)}; use one of them or drop {flag}"
     known = [spelling.lstrip("-") for action in parser._actions for spelling in action.option_strings]
     near = difflib.get_close_matches(flag.lstrip("-"), known, 1)
     return f"unknown flag {flag}" + (f"; did you mean --{near[0]}?" if near else "; see --help")
+
+
+def _own_flags(method: type[TranslationModel]) -> Collection[str]:
+    """Spellings of a method's own flags of training."""
+    parser = _Parser(add_help=False)
+    method.add_options(parser, training=True)
+    return parser._option_string_actions
 
 
 def _resolve(options: Namespace, typed: frozenset[str]) -> None:
@@ -322,6 +334,7 @@ def _check_training(options: Namespace) -> None:
             raise InputError(f"--fine_size_{side} {fine} is too small for {reason}: use {enough} or more")
     if options.mask_noise and MODELS[options.model].dataset_mode(options) != "unaligned_seg":
         raise InputError(f"--mask_noise: --model {options.model} learns from no masks; drop it")
+    check_attribute(options)
     if options.niter + options.niter_decay < 1:
         raise InputError("--niter 0 and --niter_decay 0 leave no epoch to train; raise one of them")
     last = options.niter + options.niter_decay

@@ -7,6 +7,8 @@ Every picture shows one to four instances that do not touch, on a background dra
 belong to neither domain and have no mask. --level decoys: the same, but the objects without a mask look exactly like
 instances of either domain, so that nothing but the masks tells which objects are to be translated; instances of one
 picture differ in colour. --instances 1 2 4 draws pictures of one, two and four in turn.
+--attribute keypoints also writes train.json and val.json in COCO's format, whose keypoints are the shapes' corners;
+--attribute parts writes masks as label maps: 1 in the upper part of a shape, 2 in its lower part.
 --domains 4 draws squares, triangles, circles and stars, in train_square, ..., for a model of many domains.
 Pictures are anti-aliased, masks are crisp. ``shapes.json`` holds the truth: what was drawn where, and what sets the
 domains apart. A picture depends only on the seed, its phase, its domain and its number, so a longer set begins with a
@@ -26,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data.folders import folder_name  # noqa: E402
 from data.shapes.drawing import DOMAINS, MANY  # noqa: E402
 from data.shapes.writing import LEVELS, PLAIN, write_set  # noqa: E402
+from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS  # noqa: E402
 
 
 def clear(save_root: Path, phases: Sequence[str], overwrite: bool) -> None:
@@ -41,7 +44,8 @@ def clear(save_root: Path, phases: Sequence[str], overwrite: bool) -> None:
             folder = folder_name(phase, domain.name)
             for name in (folder, f"{folder}_seg"):
                 shutil.rmtree(save_root / name, ignore_errors=True)
-    (save_root / "shapes.json").unlink(missing_ok=True)
+    for name in ("shapes.json", *(f"{phase}.json" for phase in phases)):
+        (save_root / name).unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--instances", type=int, nargs="+", metavar="N", help="instances of the images, in turn")
     parser.add_argument("--val_instances", type=int, nargs="+", metavar="N", help="of the validation images")
     parser.add_argument("--domains", type=int, default=2, choices=(2, 3, 4), help="2: A and B; more: named by shapes")
+    parser.add_argument(
+        "--attribute", choices=(MASKS, KEYPOINTS, PARTS), default=MASKS, help="what is told of each instance"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier set in save_root")
     args = parser.parse_args(argv)
     for flag, least in (("seed", 0), ("train", 0), ("val", 0), ("size", 32)):
@@ -73,11 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.error(f"--{flag} must be 1 to {most} on the {args.level} level, not {number}.")
     if args.domains > 2 and args.level != PLAIN:
         parser.error(f"--level {args.level} knows two domains; drop --domains.")
+    if args.attribute != MASKS and (args.domains > 2 or args.level != PLAIN):
+        parser.error(f"--attribute {args.attribute} is for plain squares and triangles; drop --domains and --level.")
     counts = {"train": args.train, "val": args.val}
     instances = {"train": args.instances or (), "val": args.val_instances or args.instances or ()}
     try:
         clear(args.save_root, list(counts), args.overwrite)
-        write_set(args.save_root, args.seed, counts, args.size, args.level, instances, args.domains)
+        write_set(args.save_root, args.seed, counts, args.size, args.level, instances, args.domains, args.attribute)
     except OSError as error:
         print(error, file=sys.stderr)
         return 2

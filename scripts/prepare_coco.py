@@ -28,10 +28,12 @@ from scripts.preparation import add_split, category_names, parser_for, run  # no
 def plan(args: argparse.Namespace) -> Plan:
     names = category_names(args)
     need("pycocotools.mask", "pycocotools", "reading COCO masks")
-    crowd, skip_bad = args.crowd_as_instances, args.skip_bad
     made = plan_coco(
-        plan_parts(args), names, args.val_share, args.seed, crowd_as_instances=crowd, skip_bad=skip_bad
-    )
+        plan_parts(args), names, args.val_share, args.seed, crowd_as_instances=args.crowd_as_instances,
+        skip_bad=args.skip_bad, keypoints=args.keypoints,
+    )  # fmt: skip
+    if args.keypoints:
+        made.source["keypoints"] = True
     if args.val_share:
         made.source |= {"val_share": args.val_share, "seed": args.seed}
     return made
@@ -42,7 +44,7 @@ def plan_parts(args: argparse.Namespace) -> list[CocoPart]:
     if bool(args.annotations) == bool(args.data_root):
         raise InputError("pass --data_root DIR for COCO's own layout, or else --annotations FILE and --images DIR")
     if args.data_root:
-        parts = official_parts(args.data_root, args.year)
+        parts = official_parts(args.data_root, args.year, "person_keypoints" if args.keypoints else "instances")
         if args.val_share and len(parts) > 1:
             raise InputError(
                 "--val_share splits one annotation file, but there are two, for train and val; leave it out"
@@ -65,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="json in COCO's format, instead of data_root")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")
     parser.add_argument("--crowd_as_instances", action="store_true", help="take crowd regions as instances, too")
+    parser.add_argument("--keypoints", action="store_true", help="with keypoints; of COCO person_keypoints_*.json")
     add_split(parser, val_share=0.0)
     return run(argv, parser, plan)
 

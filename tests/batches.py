@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from engine.update import Losses, Pictures, SimultaneousTurns, Update
-from instagan.structures.instances import InstanceBatch, UnpairedBatch
+from instagan.structures.instances import OUTSIDE, InstanceBatch, UnpairedBatch
 
 SIDE = 32
 
@@ -57,7 +58,20 @@ def every_field(counts: Sequence[int], slots: int | None = None, seed: int = 0) 
         targets=torch.randint(1, 9, there.shape, generator=random) * there,
         strengths=torch.rand(there.shape, generator=random) * there,
         ranks=torch.randint(1, 9, there.shape, generator=random) * there,
+        given_attributes=torch.where(
+            drawn.present[:, :, None, None, None],
+            torch.rand((rows, slot_count, 2, SIDE, SIDE), generator=random) * 2 - 1,
+            OUTSIDE,
+        ),
     )
+
+
+def with_attributes(batch: InstanceBatch, planes: int, seed: int = 0) -> InstanceBatch:
+    """The same instances with so many drawn attribute planes each."""
+    random = torch.Generator().manual_seed(seed + 300)
+    drawn = torch.rand((*batch.masks.shape[:2], planes, *batch.image.shape[2:]), generator=random) * 2 - 1
+    there = batch.present[:, :, None, None, None]
+    return replace(batch, given_attributes=torch.where(there, drawn, OUTSIDE).to(batch.image.dtype))
 
 
 def pair_of(a: InstanceBatch, b: InstanceBatch) -> UnpairedBatch:
@@ -112,6 +126,4 @@ def assert_same(one: InstanceBatch, other: InstanceBatch, tolerance: float = 0.0
     mine, theirs = one.fields(), other.fields()
     assert mine.keys() == theirs.keys()
     for name, tensor in mine.items():
-        torch.testing.assert_close(
-            tensor, theirs[name], rtol=0, atol=tolerance if tensor.is_floating_point() else 0
-        )
+        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=tolerance if tensor.is_floating_point() else 0)

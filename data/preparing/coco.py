@@ -28,9 +28,10 @@ class CocoPart:
     images: Path
 
 
-def official_parts(root: Path, year: str) -> list[CocoPart]:
+def official_parts(root: Path, year: str, kind: str = "instances") -> list[CocoPart]:
     """The parts that are there of the official layout, pictures in ``train2017`` or in ``images/train2017``.
 
+    kind: how the names of the annotation files begin; those of keypoints are person_keypoints.
     Raises ``InputError`` if none is.
     """
     if not root.is_dir():
@@ -41,7 +42,7 @@ def official_parts(root: Path, year: str) -> list[CocoPart]:
     for phase in ("train", "val"):
         folders = [root / f"{phase}{year}", root / "images" / f"{phase}{year}"]
         images = next((folder for folder in folders if folder.is_dir()), folders[0])
-        parts.append(CocoPart(phase, root / "annotations" / f"instances_{phase}{year}.json", images))
+        parts.append(CocoPart(phase, root / "annotations" / f"{kind}_{phase}{year}.json", images))
     there = [part for part in parts if part.annotations.exists()]
     if not there:
         raise InputError(
@@ -60,23 +61,24 @@ def plan_coco(
     crowd_as_instances: bool = False,
     skip_bad: bool = False,
     flags: Mapping[str, str] = FLAGS,
+    keypoints: bool = False,
 ) -> Plan:
     """names: domain -> category names; flags: where they were typed. With ``val_share`` the training part is split.
 
-    Pictures that are absent have tasks, too. Raises ``InputError`` where a ``needed`` domain has an unknown category or
-    no instance, and without ``skip_bad`` for the first thing that is bad.
+    keypoints: whether they are looked at. Pictures that are absent have tasks, too. Raises ``InputError`` where a
+    ``needed`` domain has an unknown category or no instance, and without ``skip_bad`` for the first thing that is bad.
     """
     check_apart(names["A"], names["B"])
     source = {"kind": "coco", "annotations": []} | ({"crowd_as_instances": True} if crowd_as_instances else {})
     plan, read = Plan(source, {}), []
     wanted = {flags[domain]: names[domain] for domain in needed}
     for part in parts:
-        found = read_pictures(part.annotations, part.images, wanted, crowd_as_instances, skip_bad)
+        found = read_pictures(part.annotations, part.images, wanted, crowd_as_instances, skip_bad, keypoints=keypoints)
         plan.source["annotations"].append({"file": part.annotations.name, "sha256": digest(part.annotations)})
         if not plan.categories:
-            ids = found.records.categories
+            ids, points = found.records.categories, found.records.keypoints
             plan.categories = {
-                domain: [Category(name, _one(ids.get(name, []))) for name in of_domain]
+                domain: [Category(name, _one(ids.get(name, [])), points.get(name, ())) for name in of_domain]
                 for domain, of_domain in names.items()
             }
         plan.problems.extend(found.records.problems)
@@ -99,13 +101,11 @@ def _add(plan: Plan, phase: str, drafts: list[Draft], val_share: float, seed: in
 def _draft(picture: Picture, names: dict[str, list[str]], part: CocoPart) -> Draft:
     of_domain: dict[str, Annotation] = {}
     for domain, wanted in names.items():
-        instances = tuple(
-            (instance.id, wanted.index(instance.category), instance.segmentation)
-            for instance in picture.instances
-            if instance.category in wanted
-        )
+        found = [instance for instance in picture.instances if instance.category in wanted]
+        instances = tuple((one.id, wanted.index(one.category), one.segmentation) for one in found)
+        keypoints = tuple(one.keypoints for one in found) if any(one.keypoints for one in found) else ()
         if instances:
-            of_domain[domain] = CocoAnnotation(str(part.annotations), picture.size, instances)
+            of_domain[domain] = CocoAnnotation(str(part.annotations), picture.size, instances, keypoints)
     source = f"{part.images.name}/{picture.path.relative_to(part.images).as_posix()}"
     return Draft(picture.path, source, of_domain, picture.id)
 

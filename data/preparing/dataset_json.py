@@ -17,10 +17,11 @@
 Instance k of ``instances`` is mask file NAME_k.png: its ``id`` in the source, its category as an index into the list of
 the picture's domain in ``categories``, and in the written picture its box (left, top, right, bottom; right and bottom
 are the first pixels outside) and its area in pixels. Instances from a detector have a ``score`` as well, those of which
-the source gives a box and no mask ``"from_box": true``: their masks are rectangles. Sizes are
-width, height. ``source_id`` is null where the source has none. ``source`` and ``skipped`` name files as it does,
-``crop`` counts in the resized picture. ``left_out`` are pictures of which no instance was left; ``dropped`` inside an
-ENTRY counts, by reason, instances of that picture which have no mask file.
+the source gives a box and no mask ``"from_box": true``: their masks are rectangles. Where keypoints were asked for,
+a category tells their names, and an instance ``"keypoints": [x, y, visibility, ...]`` in pixels of the written picture,
+0, 0, 0 for one that is not in it. Sizes are width, height. ``source_id`` is null where the source has none. ``source``
+and ``skipped`` name files as it does, ``crop`` counts in the resized picture. ``left_out`` are pictures of which no
+instance was left; ``dropped`` inside an ENTRY counts, by reason, instances of that picture which have no mask file.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.preparing.tasks import Plan
+from data.preparing.tasks import Category, Plan
 from instagan.errors import InputError
 
 FILE_NAME = "dataset.json"
@@ -72,8 +73,7 @@ def describe(
         "source": plan.source,
         "settings": dict(settings),
         "categories": {
-            domain: [{"name": category.name, "source_id": category.source_id} for category in categories]
-            for domain, categories in plan.categories.items()
+            domain: [_category(category) for category in categories] for domain, categories in plan.categories.items()
         },
         "counts": counts,
         "dropped": dict(sorted(dropped.items())),
@@ -81,6 +81,11 @@ def describe(
         "pictures": {key: entry for key, entry in entries.items() if entry["instances"]},
         "left_out": {key: entry for key, entry in entries.items() if not entry["instances"]},
     }
+
+
+def _category(category: Category) -> Entry:
+    told: Entry = {"name": category.name, "source_id": category.source_id}
+    return told | ({"keypoints": list(category.keypoints)} if category.keypoints else {})
 
 
 def save(root: Path, content: Mapping[str, Any], temporary: Path) -> None:

@@ -24,6 +24,8 @@ class Found:
     score: float | None = None
     from_box: bool = False
     """Whether the source gives a box and no mask, so that a rectangle stands for it."""
+    keypoints: tuple[float, ...] = ()
+    """x, y, visibility, x, ... in pixels of the picture, where they are looked at."""
 
 
 class Annotation(Protocol):
@@ -64,10 +66,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Category:
-    """name, and how the source counts it."""
+    """name, how the source counts it, and the names of its keypoints, where they are looked at."""
 
     name: str
     source_id: int | str | list[int | str] | None = None
+    keypoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from data.placement import Placement, Size
@@ -70,7 +71,7 @@ class Writer:
             "size": [right - left, bottom - top],
         }
         placed, dropped = self._place(task, picture.size, placement)
-        entry["instances"] = [_describe(found, inside) for found, inside in placed]
+        entry["instances"] = [_describe(found, inside, placement, picture.size) for found, inside in placed]
         if dropped:
             entry["dropped"] = dict(sorted(dropped.items()))
         if placed:
@@ -127,7 +128,7 @@ class Outcome:
     instances: int = 0
 
 
-def _describe(found: Found, inside: np.ndarray) -> Entry:
+def _describe(found: Found, inside: np.ndarray, placement: Placement, size: Size) -> Entry:
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     entry: Entry = {
         "id": found.id,
@@ -139,4 +140,7 @@ def _describe(found: Found, inside: np.ndarray) -> Entry:
         entry["score"] = round(found.score, 4)
     if found.from_box:
         entry["from_box"] = True
+    if found.keypoints:
+        placed = placement.keypoints(torch.tensor(found.keypoints).reshape(-1, 3), size)  # (K, 3)
+        entry["keypoints"] = [round(value, 2) for value in placed.flatten().tolist()]
     return entry

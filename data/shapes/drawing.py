@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Domain:
 
     outline    corners (x, y) of the upright shape at size 1, around the centre of gravity, y downwards
     hue        range in turns, below 0 for the far side of red; saturation and value: ranges in [0, 1]
+    corners    names of the outline's corners, as keypoints
     """
 
     name: str
@@ -35,14 +36,21 @@ class Domain:
     hue: tuple[float, float]
     saturation: tuple[float, float] = (0.75, 0.95)
     value: tuple[float, float] = (0.75, 0.92)
+    corners: tuple[str, ...] = ()
 
     def radius(self) -> float:
         """Distance from the centre of gravity to the farthest corner, at size 1."""
         return max(math.hypot(x, y) for x, y in self.outline)
 
 
-SQUARES = Domain("A", "square", ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)), hue=(-0.03, 0.08))
-TRIANGLES = Domain("B", "triangle", ((0.0, -0.8), (0.6, 0.4), (-0.6, 0.4)), hue=(0.56, 0.66))
+SQUARES = Domain(
+    "A", "square", ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)), hue=(-0.03, 0.08),
+    corners=("upper left", "upper right", "lower right", "lower left"),
+)  # fmt: skip
+TRIANGLES = Domain(
+    "B", "triangle", ((0.0, -0.8), (0.6, 0.4), (-0.6, 0.4)), hue=(0.56, 0.66),
+    corners=("top", "lower right", "lower left"),
+)  # fmt: skip
 DOMAINS = (SQUARES, TRIANGLES)
 
 ROUND = tuple((0.56 * math.cos(2 * math.pi * k / 24), 0.56 * math.sin(2 * math.pi * k / 24)) for k in range(24))
@@ -72,18 +80,27 @@ class Instance:
 
     def coverage(self, side: int) -> np.ndarray:
         """Share of every pixel that the instance covers: (side, side) float in [0, 1]."""
-        turn = math.radians(self.angle)
-        along, across = self.size * math.cos(turn), self.size * math.sin(turn)
-        corners = [
-            (
-                (self.centre[0] + along * x - across * y) * SUPERSAMPLING,
-                (self.centre[1] + across * x + along * y) * SUPERSAMPLING,
-            )
-            for x, y in self.domain.outline
-        ]
+        corners = [(x * SUPERSAMPLING, y * SUPERSAMPLING) for x, y in self.corners()]
         large = Image.new("L", (side * SUPERSAMPLING, side * SUPERSAMPLING))
         ImageDraw.Draw(large).polygon(corners, fill=255)
         return np.asarray(large.reduce(SUPERSAMPLING), dtype=np.float64) / 255
+
+    def corners(self) -> list[tuple[float, float]]:
+        """x, y in pixels of the outline's corners, in its order."""
+        turn = math.radians(self.angle)
+        along, across = self.size * math.cos(turn), self.size * math.sin(turn)
+        return [
+            (self.centre[0] + along * x - across * y, self.centre[1] + across * x + along * y)
+            for x, y in self.domain.outline
+        ]
+
+    def parts(self, inside: np.ndarray) -> np.ndarray:
+        """Its upper part, 1, and its lower part, 2, divided at the centre of gravity as it is turned; 0 outside of the
+        pixels ``inside``: (side, side) uint8."""
+        y, x = np.mgrid[0 : len(inside), 0 : len(inside)] + 0.5 - np.array(self.centre)[::-1, None, None]
+        turn = math.radians(self.angle)
+        below = x * -math.sin(turn) + y * math.cos(turn) > 0  # (side, side)
+        return np.where(inside, 1 + below, 0).astype(np.uint8)
 
     def radius(self) -> float:
         """Distance in pixels from the centre to the farthest corner."""
@@ -138,11 +155,15 @@ def draw_background(rng: np.random.Generator, kind: str, side: int) -> np.ndarra
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture (side, side, 3) uint8, its masks, each (side, side) uint8 of 0 and 255, and the truth about it."""
+    """A picture (side, side, 3) uint8, its masks, each (side, side) uint8 of 0 and 255, and the truth about it.
+
+    instances: in the order of the masks, where they are plain, whole shapes.
+    """
 
     picture: np.ndarray
     masks: list[np.ndarray]
     truth: dict[str, Any]
+    instances: list[Instance] = field(default_factory=list)
 
 
 def draw_scene(rng: np.random.Generator, domain: Domain, side: int, count: int | None = None) -> Scene:
@@ -150,13 +171,14 @@ def draw_scene(rng: np.random.Generator, domain: Domain, side: int, count: int |
     kind = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
     picture = draw_background(rng, kind, side)
     masks, truth = [], []
-    for instance in draw_instances(rng, domain, side, count):
+    instances = draw_instances(rng, domain, side, count)
+    for instance in instances:
         cover = instance.coverage(side)
         picture = painted(picture, instance, cover)
         inside = cover >= 0.5
         masks.append(as_mask(inside))
         truth.append(told(instance, inside))
-    return Scene(as_pixels(picture), masks, {"background": kind, "instances": truth})
+    return Scene(as_pixels(picture), masks, {"background": kind, "instances": truth}, instances)
 
 
 def painted(

@@ -13,7 +13,9 @@ from PIL import Image
 
 from data.folders import folder_name
 from data.shapes import drawing, hard
+from data.shapes.coco_file import CornersFile
 from data.shapes.drawing import DOMAINS, Domain, domains_of
+from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS
 
 Draw = Callable[[np.random.Generator, drawing.Domain, int, int | None], drawing.Scene]
 
@@ -44,12 +46,17 @@ def write_set(
     level: str = PLAIN,
     instances: Mapping[str, Sequence[int]] | None = None,
     domain_count: int = 2,
+    attribute: str = MASKS,
 ) -> None:
     """Writes pictures, masks and, last of all, ``shapes.json``. counts: pictures per domain by phase.
+
+    attribute: with "keypoints" also train.json and val.json in COCO's format, whose keypoints are the shapes' corners;
+    with "parts" masks are maps of the upper part, 1, and the lower part, 2. Of plain squares and triangles alone.
 
     instances: by phase, how many instances the pictures show in turn; where there are none, each draws its own number.
     """
     pictures: dict[str, Any] = {}
+    told = {phase: CornersFile() for phase in counts if attribute == KEYPOINTS}
     drawn = LEVELS[level].domains if domain_count == 2 else domains_of(domain_count)
     for phase_key, (phase, count) in enumerate(counts.items()):
         for domain_key, domain in enumerate(drawn):
@@ -63,13 +70,20 @@ def write_set(
                 scene = LEVELS[level].draw(rng, domain, side, in_turn[index % len(in_turn)])
                 stem = f"{domain.shape}s_{index:03d}"
                 Image.fromarray(scene.picture).save(folder / f"{stem}.png")
+                if attribute == KEYPOINTS:
+                    told[phase].add(f"{folder.name}/{stem}.png", scene)
                 for slot, mask in enumerate(scene.masks):
+                    if attribute == PARTS:
+                        mask = scene.instances[slot].parts(mask > 0)
                     Image.fromarray(mask).save(masks_folder / f"{stem}_{slot}.png")
                 pictures[f"{folder.name}/{stem}.png"] = scene.truth
     domains = {
         domain.name: {key: getattr(domain, key) for key in ("shape", "outline", "hue", "saturation", "value")}
         for domain in drawn
     }
-    told = {} if level == PLAIN else {"level": level}
-    content = {"seed": seed, "size": side, **told, "domains": domains, "pictures": pictures}
+    for phase, file in told.items():
+        (save_root / f"{phase}.json").write_text(json.dumps(file.content) + "\n", encoding="utf-8")
+    more = {} if level == PLAIN else {"level": level}
+    more |= {} if attribute == MASKS else {"attribute": attribute}
+    content = {"seed": seed, "size": side, **more, "domains": domains, "pictures": pictures}
     (save_root / "shapes.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -118,13 +118,19 @@ class Network:
         kind = PRECISIONS[self.precision]
         if kind == torch.float32:
             return self.generator(x, **style)
-        y = self.generator(replace(x, image=x.image.to(kind), given_masks=x.masks.to(kind), given_boxes=None), **style)
-        return replace(y, image=y.image.float(), given_masks=y.masks.float(), given_boxes=None)
+        return _as(torch.float32, self.generator(_as(kind, x), **style))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, PRECISIONS[self.precision])
+
+
+def _as(kind: torch.dtype, x: InstanceBatch) -> InstanceBatch:
+    """The same with masks alone, all that networks look at in another precision."""
+    attributes = None if x.attributes is None else x.attributes.to(kind)
+    masks = replace(x, given_masks=x.masks.to(kind), given_boxes=None, keypoints=None, given_attributes=attributes)
+    return masks.with_image(x.image.to(kind))
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:

@@ -18,7 +18,7 @@ from instagan.io.problems import Problem
 from instagan.io.reading import Size
 from instagan.io.segmentations import shape_of, tidy
 from instagan.io.text_files import read_json
-from instagan.io.values import Id, flag, identity, side
+from instagan.io.values import Id, flag, identity, number, side
 
 ADVICE = "pass a json with the lists images, annotations and categories, as COCO has it"
 
@@ -31,11 +31,15 @@ BROKEN = (KeyError, TypeError, AttributeError, ValueError)
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """An annotation: its id, the name of its category, its segmentation (see ``tidy``), or the rectangle of its box."""
+    """An annotation: its id, the name of its category, its segmentation (see ``tidy``), or the rectangle of its box.
+
+    keypoints: x, y, visibility, x, ...; none where the annotation has none, or nobody asked for them
+    """
 
     id: Id
     category: str
     segmentation: Any
+    keypoints: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,7 @@ class Records:
     """What a json holds of the categories that are wanted.
 
     categories  name -> its ids in this file
+    keypoints   name -> the names of its keypoints, where they were asked for
     pictures    those with an instance, by file name; on request those without any, too
     problems    what cannot be used, though it may be wanted
     fates       name -> how many of its annotations became what: USED, CROWD, STRAY, BAD
@@ -62,6 +67,7 @@ class Records:
 
     file: Path
     categories: dict[str, list[Id]]
+    keypoints: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     fates: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -89,11 +95,16 @@ class Records:
 
 
 def read_records(
-    file: Path, wanted: Mapping[str, list[str]], crowd_as_instances: bool = False, bare: bool = False
+    file: Path,
+    wanted: Mapping[str, list[str]],
+    crowd_as_instances: bool = False,
+    bare: bool = False,
+    keypoints: bool = False,
 ) -> Records:
     """wanted: flag -> the names of categories that it gives. Crowd regions are no instances, unless they shall be.
 
-    bare    whether pictures without an annotation of these categories are wanted, too
+    bare       whether pictures without an annotation of these categories are wanted, too
+    keypoints  whether keypoints are wanted; else nobody looks at them
 
     Raises ``InputError`` for a file that is not in COCO's format, and for a name that it does not know.
     """
@@ -101,13 +112,17 @@ def read_records(
     names, records = _category_names(file, content["categories"], wanted), Records(file, {})
     for category, name in names.items():
         records.categories.setdefault(name, []).append(category)
+    if keypoints:
+        records.keypoints = _keypoint_names(file, content["categories"])
     images, without_id = _by_id(content["images"])
     found: defaultdict[Id, list[Instance]] = defaultdict(list)
     spoiled: set[Id] = set()  # pictures with something bad: nobody shall think that they show nothing
     owners: dict[Id, Id] = {}
     for where, name, record in _annotations(content["annotations"], names, wanted, records):
         try:
-            instance = Instance(_id(record, "id"), name, shape_of(record.get("segmentation"), record.get("bbox")))
+            points = _keypoints(record, len(records.keypoints[name])) if records.keypoints.get(name) else ()
+            shape = shape_of(record.get("segmentation"), record.get("bbox"))
+            instance = Instance(_id(record, "id"), name, shape, points)
             picture, crowd = _id(record, "image_id"), _is_crowd(record)
         except BROKEN as error:
             records.fates[name][BAD] += 1
@@ -208,6 +223,33 @@ def _category_names(file: Path, listed: list[Any], wanted: Mapping[str, list[str
             raise InputError(f"{file} has a category without name, or whose id is no number; {ADVICE}")
         check_names(of_flag, list(dict.fromkeys(names.values())), flag_, str(file))
     return names
+
+
+def _keypoint_names(file: Path, listed: list[Any]) -> dict[str, tuple[str, ...]]:
+    """Category name -> the names of its keypoints, of those that have some."""
+    found: dict[str, tuple[str, ...]] = {}
+    for record in listed:
+        told = record.get("keypoints") if isinstance(record, dict) else None
+        try:
+            if told:
+                found[clean(record["name"])] = tuple(clean(point) for point in told)
+        except BROKEN:
+            raise InputError(f"{file}: the keypoints of a category are no list of names; {ADVICE}") from None
+    return found
+
+
+def _keypoints(record: Any, count: int) -> tuple[float, ...]:
+    """x, y, visibility of each. Raises ``ValueError`` saying what is wrong."""
+    told = record.get("keypoints")
+    if not told:
+        return ()
+    try:
+        points = tuple(map(number, told))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"has wrong keypoints: {error}") from None
+    if len(points) != 3 * count:
+        raise ValueError(f"has {len(points)} numbers as keypoints; its category has {count}, which takes {3 * count}")
+    return points
 
 
 def _by_id(listed: list[Any]) -> tuple[dict[Id, list[Any]], str]:

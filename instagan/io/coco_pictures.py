@@ -54,14 +54,14 @@ def read_pictures(
     skip_bad: bool = False,
     only: Path | None = None,
     bare: bool = False,
+    keypoints: bool = False,
 ) -> CocoPictures:
     """wanted: flag -> names of categories. only: this file of ``images``, where no other is of interest.
-    bare: pictures that have no annotation of these categories are wanted, too.
-
+    bare: pictures that have no annotation of these categories are wanted, too. keypoints: keypoints are wanted.
     skip_bad    leaves out the smallest part that is bad, an annotation if it can be, and notes it in the problems of
                 ``records``. Without it the first of them is raised as ``InputError``
     """
-    records = read_records(file, wanted, crowd_as_instances, bare)
+    records = read_records(file, wanted, crowd_as_instances, bare, keypoints)
     found = {picture: locate(images, picture.name) for picture in records.pictures}
     names: defaultdict[Path | None, set[str]] = defaultdict(set)
     for picture, path in found.items():

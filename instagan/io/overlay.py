@@ -9,7 +9,7 @@ import colorsys
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,11 +29,14 @@ def colour(slot: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def overlay(image: Tensor, masks: Tensor, present: Tensor, tint: float = 0.0) -> Image.Image:
+def overlay(
+    image: Tensor, masks: Tensor, present: Tensor, tint: float = 0.0, points: Tensor | None = None
+) -> Image.Image:
     """The picture with each present instance outlined in the colour of its slot, its own colours left as they are.
 
     image (3, H, W) in [-1, 1], masks (N, H, W), present (N,) bool. An outline runs along the instance's inner edge.
-    tint: share of the slot's colour that is mixed into the instance, such as ``TINT``.
+    tint: share of the slot's colour that is mixed into the instance, such as ``TINT``. points (N, K, 3): keypoints, of
+    which those whose visibility is not 0 are drawn as discs, each in the colour of its number with a white rim.
     """
     canvas = torch.from_numpy(to_bytes(image).astype(np.float32))  # (H, W, 3)
     inside = masks.detach().float().cpu() > 0  # (N, H, W)
@@ -43,7 +46,18 @@ def overlay(image: Tensor, masks: Tensor, present: Tensor, tint: float = 0.0) ->
         canvas[inside[slot]] = torch.lerp(canvas[inside[slot]], colours[slot], tint)
     for slot in slots:
         canvas[_outline(inside[slot])] = colours[slot]
-    return Image.fromarray(canvas.round().to(torch.uint8).numpy())
+    drawn = Image.fromarray(canvas.round().to(torch.uint8).numpy())
+    for slot in slots if points is not None else ():
+        _draw_points(drawn, points[slot].tolist())
+    return drawn
+
+
+def _draw_points(canvas: Image.Image, points: list[list[float]]) -> None:
+    radius = max(1.5, min(canvas.size) / 60)
+    for number, (x, y, visibility) in enumerate(points):
+        if visibility:
+            within = (x - 0.5 - radius, y - 0.5 - radius, x - 0.5 + radius, y - 0.5 + radius)
+            ImageDraw.Draw(canvas).ellipse(within, fill=colour(number), outline=(255, 255, 255))
 
 
 def _outline(inside: Tensor) -> Tensor:

@@ -78,6 +78,18 @@ def read_inside(path: Path) -> np.ndarray:
     return inside_of(open_upright(path), lossy=path.suffix.lower() in LOSSY)
 
 
+def read_parts(path: Path) -> np.ndarray:
+    """A label map: the number of the part that each pixel is in, 0 outside of the instance, (H, W) uint8 or larger.
+
+    Of grey pictures and those with a palette, whose indices are the numbers. Raises ``InputError`` for others.
+    """
+    image = open_upright(path)
+    if image.mode not in ("1", "L", "P", "I", "I;16"):
+        raise InputError(f"{path} is in colour ({image.mode}); a map of parts has their numbers, in grey or a palette")
+    labels = np.asarray(image)
+    return labels.astype(np.uint8) if labels.dtype == bool else labels
+
+
 def inside_of(image: Image.Image, lossy: bool = False) -> np.ndarray:
     """Which pixels of a mask are inside, (H, W) bool.
 

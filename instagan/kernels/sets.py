@@ -28,14 +28,15 @@ class SetGenerator(generators.SetGenerator):
         if "set_features" not in self.kernels or torch.compiler.is_compiling() or not _splittable(self.mask_decoder):
             return super().forward(x)
         owner, slot = x.instances()  # (P,), (P,)
+        a = x.rasters(self.attributes)  # (B, N, 1 + A, H, W)
         of_image = self.image_encoder(x.image)  # (B, 4 ngf, h, w)
-        of_mask = self.mask_encoder(x.masks[owner, slot][:, None])  # (P, 4 ngf, h, w)
+        of_mask = self.mask_encoder(a[owner, slot])  # (P, 4 ngf, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, 4 ngf, h, w)
         h_GX = torch.cat([of_image, of_set], dim=1)  # (B, 8 ngf, h, w)
         image = self.image_decoder(h_GX)  # (B, 3, H, W)
-        mask = _decoded(self.mask_decoder, of_mask, h_GX, owner if len(x) > 1 else None).to(x.masks)  # (P, 1, H, W)
-        masks = torch.full_like(x.masks, OUTSIDE).index_put((owner, slot), mask[:, 0])  # (B, N, H, W)
-        return InstanceBatch(image.to(x.image), masks, x.present, x.labels)
+        b = _decoded(self.mask_decoder, of_mask, h_GX, owner if len(x) > 1 else None).to(a)  # (P, 1 + A, H, W)
+        rasters = torch.full_like(a, OUTSIDE).index_put((owner, slot), b)  # (B, N, 1 + A, H, W)
+        return InstanceBatch.from_rasters(image.to(x.image), rasters, x.present, x.labels)
 
 
 class SetDiscriminator(discriminators.SetDiscriminator):
@@ -49,7 +50,7 @@ class SetDiscriminator(discriminators.SetDiscriminator):
         owner, slot = x.instances()  # (P,), (P,)
         of_image = self.image_features(x.image)  # (B, C, h, w)
         chunk = CHUNK * len(x) if "chunks" in self.kernels else None
-        of_mask = self.mask_features(x.masks[owner, slot][:, None], chunk=chunk)  # (P, C, h, w)
+        of_mask = self.mask_features(x.rasters(self.attributes)[owner, slot], chunk=chunk)  # (P, C, h, w)
         add_up = sum_by_owner if "set_features" in self.kernels else owners.sum_by_owner
         of_set = add_up(of_mask, owner, of_image)  # (B, C, h, w)
         return self.classifier(torch.cat([of_image, of_set], dim=1)).to(x.image)  # (B, 1, h - 2, w - 2)

@@ -40,10 +40,14 @@ def l1(made: Tensor, target: Tensor) -> Tensor:
 def set_l1(made: InstanceBatch, target: InstanceBatch) -> Tensor:
     """|(x, a) - (x', a')|_1: the mean over all 3 + N channels.
 
-    Absent slots add nothing to the sum but count in the mean, as in the published system.
+    Absent slots add nothing to the sum but count in the mean, as in the published system. Attribute planes that
+    ``made`` has beside its masks add to the sum alone, so that the picture weighs as much as without them.
     """
-    difference = torch.cat([made.image - target.image, made.masks - target.masks], dim=1)  # (B, 3 + N, H, W)
-    return difference.abs().mean((1, 2, 3))
+    planes = 0 if made.given_attributes is None else made.given_attributes.shape[2]  # A
+    rasters = (made.rasters(planes) - target.rasters(planes)).flatten(1, 2)  # (B, N (1 + A), H, W)
+    difference = torch.cat([made.image - target.image, rasters], dim=1)  # (B, 3 + N (1 + A), H, W)
+    counted = difference.shape[1] - made.slot_count * planes  # 3 + N
+    return difference.abs().mean((1, 2, 3)) * (difference.shape[1] / counted)
 
 
 def context_l1(source: InstanceBatch, translated: InstanceBatch, importance: Tensor | float = 1.0) -> Tensor:

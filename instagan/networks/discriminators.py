@@ -19,17 +19,19 @@ class SetDiscriminator(nn.Module):
     ``torch.nn.utils.parametrize.cached()`` to compute them once per update.
     """
 
-    def __init__(self, ndf: int = 64, layers: int = 3, norm: str = "instance") -> None:
+    def __init__(self, ndf: int = 64, layers: int = 3, norm: str = "instance", attributes: int = 0) -> None:
+        """attributes: planes of an instance beside its mask."""
         super().__init__()
+        self.attributes = attributes
         width = patch_width(ndf, layers - 1)
         self.image_features = patch_features(3, ndf, layers, norm, spectral_norm)  # f_DX
-        self.mask_features = patch_features(1, ndf, layers, norm, spectral_norm)  # f_DA
+        self.mask_features = patch_features(1 + attributes, ndf, layers, norm, spectral_norm)  # f_DA
         self.classifier = patch_classifier(2 * width, 2 * patch_width(ndf, layers), norm, spectral_norm)  # g_DX
 
     def forward(self, x: InstanceBatch) -> Tensor:
         owner, slot = x.instances()  # (P,), (P,)
         of_image = self.image_features(x.image)  # (B, C, h, w)
-        of_mask = self.mask_features(x.masks[owner, slot][:, None])  # (P, C, h, w)
+        of_mask = self.mask_features(x.rasters(self.attributes)[owner, slot])  # (P, C, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, C, h, w)
         h_DX = torch.cat([of_image, of_set], dim=1)  # (B, 2 C, h, w)
         return self.classifier(h_DX).to(x.image)  # (B, 1, h - 2, w - 2)

@@ -21,31 +21,42 @@ class SetGenerator(nn.Module):
 
     Takes and returns the same slots; absent slots stay absent. H and W must be multiples of 4. Any B, any N, any
     number of instances per row: the P present masks of the whole batch go through the networks as one (P, 1, H, W).
+
+    a_i is a mask, or a mask and A more planes, heat maps of keypoints or parts: then (P, 1 + A, H, W) go through.
     """
 
     kind = "set"
 
     def __init__(
-        self, ngf: int = 64, norm: str = "instance", blocks: int = RESIDUAL_BLOCKS, upsample: str = TRANSPOSED
+        self,
+        ngf: int = 64,
+        norm: str = "instance",
+        blocks: int = RESIDUAL_BLOCKS,
+        upsample: str = TRANSPOSED,
+        attributes: int = 0,
     ) -> None:
+        """attributes: A, the planes of an instance beside its mask."""
         super().__init__()
         self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, **unusual(upsample)}
+        self.config |= {"attributes": attributes} if attributes else {}
+        self.attributes = attributes
         self.image_encoder = encoder(3, ngf, norm, blocks)  # f_GX
-        self.mask_encoder = encoder(1, ngf, norm, blocks)  # f_GA
+        self.mask_encoder = encoder(1 + attributes, ngf, norm, blocks)  # f_GA
         self.image_decoder = decoder(8 * ngf, 3, norm, upsample)  # g_GX
-        self.mask_decoder = decoder(12 * ngf, 1, norm, upsample)  # g_GA
+        self.mask_decoder = decoder(12 * ngf, 1 + attributes, norm, upsample)  # g_GA
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
         owner, slot = x.instances()  # (P,), (P,)
+        a = x.rasters(self.attributes)  # (B, N, 1 + A, H, W)
         of_image = self.image_encoder(x.image)  # (B, 4 ngf, h, w)
-        of_mask = self.mask_encoder(x.masks[owner, slot][:, None])  # (P, 4 ngf, h, w)
+        of_mask = self.mask_encoder(a[owner, slot])  # (P, 4 ngf, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, 4 ngf, h, w)
         h_GX = torch.cat([of_image, of_set], dim=1)  # (B, 8 ngf, h, w)
         h_GA = torch.cat([of_mask, h_GX.index_select(0, owner)], dim=1)  # (P, 12 ngf, h, w): [own ; image ; sum]
         image = self.image_decoder(h_GX)  # (B, 3, H, W)
-        mask = self.mask_decoder(h_GA).to(x.masks)  # (P, 1, H, W)
-        masks = torch.full_like(x.masks, OUTSIDE).index_put((owner, slot), mask[:, 0])  # (B, N, H, W)
-        return InstanceBatch(image.to(x.image), masks, x.present, x.labels)
+        b = self.mask_decoder(h_GA).to(a)  # (P, 1 + A, H, W)
+        rasters = torch.full_like(a, OUTSIDE).index_put((owner, slot), b)  # (B, N, 1 + A, H, W)
+        return InstanceBatch.from_rasters(image.to(x.image), rasters, x.present, x.labels)
 
 
 class ResnetGenerator(nn.Module):

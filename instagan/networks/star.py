@@ -5,7 +5,7 @@ Letters: K categories, P present instances of a batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -44,23 +44,29 @@ class TargetedSetGenerator(nn.Module):
 
     kind = "targeted_set"
 
-    def __init__(self, ngf: int, norm: str, blocks: int = RESIDUAL_BLOCKS, categories: str = "") -> None:
-        """categories: their names in the order of the labels, separated by commas, as they are typed."""
+    def __init__(
+        self, ngf: int, norm: str, blocks: int = RESIDUAL_BLOCKS, categories: str = "", attributes: int = 0
+    ) -> None:
+        """categories: their names in the order of the labels, separated by commas, as they are typed. attributes: A,
+        the planes of an instance beside its mask."""
         super().__init__()
         self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, "categories": categories}
+        self.config |= {"attributes": attributes} if attributes else {}
+        self.attributes = attributes
         self.categories = split_categories(categories)
         self.count = count = len(self.categories)
         self.image_encoder = encoder(3 + count, ngf, norm, blocks)  # f_GX
-        self.mask_encoder = encoder(1 + count, ngf, norm, blocks)  # f_GA
+        self.mask_encoder = encoder(1 + attributes + count, ngf, norm, blocks)  # f_GA
         self.image_decoder = decoder(8 * ngf + count, 3, norm)  # g_GX
-        self.mask_decoder = decoder(12 * ngf + 2 * count, 1, norm)  # g_GA
+        self.mask_decoder = decoder(12 * ngf + 2 * count, 1 + attributes, norm)  # g_GA
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
         if x.targets is None:
             raise ValueError("the batch must carry targets")
         owner, slot = x.instances()  # (P,), (P,)
-        a = x.masks[owner, slot][:, None]  # (P, 1, H, W)
-        w = (a + 1) / 2 * one_hot(x.targets[owner, slot], self.count).to(a)[:, :, None, None]  # (P, K, H, W)
+        of_slots = x.rasters(self.attributes)  # (B, N, 1 + A, H, W)
+        a = of_slots[owner, slot]  # (P, 1 + A, H, W): a mask, and what else is told
+        w = (a[:, :1] + 1) / 2 * one_hot(x.targets[owner, slot], self.count).to(a)[:, :, None, None]  # (P, K, H, W)
         of_wishes = sum_by_owner(w, owner, x.image.new_zeros(len(x), self.count, *x.image.shape[2:]))  # (B, K, H, W)
         v = self.image_encoder(torch.cat([x.image, of_wishes], dim=1))  # (B, 4 ngf, h, w)
         of_mask = self.mask_encoder(torch.cat([a, w], dim=1))  # (P, 4 ngf, h, w)
@@ -70,9 +76,10 @@ class TargetedSetGenerator(nn.Module):
         h_GX = torch.cat([v, of_set], dim=1)  # (B, 8 ngf + K, h, w)
         h_GA = torch.cat([u, h_GX.index_select(0, owner)], dim=1)  # (P, 12 ngf + 2 K, h, w)
         image = self.image_decoder(h_GX)  # (B, 3, H, W)
-        mask = self.mask_decoder(h_GA).to(x.masks)  # (P, 1, H, W)
-        masks = torch.full_like(x.masks, OUTSIDE).index_put((owner, slot), mask[:, 0])  # (B, N, H, W)
-        return InstanceBatch(image.to(x.image), masks, x.present, x.targets, targets=x.targets)
+        b = self.mask_decoder(h_GA).to(a)  # (P, 1 + A, H, W)
+        rasters = torch.full_like(of_slots, OUTSIDE).index_put((owner, slot), b)  # (B, N, 1 + A, H, W)
+        made = InstanceBatch.from_rasters(image.to(x.image), rasters, x.present, x.targets)
+        return replace(made, targets=x.targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,24 +101,26 @@ class ClassifyingSetDiscriminator(nn.Module):
     colours. Convolutions of features and scores are spectrally normalised.
     """
 
-    def __init__(self, ndf: int, layers: int, norm: str, count: int) -> None:
+    def __init__(self, ndf: int, layers: int, norm: str, count: int, attributes: int = 0) -> None:
+        """attributes: planes of an instance beside its mask."""
         super().__init__()
+        self.attributes = attributes
         width = patch_width(ndf, layers - 1)
         self.image_features = patch_features(3, ndf, layers, norm, spectral_norm)  # f_DX
-        self.mask_features = patch_features(1, ndf, layers, norm, spectral_norm)  # f_DA
+        self.mask_features = patch_features(1 + attributes, ndf, layers, norm, spectral_norm)  # f_DA
         self.classifier = patch_classifier(2 * width, 2 * patch_width(ndf, layers), norm, spectral_norm)  # g_DX
         self.look, self.shape = head_features(width), head_features(width)
         self.to_picture, self.to_look, self.to_mask = (nn.Linear(2 * width, count) for _ in range(3))
 
     def forward(self, x: InstanceBatch) -> Judgement:
         owner, slot = x.instances()  # (P,), (P,)
-        a = x.masks[owner, slot][:, None]  # (P, 1, H, W)
+        a = x.rasters(self.attributes)[owner, slot]  # (P, 1 + A, H, W)
         of_image, of_mask = self.image_features(x.image), self.mask_features(a)  # (B, C, h, w), (P, C, h, w)
         of_set = sum_by_owner(of_mask, owner, of_image)  # (B, C, h, w)
         score = self.classifier(torch.cat([of_image, of_set], dim=1)).to(x.image)  # (B, 1, h - 2, w - 2)
         look = self.look(of_image).to(x.image)  # (B, 2 C, h, w); means and linear layers keep the picture's precision
         shape = self.shape(of_mask).to(x.image)  # (P, 2 C, h, w)
-        within = functional.adaptive_avg_pool2d((a.detach() + 1) / 2, look.shape[2:])  # (P, 1, h, w)
+        within = functional.adaptive_avg_pool2d((a[:, :1].detach() + 1) / 2, look.shape[2:])  # (P, 1, h, w)
         return Judgement(
             score,
             self.to_picture(look.mean((2, 3))),

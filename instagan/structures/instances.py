@@ -1,6 +1,7 @@
 """The nouns that cross every border: a batch of pictures with their instances, and an unpaired batch of two domains.
 
-Letters: B pictures in a batch, N instance slots, M chosen slots, R chosen rows, C channels, H x W picture, K keypoints.
+Letters: B pictures in a batch, N instance slots, M chosen slots, R chosen rows, C channels, H x W picture, K keypoints,
+A attribute planes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from instagan.structures.boxes import area, boxes_of_masks, rasterise
 from instagan.structures.fields import Field, described
+from instagan.structures.heat_maps import heat_maps, points_of
 
 OUTSIDE, INSIDE = -1.0, 1.0
 """Value of a mask's pixel outside and inside of the instance: the range of tanh, so that networks can produce it."""
@@ -33,9 +35,12 @@ class InstanceBatch:
     targets    (B, N) long: the category index that each instance is to become; or None
     strengths  (B, N) float: how strongly each is translated, above 0 and at most 1, which is as trained; or None: 1
     ranks      (B, N) long: who is translated before whom, those of one rank in the method's own order; or None
+    attributes (B, N, A, H, W) float in [-1, 1]: what is told of each beside its mask, in planes: a heat map for each
+               keypoint, or the pixels +1 of each of its parts; an absent slot is -1 everywhere; or None
 
     ``given_masks`` and ``given_boxes`` are those that the data gave, at least one of them. The other is None, and
-    ``masks`` or ``boxes`` derives it when it is first asked for: rectangles from boxes, tight boxes from masks.
+    ``masks`` or ``boxes`` derives it when it is first asked for: rectangles from boxes, tight boxes from masks. So does
+    ``attributes`` with heat maps of keypoints, where there are no ``given_attributes``.
 
     ``present`` is the only truth about existence. It decides which work there is to do, so it stays on the CPU whatever
     the device of the others: the host then never waits for the device to plan the next step. Slot order has no meaning
@@ -54,6 +59,7 @@ class InstanceBatch:
     targets: Tensor | None = field(default=None, metadata=described("BN", "long"))
     strengths: Tensor | None = field(default=None, metadata=described("BN", "float"))
     ranks: Tensor | None = field(default=None, metadata=described("BN", "long"))
+    given_attributes: Tensor | None = field(default=None, metadata=described("BNAHW", "float", absent=OUTSIDE))
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -85,6 +91,40 @@ class InstanceBatch:
         """(B, N, 4): those that the data gave, else around what is inside of the masks; 0 where nothing is."""
         return self._tight_boxes if self.given_boxes is None else self.given_boxes
 
+    @property
+    def attributes(self) -> Tensor | None:
+        """(B, N, A, H, W): those that were given, else heat maps of the keypoints (A = K); None without either."""
+        return self._heat_maps if self.given_attributes is None else self.given_attributes
+
+    @property
+    def points(self) -> Tensor | None:
+        """(B, N, K, 3): the keypoints, or where each plane of the attributes is highest; None without either."""
+        if self.keypoints is not None or self.given_attributes is None:
+            return self.keypoints
+        return points_of(self.given_attributes)
+
+    def rasters(self, attributes: int) -> Tensor:
+        """(B, N, 1 + A, H, W): what networks see of each instance, its mask and then its A = ``attributes`` planes.
+
+        -1 in an absent slot. Raises ``ValueError`` where the instances have another number of planes.
+        """
+        masks = self.masks[:, :, None]  # (B, N, 1, H, W)
+        if attributes == 0:
+            return masks
+        planes = self.attributes
+        if planes is None and not self.present.any():
+            planes = masks.new_full(masks.shape, OUTSIDE).expand(-1, -1, attributes, -1, -1)
+        if planes is None or planes.shape[2] != attributes:
+            found = 0 if planes is None else planes.shape[2]
+            raise ValueError(f"instances must have {attributes} attribute planes, not {found}")
+        return torch.cat([masks, planes.to(masks)], dim=2)
+
+    @cached_property
+    def _heat_maps(self) -> Tensor | None:
+        if self.keypoints is None:
+            return None
+        return heat_maps(self.keypoints, *self.image.shape[2:]).to(self.image.dtype)
+
     @cached_property
     def _rectangles(self) -> Tensor:
         inside = rasterise(self.boxes, *self.image.shape[2:])  # (B, N, H, W)
@@ -97,7 +137,14 @@ class InstanceBatch:
     def rasterised(self) -> InstanceBatch:
         """The same instances as masks alone, rectangles where the data gave boxes: for a method that works on masks,
         which then neither draws them twice nor keeps boxes up to date."""
-        return replace(self, given_masks=self.masks, given_boxes=None)
+        return replace(self.drawn(), given_masks=self.masks, given_boxes=None)
+
+    def drawn(self) -> InstanceBatch:
+        """The same instances with heat maps in place of keypoints, for a method that works on them, as it then draws
+        them once."""
+        if self.keypoints is None:
+            return self
+        return replace(self, given_attributes=self.attributes, keypoints=None)
 
     @classmethod
     def from_masks(cls, image: Tensor, masks: Tensor, labels: Tensor | None = None) -> InstanceBatch:
@@ -105,6 +152,12 @@ class InstanceBatch:
         present = (masks > 0).flatten(2).any(2)  # (B, N)
         labels = torch.zeros_like(present, dtype=torch.long) if labels is None else labels
         return cls(image, torch.where(present[:, :, None, None], masks, OUTSIDE), present.cpu(), labels)
+
+    @classmethod
+    def from_rasters(cls, image: Tensor, rasters: Tensor, present: Tensor, labels: Tensor) -> InstanceBatch:
+        """What networks made: pictures (B, C, H, W), and rasters (B, N, 1 + A, H, W) as ``rasters`` gives them."""
+        attributes = rasters[:, :, 1:] if rasters.shape[2] > 1 else None
+        return cls(image, rasters[:, :, 0], present, labels, given_attributes=attributes)
 
     @classmethod
     def from_images(cls, image: Tensor) -> InstanceBatch:
@@ -275,9 +328,7 @@ class InstanceBatch:
 
     def _each(self, change: Callable[[Field, Tensor], Tensor]) -> InstanceBatch:
         """The batch of the changed tensors."""
-        return InstanceBatch.from_fields(
-            {name: change(FIELDS[name], tensor) for name, tensor in self.fields().items()}
-        )
+        return InstanceBatch.from_fields({name: change(FIELDS[name], tensor) for name, tensor in self.fields().items()})
 
 
 FIELDS: dict[str, Field] = {one.name: one.metadata["field"] for one in dataclasses.fields(InstanceBatch)}

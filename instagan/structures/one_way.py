@@ -123,11 +123,15 @@ class OneWayTranslator:
 
 def _weakened(x: InstanceBatch, y: InstanceBatch, strengths: Tensor) -> InstanceBatch:
     """The translation y of x, each instance as strongly as ``strengths`` s (B, N) says: y + (1 - s) (x - y) where it is
-    or was. Masks alike: b_k + (1 - s_k) (a_k - b_k). A pixel of several instances takes the least of their strengths.
+    or was. Masks and attributes alike: b_k + (1 - s_k) (a_k - b_k). A pixel of several instances takes the least of
+    their strengths.
     """
     there = y.present.to(strengths.device)
     of_x = torch.where(there, 1 - strengths, 0)[:, :, None, None]  # (B, N, 1, 1)
     belongs = (torch.maximum(x.masks, y.masks) + 1) / 2  # (B, N, H, W): 0 outside of both masks, 1 inside of one
     kept = (of_x * belongs).amax(1, keepdim=True) if y.slot_count else 0  # (B, 1, H, W)
     image, masks = y.image + kept * (x.image - y.image), y.masks + of_x * (x.masks - y.masks)
-    return replace(y, image=image, given_masks=masks)
+    if y.attributes is None or x.attributes is None:
+        return replace(y, image=image, given_masks=masks)
+    attributes = y.attributes + of_x[:, :, None] * (x.attributes - y.attributes)  # (B, N, A, H, W)
+    return replace(y, image=image, given_masks=masks, given_attributes=attributes)

@@ -42,6 +42,7 @@ def test_a_batch_cannot_be_changed():
         ("given_boxes", torch.zeros(2, 2, 4, dtype=torch.long)),
         ("keypoints", torch.zeros(2, 3, 17, 3)),
         ("targets", torch.zeros(2, 2)),
+        ("given_attributes", torch.zeros(2, 2, 4, 8, 9)),
     ],
 )
 def test_wrong_shapes_types_and_devices_are_refused(name, wrong):
@@ -53,6 +54,7 @@ def test_wrong_shapes_types_and_devices_are_refused(name, wrong):
         "given_boxes": torch.zeros(2, 2, 4),
         "keypoints": torch.zeros(2, 2, 17, 3),
         "targets": torch.zeros(2, 2, dtype=torch.long),
+        "given_attributes": torch.zeros(2, 2, 4, 8, 8),
     }
     InstanceBatch(**right)
     with pytest.raises(ValueError, match="must be"):
@@ -109,7 +111,7 @@ def test_every_operation_carries_every_field(make):
 def test_masks_and_boxes_that_only_some_rows_have_are_derived(other):
     """Each row has the masks and boxes that it has alone."""
     parts = [every_field([2, 0, 1]).rasterised(), other([1, 3, 0], seed=4), boxes_only([2], seed=9)]
-    parts[0] = dataclasses.replace(parts[0], keypoints=None, targets=None, strengths=None, ranks=None)
+    parts[0] = dataclasses.replace(parts[0], given_attributes=None, targets=None, strengths=None, ranks=None)
     joined = InstanceBatch.cat(parts)
     for row, alone in enumerate(part[[row]] for part in parts for row in range(len(part))):
         padded = alone.slots(0, joined.slot_count)
