@@ -47,8 +47,9 @@ def overlay(
     for slot in slots:
         canvas[_outline(inside[slot])] = colours[slot]
     drawn = Image.fromarray(canvas.round().to(torch.uint8).numpy())
-    for slot in slots if points is not None else ():
-        _draw_points(drawn, points[slot].tolist())
+    if points is not None:
+        for slot in slots:
+            _draw_points(drawn, points[slot].tolist())
     return drawn
 
 
