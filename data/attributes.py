@@ -33,6 +33,8 @@ def check_attribute(options: Namespace) -> None:
         raise InputError(
             f"--mask_noise damages masks, and --attribute {attribute} looks at {attribute}; drop one of them"
         )
+    if attribute in (KEYPOINTS, PARTS) and options.instance_crops:
+        raise InputError(f"--instance_crops translates masks in windows, without {attribute}; drop it or --attribute")
     if attribute == PARTS and (options.box_least_share or options.box_least_side):
         raise InputError(
             "--box_least_share and --box_least_side are for masks and boxes; drop them or --attribute parts"

@@ -18,7 +18,7 @@ from instagan.io.contact_sheet import PAPER, contact_sheet
 from instagan.io.overlay import overlay
 from instagan.io.pixels import to_mask_picture, to_picture
 from instagan.io.writing import make_folder
-from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS
+from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS, label_maps_of
 from instagan.structures.instances import InstanceBatch
 
 SHEET_ROWS = 8
@@ -193,7 +193,7 @@ class ResultFolder:
 
 
 def _label_map(fake: InstanceBatch, slot: int) -> Image.Image:
-    """The parts of an instance as a grey picture: 0 outside, 1, 2, ... where that part is the clearest one."""
-    assert fake.attributes is not None
-    clearest, part = fake.attributes[0, slot].max(0)  # (H, W)
-    return Image.fromarray(torch.where(clearest > 0, part + 1, 0).to(torch.uint8).numpy())
+    """The parts of an instance as a grey picture; all 0 of a picture that shows none."""
+    if fake.attributes is None:
+        return Image.new("L", (fake.image.shape[3], fake.image.shape[2]))
+    return Image.fromarray(label_maps_of(fake.attributes[0, slot]).numpy())

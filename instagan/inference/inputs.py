@@ -3,6 +3,8 @@
 picture   path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), tensor (H, W), (1, H, W) or (3, H, W)
 masks     None, one mask, a list of masks, or a stacked array or tensor (N, H, W)
 targets   None, a name or label for all instances, or one for each: what they are to become
+keypoints None, or for each mask x, y, visibility, x, ... or (K, 3), in pixels of the picture
+parts     None, or for each mask a label map of its size: a path, PIL image or array, 0 outside, 1, 2, ... in parts
 style     None, a picture as an example, or codes as a list, array or tensor: (S,) for all pictures, or (n, S)
 values    uint8 and 16 bits as they are, floats in [0, 1]; of a mask: inside is what is above half of its maximum
 """
@@ -21,6 +23,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.inference.attributes import label_maps, planes_of_labels, points_for
 from instagan.inference.control import Control
 from instagan.inference.sizes import Widening
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
@@ -43,7 +46,7 @@ class Source:
     pixels (H, W, 3) uint8, or float32 in [0, 1] where floats were handed over: large pictures stay small in memory;
     inside (N, H, W) bool, one for every mask, empty ones too; labels (N,). strengths, ranks (N,): as of
     ``InstanceBatch``; none where nothing is asked for. targets (N,): the name or label of what each is to become, or
-    None.
+    None. keypoints (N, K, 3) float, parts (N, H, W) whole numbers: what else is told of each, or None.
     """
 
     pixels: np.ndarray
@@ -52,6 +55,8 @@ class Source:
     strengths: tuple[float, ...] | None = None
     ranks: tuple[int, ...] | None = None
     targets: tuple[str | int, ...] | None = None
+    keypoints: np.ndarray | None = None
+    parts: np.ndarray | None = None
 
     @property
     def image(self) -> Tensor:
@@ -93,14 +98,28 @@ def prepare(
     masks: Masks = None,
     labels: Sequence[int] | None = None,
     targets: Targets = None,
+    keypoints: Sequence[Any] | None = None,
+    parts: Sequence[Any] | None = None,
 ) -> Source:
-    """Reads and checks. Masks must have the picture's size, both upright. targets: one alone is that of all."""
+    """Reads and checks. Masks must have the picture's size, both upright; without any, parts tell them. targets: one
+    alone is that of all."""
     pixels = _pixels(picture)
-    inside = _masks(masks, pixels.shape[:2])
+    of_parts = None if parts is None else label_maps(parts, pixels.shape[:2])
+    inside = _masks(masks if masks is not None or of_parts is None else of_parts > 0, pixels.shape[:2])
+    for told, given in (("keypoints", keypoints), ("parts", parts)):
+        if given is not None and len(given) != len(inside):
+            raise InputError(f"there are {told} of {len(given)} instances for {len(inside)} masks; pass those of each")
     if labels is not None and len(labels) != len(inside):
         raise InputError(f"there are {len(labels)} labels for {len(inside)} masks; pass one for every mask")
     known = tuple(int(label) for label in labels or [0] * len(inside))
-    return Source(pixels, inside, known, targets=targets_for(targets, len(inside)))
+    return Source(
+        pixels,
+        inside,
+        known,
+        targets=targets_for(targets, len(inside)),
+        keypoints=points_for(keypoints),
+        parts=of_parts,
+    )
 
 
 def targets_for(targets: Targets, count: int) -> tuple[str | int, ...] | None:
@@ -114,18 +133,27 @@ def targets_for(targets: Targets, count: int) -> tuple[str | int, ...] | None:
     return tuple(targets)
 
 
-def batch_of(source: Source) -> InstanceBatch:
-    """One picture as a batch of one row, at a size that the networks take. Targets must be labels."""
+def batch_of(source: Source, attributes: int = 0) -> InstanceBatch:
+    """One picture as a batch of one row, at a size that the networks take. Targets must be labels. attributes: how many
+    parts there are."""
     widening = source.widening
     inside = torch.from_numpy(source.inside)  # (N, H, W)
+    there = inside.flatten(1).any(1)  # (N,)
+    keypoints = parts = None
+    if source.keypoints is not None:
+        keypoints = torch.where(there[:, None, None], torch.from_numpy(source.keypoints), 0)[None]  # (1, N, K, 3)
+    if source.parts is not None:
+        parts = widening.masks(mask_to_tensor(planes_of_labels(source.parts, source.inside, attributes)))[None]
     return InstanceBatch(
         widening.image(source.image)[None],
         widening.masks(mask_to_tensor(source.inside))[None],
-        inside.flatten(1).any(1)[None],
+        there[None],
         torch.tensor(source.labels, dtype=torch.long)[None],
         strengths=None if source.strengths is None else torch.tensor(source.strengths)[None],
         ranks=None if source.ranks is None else torch.tensor(source.ranks, dtype=torch.long)[None],
         targets=None if source.targets is None else torch.tensor(source.targets, dtype=torch.long)[None],
+        keypoints=keypoints,
+        given_attributes=parts,
     )
 
 

@@ -40,7 +40,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     MemoryGenerator.kind: MemoryGenerator.of,
     TargetedSetGenerator.kind: TargetedSetGenerator,
 }
-NEEDS = ("masks", "boxes", "style", "targets")
+NEEDS = ("masks", "boxes", "style", "targets", "keypoints", "parts")
 """What ``Translator`` can hand to a model beside the image."""
 LARGEST = 2**16
 """No size of a network is beyond that."""

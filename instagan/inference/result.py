@@ -27,6 +27,8 @@ class Translation:
     note       what the user should know, in a sentence; empty if there is nothing
     image      (3, H, W) float32 in [-1, 1], if tensors are asked for
     soft_masks (N, H, W) float32 in [-1, 1], inside is above 0; if tensors are asked for
+    keypoints  (N, K, 3) x, y in pixels of the picture, and visibility, 2 or 0; of a model of keypoints
+    parts      (N, H, W) uint8, 0 outside, 1, 2, ... in parts; of a model of parts
     """
 
     picture: Image.Image
@@ -37,6 +39,8 @@ class Translation:
     seam: Seam | None = None
     image: Tensor | None = None
     soft_masks: Tensor | None = None
+    keypoints: np.ndarray | None = None
+    parts: np.ndarray | None = None
 
     @property
     def inside(self) -> np.ndarray:

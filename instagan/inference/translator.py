@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.inference import attributes as given
 from instagan.inference.control import Control, Strength
 from instagan.inference.inputs import STYLE_SEED, Masks, Picture, Source, Style, batch_of, prepare, style_of
 from instagan.inference.large import Pasted, TranslateConfig, translate_large
@@ -143,6 +144,8 @@ class Translator:
         instances: Sequence[int] | None = None,
         order: Sequence[int] | None = None,
         strength: Strength = 1.0,
+        keypoints: Any = None,
+        parts: Any = None,
     ) -> Translation | list[Translation]:
         """One picture with its masks; see ``instagan.inference.inputs`` for their forms. Masks must have its size.
 
@@ -159,10 +162,11 @@ class Translator:
         instances: numbers of the masks that are translated, counted from 0; the others are left as they are. order:
         numbers of those that are translated before all others, in this order. strength: from 0 (left as it is) to 1
         (as trained), one for all masks or one for each. None of them: all masks, in the model's order, as trained.
-        A list of pictures takes a list of their masks (and labels, and targets) and gives a list, as ``batch`` does.
+        keypoints, parts: what else each instance has, for a model that was trained with them (``--attribute``).
+        A list of pictures takes a list of their masks (and labels, targets, ...) and gives a list, as ``batch`` does.
         Raises ``InputError`` for what cannot be read or does not fit together.
         """
-        given = {"masks": masks, "labels": labels, "targets": targets}
+        given = {"masks": masks, "labels": labels, "targets": targets, "keypoints": keypoints, "parts": parts}
         rows = _rows(image, given) if isinstance(image, list) else [(image, *given.values())]
         made = self.batch(
             rows, ins_per, ins_max, max_side=max_side, crop_instances=crop_instances,
@@ -185,8 +189,8 @@ class Translator:
         rows: int = 8,
         **how: Any,
     ) -> list[Translation]:
-        """Many pictures: (image, masks), (image, masks, labels) or (image, masks, labels, targets) each, in any sizes,
-        at most ``rows`` at a time.
+        """Many pictures: (image, masks), (image, masks, labels), ..., (image, masks, labels, targets, keypoints, parts)
+        each, in any sizes, at most ``rows`` at a time.
 
         style: one for all, or codes for each. instances, order, strength: as for one picture, the same for all; numbers
         that a picture has not are passed over. how: max_side, crop_instances, paste_background and feather.
@@ -253,7 +257,7 @@ class Translator:
         style: one for all, or codes for each; None: one that is drawn, where the method has styles. in_order: masks are
         translated in their order, empty ones keeping their place among those of a mini-batch.
         """
-        sources = [self._asked(source) for source in sources]
+        sources = [given.fitting(self.network, self._asked(source), config) for source in sources]
         styles = self._styles(style, len(sources))
         done: dict[int, Translation] = {}
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -266,8 +270,8 @@ class Translator:
         for numbers in groups.values():
             for start in range(0, len(numbers), rows):
                 chunk = numbers[start : start + rows]
-                batch = InstanceBatch.cat([batch_of(sources[number]) for number in chunk])
-                together = self.network.run(batch, ins_per, ins_max, in_order, styles(chunk))
+                each = [batch_of(sources[number], given.count(self.network)).drawn() for number in chunk]
+                together = self.network.run(InstanceBatch.cat(each), ins_per, ins_max, in_order, styles(chunk))
                 for row, number in enumerate(chunk):
                     done[number] = self._translation(sources[number], together[[row]], tensors)
         if config and config.paste_background:
@@ -314,6 +318,8 @@ class Translator:
             note=self._note(source, present),
             image=image.clone() if tensors else None,
             soft_masks=soft.clone() if tensors else None,
+            keypoints=given.points_made(self.network, made, count),
+            parts=given.labels_made(self.network, made, count, cut),
         )
 
     def _pasted(self, source: Source, made: Pasted, tensors: bool) -> Translation:
@@ -356,7 +362,7 @@ def _with_background(source: Source, made: Translation, feather: int | None) -> 
 
 
 def _rows(images: list[Any], given: Mapping[str, Sequence[Any] | None]) -> list[tuple[Any, ...]]:
-    """Lists that belong together, masks, labels and targets by name -> (image, masks, labels, targets) of each."""
+    """Lists that belong together, masks, labels, ... by name -> (image, masks, labels, ...) of each."""
     for name, one in given.items():
         if one is not None and (isinstance(one, str) or len(one) != len(images)):
             count = "one" if isinstance(one, str) else len(one)

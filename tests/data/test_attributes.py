@@ -23,8 +23,9 @@ from data.keypoints import mirrored_order
 from data.placement import Framing
 from data.transport import collate_packed
 from data.unaligned_instance_dataset import UnalignedInstanceDataset, read_sample
+from instagan import Translator
 from instagan.errors import InputError
-from scripts import make_shapes, prepare_coco
+from scripts import export, make_shapes, prepare_coco
 from tests.engine.test_resume import assert_equal
 from tests.programs import sentence, test_program, tiny, train_program
 
@@ -173,7 +174,7 @@ def run(*flags: str, folder: Path) -> int:
     return train_program.main(tiny(*flags, *own))
 
 
-def test_a_run_with_keypoints_resumes_to_the_bit_and_writes_points_of_its_translations(shapes, tmp_path):
+def test_a_run_with_keypoints_resumes_to_the_bit_and_writes_points_of_its_translations(shapes, tmp_path, capsys):
     data, whole, cut = in_json(shapes["keypoints"]), tmp_path / "whole", tmp_path / "cut"
     told = ("--attribute", "keypoints", "--ins_max", "2")
     assert run(*data, *told, "--max_steps", "2", folder=whole) == 0
@@ -197,6 +198,41 @@ def test_a_run_with_keypoints_resumes_to_the_bit_and_writes_points_of_its_transl
     by_number = json.loads(next(results.glob("*_fake_B_keypoints.json")).read_text())
     assert all(len(points) == 12 for points in by_number.values())  # with the one that triangles have not
 
+    translator_gives_what_test_gives(cut / "run", shapes["keypoints"], results, capsys)
+
+
+def translator_gives_what_test_gives(run_folder: Path, root: Path, results: Path, capsys) -> None:
+    """The points of a picture at the networks' size are those that test.py has written; what is missing is said."""
+    t = Translator.load(run_folder, "b")
+    content = json.loads((root / "val.json").read_text())
+    image = content["images"][0]
+    with Image.open(root / image["file_name"]) as file:
+        picture = file.convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
+    points = [one["keypoints"] for one in content["annotations"] if one["image_id"] == image["id"]]
+    points = [np.array(of_one).reshape(-1, 3) * (32 / 48, 32 / 48, 1) for of_one in points]
+    stem = Path(image["file_name"]).stem
+    folder = (root / image["file_name"]).parent
+    masks = sorted(folder.with_name(f"{folder.name}_seg").glob(f"{stem}_*.png"))
+    masks = [Image.open(mask).resize((32, 32), Image.Resampling.NEAREST) for mask in masks]
+    out = t(picture, masks, keypoints=points)
+    assert out.keypoints.shape == (len(masks), 4, 3) and out.parts is None
+    written = json.loads((results / f"{stem}_fake_B_keypoints.json").read_text())
+    for number, of_one in enumerate(out.keypoints):
+        wanted = np.array(written[str(number)]).reshape(-1, 3) * (32 / 48, 32 / 48, 1)
+        np.testing.assert_allclose(of_one, wanted, rtol=0, atol=0.2)  # two programs resize the picture
+    assert t(picture).unchanged and t(picture).keypoints.shape == (0, 4, 3)
+    for wrong, told in (
+        ({"masks": masks}, "needs keypoints of every mask"),
+        ({"masks": masks, "keypoints": points[:-1]}, f"keypoints of {len(masks) - 1} instances for {len(masks)} masks"),
+        ({"masks": masks, "keypoints": [[1, 2]] * len(masks)}, "x, y and visibility"),
+        ({"masks": masks, "keypoints": np.ones((len(masks), 5, 3))}, "knows 4 keypoints, not 5"),
+        ({"masks": masks, "keypoints": points, "max_side": 16}, "max_side and crop_instances are for models of masks"),
+    ):
+        with pytest.raises(InputError, match=told):
+            t(picture, **wrong)
+    words = ["--model", str(run_folder), "--output", str(results / "x.onnx"), "--format", "onnx"]
+    assert "know no keypoints or parts" in sentence(capsys, export.main, *words)
+
 
 @pytest.mark.parametrize("method", ["one_way_insta_gan", "star_insta_gan"])
 def test_methods_of_sets_learn_from_keypoints(shapes, tmp_path, method):
@@ -214,6 +250,9 @@ def test_parts_are_learnt_and_written_as_label_maps(shapes, tmp_path):
     where = ("--checkpoints_dir", str(tmp_path), "--results_dir", str(tmp_path / "results"), "--name", "run")
     words = (*data, "--num_threads", "0", "--device", "cpu", "--phase", "val", "--num_test", "1")
     assert test_program.main([*words, *where, "--direction", "AtoB"]) == 0
+    t, (path, *_) = Translator.load(tmp_path / "run", "b"), sorted((shapes["parts"] / "valA_seg").glob("*_0.png"))
+    out = t(shapes["parts"] / "valA" / f"{path.stem[:-2]}.png", parts=[path])
+    assert out.parts.shape == (1, 48, 48) and out.parts.max() <= 2 and out.present == (True,)
     maps = list((tmp_path / "results").rglob("*_fake_B_parts_*.png"))
     assert maps and all(np.asarray(Image.open(path)).max() <= 2 for path in maps)
 

@@ -109,6 +109,8 @@ def mini_batch_of(generator: nn.Module) -> MiniBatch:
         raise InputError("a graph cannot look for objects and paste as many as there are; export to safetensors")
     if isinstance(generator, TargetedSetGenerator):
         raise InputError("onnx and torch_export know no targets of instances; use safetensors for this model")
+    if getattr(generator, "attributes", 0):
+        raise InputError("onnx and torch_export know no keypoints or parts; use safetensors for this model")
     if isinstance(generator, SetGenerator):
         return OfSet(generator).eval()
     if hasattr(generator, "style_size"):
