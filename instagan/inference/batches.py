@@ -4,6 +4,7 @@ that was trained with --instance_crops."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ def _row(translator: Translator, one: InstanceBatch, ins_max: int | None, config
 def _source(one: InstanceBatch) -> Source:
     """A batch of one row."""
     told = {name: getattr(one, name) for name in ("strengths", "ranks", "targets")}
-    fields = {name: None if values is None else tuple(values[0].tolist()) for name, values in told.items()}
+    fields: dict[str, Any] = {
+        name: None if values is None else tuple(values[0].tolist()) for name, values in told.items()
+    }
     inside = (one.masks[0] > 0).cpu().numpy()  # (N, H, W)
     return Source(np.ascontiguousarray(to_bytes(one.image[0])), inside, tuple(one.labels[0].tolist()), **fields)
