@@ -18,7 +18,7 @@ from engine.freezing import frozen
 from engine.optimizer import GuardedAdam
 from engine.update import Losses, SimultaneousTurns
 from instagan.flag_types import whole
-from instagan.losses import kl_to_normal, l1, vanilla
+from instagan.losses import kl_to_normal, l1, mode_seeking, vanilla
 from instagan.networks import drit
 from instagan.networks.blocks import initialise
 from instagan.networks.styled import AttributeGenerator
@@ -204,8 +204,8 @@ class DritModel(SharedContentModel):
                 f"latent_{letter}": weights.latent_w * l1(domain.attribute(one), turn.z),
             }
             if weights.modes_w:  # mode seeking: attributes that differ give images that differ
-                apart = l1(one, other) / l1(turn.z, turn.z_other)
-                losses[f"modes_{letter}"] = weights.modes_w / (apart + weights.modes_eps)
+                seeking = mode_seeking(one, other, turn.z, turn.z_other, weights.modes_eps)
+                losses[f"modes_{letter}"] = weights.modes_w * seeking
         yield losses
 
     def translators(self) -> Mapping[Direction, OneWayTranslator]:

@@ -20,7 +20,7 @@ from engine.optimizer import GuardedAdam
 from engine.update import PerObject, Update, Yielded
 from instagan.errors import InputError
 from instagan.flag_types import finite, whole, whole_numbers, yes_or_no
-from instagan.losses import l1, lsgan, vanilla
+from instagan.losses import l1, lsgan, mode_seeking, vanilla
 from instagan.losses.patch_nce import at_positions, draw_positions, patch_nce
 from instagan.networks.blocks import initialise
 from instagan.networks.insta_former import STRIDE, BatchNormDiscriminator, InstaFormerGenerator, Objects
@@ -54,6 +54,8 @@ class Objective:
     layers: tuple[int, ...] = (0, 4, 8)
     patches: int = 256  # of a picture and layer, at most
     temperature: float = 0.07
+    modes_w: float = 0.0  # of mode seeking between two styles of x, and what bounds its gradient
+    modes_eps: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Turn:
     """x, y = G(x, z), z (B, S), pictures of domain B with their objects, random numbers for each row.
 
     Of x: its features at the compared layers, its objects, what the content is in each of their regions (B, N, C, p,
-    p), and the tokens (B, N, E) that were made of them.
+    p), and the tokens (B, N, E) that were made of them. other: x in a second style, and that style; for mode seeking.
     """
 
     source: InstanceBatch
@@ -73,6 +75,7 @@ class Turn:
     objects: Objects
     regions: Tensor
     tokens: Tensor
+    other: tuple[Tensor, Tensor] | None
 
 
 class InstaFormerModel(TranslationModel):
@@ -109,8 +112,11 @@ class InstaFormerModel(TranslationModel):
         features, content = self.G.encode(x.image, self.objective.layers)
         regions = self.G.transformer.regions(content, objects)
         fake, tokens = self.G.decode(content, objects, z, regions)
-        y = InstanceBatch.from_images(fake)
-        return Turn(x, y, z, pair[way.target], generators, features, objects, regions, tokens)
+        y, other = InstanceBatch.from_images(fake), None
+        if self.objective.modes_w:
+            z_other = draw_styles(self.G.style_size, generators).to(x.image)
+            other = self.G.decode(content, objects, z_other, regions)[0], z_other
+        return Turn(x, y, z, pair[way.target], generators, features, objects, regions, tokens, other)
 
     def discriminator_losses(self, way: Direction, turn: Turn) -> Iterator[Yielded]:
         of_fake, of_real = self.D(turn.translated.detach()), self.D(turn.real)
@@ -127,6 +133,9 @@ class InstaFormerModel(TranslationModel):
         }
         if objective.style_on_fake:
             losses["style_fake"] = objective.lambda_style * l1(G.style(y.image), turn.style)
+        if turn.other:
+            image, style = turn.other
+            losses["modes"] = objective.modes_w * mode_seeking(y.image, image, turn.style, style, objective.modes_eps)
         yield losses
         del features, content, losses
         s = G.style(real.image)  # (B, S)
@@ -207,6 +216,9 @@ class InstaFormerModel(TranslationModel):
         flag("--instance_nce", choices=("roi", "decoded"), default="roi",
              help="where objects are compared: in the translated image, or each decoded by itself")  # fmt: skip
         flag("--style_on_fake", action="store_true", help="also reconstruct the style of the translated image")
+        flag("--modes_w", type=finite(), default=Objective.modes_w, help="weight of mode seeking; 0 leaves it out")
+        flag("--modes_eps", type=finite(above=True), default=Objective.modes_eps, help="what mode seeking adds to the "
+             "distance that it divides by: its gradient is at most modes_w / modes_eps^2")  # fmt: skip
         flag("--lambda_GAN", type=finite(), default=Objective.lambda_gan, help="weight of the GAN loss")
         flag("--lambda_recon", type=finite(), default=Objective.lambda_recon, help="weight of image reconstruction")
         flag("--lambda_style", type=finite(), default=Objective.lambda_style, help="weight of style reconstruction")
@@ -243,5 +255,5 @@ class InstaFormerModel(TranslationModel):
         initialise(nn.ModuleList([F, F_object]), options.init_type, options.init_gain)
         weights = [options.lambda_GAN, options.lambda_recon, options.lambda_style, options.lambda_NCE]
         more = [options.lambda_instance_NCE, options.style_on_fake, decoded, layers, options.num_patches, options.nce_T]
-        rates = options.lr, options.lr_D, options.beta1
-        return cls(G, D, F, F_object, Objective(*weights, *more), not options.no_lsgan, *rates)
+        modes, rates = (options.modes_w, options.modes_eps), (options.lr, options.lr_D, options.beta1)
+        return cls(G, D, F, F_object, Objective(*weights, *more, *modes), not options.no_lsgan, *rates)

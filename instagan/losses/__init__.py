@@ -37,6 +37,11 @@ def l1(made: Tensor, target: Tensor) -> Tensor:
     return (made - target).abs().flatten(1).mean(1)
 
 
+def mode_seeking(one: Tensor, other: Tensor, style: Tensor, other_style: Tensor, eps: float = 1e-5) -> Tensor:
+    """1 / (distance of two images of one content / distance of their styles + eps): styles that differ are to show."""
+    return 1 / (l1(one, other) / l1(style, other_style) + eps)
+
+
 def set_l1(made: InstanceBatch, target: InstanceBatch) -> Tensor:
     """|(x, a) - (x', a')|_1: the mean over all 3 + N channels.
 

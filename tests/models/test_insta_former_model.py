@@ -53,7 +53,7 @@ def test_a_batch_without_any_object_trains_all_but_what_objects_need():
     assert not [name for name in moved if name.startswith("G_A.transformer.boxes")]
 
 
-@pytest.mark.parametrize("flags", [(), ("--adain", "separate"), ("--style_on_fake",)], ids=str)
+@pytest.mark.parametrize("flags", [(), ("--adain", "separate"), ("--style_on_fake",), ("--modes_w", "1")], ids=str)
 def test_absent_slots_change_no_loss(flags):
     few = pair_with([2, 1], [0, 2])
     many = few.changed(lambda batch: batch.slots(0, 7))
@@ -89,6 +89,16 @@ def test_keys_of_patch_nce_receive_no_gradient_and_queries_do():
     turn = dataclasses.replace(turn, features=[one.detach().requires_grad_() for one in turn.features])
     model.nce(queries, turn).sum().backward()
     assert all(one.grad.abs().max() > 0 for one in queries) and all(one.grad is None for one in turn.features)
+
+
+def test_mode_seeking_brings_images_of_two_styles_apart_if_asked_for():
+    """The loss falls as two images of one content come apart, and is at most 1 / modes_eps, 10."""
+    pair, flags = pair_with([2, 1], [0, 1]), ("--lambda_GAN", "0", "--lambda_NCE", "0", "--lambda_instance_NCE", "0")
+    assert "modes" not in losses_of(model_of(), pair)
+    model, found = model_of(*flags, "--lambda_recon", "0", "--lambda_style", "0", "--modes_w", "1", "--lr", "0.01"), []
+    for _ in range(6):
+        found.append(losses_of(model, pair)["modes"])
+    assert 0 < found[-1] < 0.9 * found[0] < 0.9 / 0.1
 
 
 def test_the_style_of_the_translation_is_reconstructed_if_asked_for():
