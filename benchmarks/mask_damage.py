@@ -53,8 +53,8 @@ def study(runs: Sequence[Path], dataroot: Path, strengths: Sequence[float], coun
         raise InputError(f"--dataroot {dataroot} has no shapes.json; pass a set that scripts/make_shapes.py drew")
     rows: Rows = []
     for run in runs:
-        ways = _ways(run)
-        sources = {letter: _sources(dataroot, truth, letter, count) for letter in "AB"}
+        ways = ways_of(run)
+        sources = {letter: sources_of(dataroot, truth, letter, count) for letter in "AB"}
         whole = _figures(ways, sources, sources, truth)
         for kind in KINDS:
             rows.append({"run": run.name, "kind": kind, "strength": 0.0, **whole})
@@ -67,7 +67,7 @@ def study(runs: Sequence[Path], dataroot: Path, strengths: Sequence[float], coun
     return rows
 
 
-def _ways(run: Path) -> dict[str, Translator]:
+def ways_of(run: Path) -> dict[str, Translator]:
     """By the letter of the domain translated to, the directions that a run has learned."""
     one = Translator.load(run, device="cpu")
     ways = {one.card["to"].upper(): one}
@@ -77,7 +77,7 @@ def _ways(run: Path) -> dict[str, Translator]:
     return ways
 
 
-def _sources(dataroot: Path, truth: dict[str, Any], letter: str, count: int) -> dict[str, Source]:
+def sources_of(dataroot: Path, truth: dict[str, Any], letter: str, count: int) -> dict[str, Source]:
     """The first pictures of a domain with the masks that were drawn, by the stem of the file."""
     found = {}
     for stem, picture in list(pictures_of(truth, PHASE, letter).items())[:count]:

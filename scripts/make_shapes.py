@@ -6,7 +6,8 @@ Every picture shows one to four instances that do not touch, on a background dra
 --level hard: up to eight, which touch and cover each other, with textures, and beside them discs and crosses that
 belong to neither domain and have no mask. --level decoys: the same, but the objects without a mask look exactly like
 instances of either domain, so that nothing but the masks tells which objects are to be translated; instances of one
-picture differ in colour. --instances 1 2 4 draws pictures of one, two and four in turn.
+picture differ in colour. --instances 1 2 4 draws pictures of one, two and four in turn. --size 1024 --sizes 0.06 0.09
+draws large pictures of small instances.
 --attribute keypoints also writes train.json and val.json in COCO's format, whose keypoints are the shapes' corners;
 --attribute parts writes masks as label maps: 1 in the upper part of a shape, 2 in its lower part.
 --domains 4 draws squares, triangles, circles and stars, in train_square, ..., for a model of many domains.
@@ -26,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.folders import folder_name  # noqa: E402
-from data.shapes.drawing import DOMAINS, MANY  # noqa: E402
+from data.shapes.drawing import DOMAINS, MANY, SIZES  # noqa: E402
 from data.shapes.writing import LEVELS, PLAIN, write_set  # noqa: E402
 from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS  # noqa: E402
 
@@ -68,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--attribute", choices=(MASKS, KEYPOINTS, PARTS), default=MASKS, help="what is told of each instance"
     )
+    parser.add_argument(
+        "--sizes", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="between which those of instances lie, as shares of --size (default: 0.22 0.32)",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier set in save_root")
     args = parser.parse_args(argv)
     for flag, least in (("seed", 0), ("train", 0), ("val", 0), ("size", 32)):
@@ -82,11 +87,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--level {args.level} knows two domains; drop --domains.")
     if args.attribute != MASKS and (args.domains > 2 or args.level != PLAIN):
         parser.error(f"--attribute {args.attribute} is for plain squares and triangles; drop --domains and --level.")
+    if args.sizes and args.level != PLAIN:
+        parser.error(f"--level {args.level} has sizes of its own; drop --sizes.")
+    if args.sizes and not 0.01 <= args.sizes[0] <= args.sizes[1] <= SIZES[1]:
+        parser.error(f"--sizes must be two shares from 0.01 to {SIZES[1]}, the smaller one first.")
     counts = {"train": args.train, "val": args.val}
     instances = {"train": args.instances or (), "val": args.val_instances or args.instances or ()}
     try:
         clear(args.save_root, list(counts), args.overwrite)
-        write_set(args.save_root, args.seed, counts, args.size, args.level, instances, args.domains, args.attribute)
+        shown = args.attribute, args.sizes
+        write_set(args.save_root, args.seed, counts, args.size, args.level, instances, args.domains, *shown)
     except OSError as error:
         print(error, file=sys.stderr)
         return 2

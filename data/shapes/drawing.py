@@ -107,14 +107,19 @@ class Instance:
         return self.size * self.domain.radius()
 
 
-def draw_instances(rng: np.random.Generator, domain: Domain, side: int, count: int | None) -> list[Instance]:
-    """``count`` instances, or one to ``LARGEST_COUNT``: wholly inside a picture of ``side`` pixels, and apart."""
+def draw_instances(
+    rng: np.random.Generator, domain: Domain, side: int, count: int | None, sizes: tuple[float, float] = SIZES
+) -> list[Instance]:
+    """``count`` instances, or one to ``LARGEST_COUNT``: wholly inside a picture of ``side`` pixels, and apart.
+
+    sizes: between which theirs lie, as shares of the side.
+    """
     drawn = int(rng.integers(1, LARGEST_COUNT + 1))
     count = drawn if count is None else count
     placed: list[Instance] = []
     tries = 0
     while len(placed) < count:
-        size = rng.uniform(*SIZES) * side
+        size = rng.uniform(*sizes) * side
         radius = size * domain.radius()
         centre = (rng.uniform(radius, side - radius), rng.uniform(radius, side - radius))
         if all(math.dist(centre, old.centre) >= radius + old.radius() + GAP * side for old in placed):
@@ -166,12 +171,18 @@ class Scene:
     instances: list[Instance] = field(default_factory=list)
 
 
-def draw_scene(rng: np.random.Generator, domain: Domain, side: int, count: int | None = None) -> Scene:
-    """A picture with ``count`` instances, by default one to ``LARGEST_COUNT``."""
+def draw_scene(
+    rng: np.random.Generator,
+    domain: Domain,
+    side: int,
+    count: int | None = None,
+    sizes: tuple[float, float] = SIZES,
+) -> Scene:
+    """A picture with ``count`` instances, by default one to ``LARGEST_COUNT``, of ``sizes`` as shares of the side."""
     kind = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
     picture = draw_background(rng, kind, side)
     masks, truth = [], []
-    instances = draw_instances(rng, domain, side, count)
+    instances = draw_instances(rng, domain, side, count, sizes)
     for instance in instances:
         cover = instance.coverage(side)
         picture = painted(picture, instance, cover)

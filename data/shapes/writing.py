@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def write_set(
     instances: Mapping[str, Sequence[int]] | None = None,
     domain_count: int = 2,
     attribute: str = MASKS,
+    sizes: tuple[float, float] | None = None,
 ) -> None:
     """Writes pictures, masks and, last of all, ``shapes.json``. counts: pictures per domain by phase.
 
@@ -54,9 +56,11 @@ def write_set(
     with "parts" masks are maps of the upper part, 1, and the lower part, 2. Of plain squares and triangles alone.
 
     instances: by phase, how many instances the pictures show in turn; where there are none, each draws its own number.
+    sizes: between which theirs lie on the plain level, as shares of the side; None: as in the embedded example.
     """
     pictures: dict[str, Any] = {}
     told = {phase: CornersFile() for phase in counts if attribute == KEYPOINTS}
+    draw = LEVELS[level].draw if sizes is None else partial(drawing.draw_scene, sizes=sizes)
     drawn = LEVELS[level].domains if domain_count == 2 else domains_of(domain_count)
     for phase_key, (phase, count) in enumerate(counts.items()):
         for domain_key, domain in enumerate(drawn):
@@ -67,7 +71,7 @@ def write_set(
             in_turn = (instances or {}).get(phase) or [None]
             for index in range(count):
                 rng = np.random.default_rng([seed, phase_key, domain_key, index])
-                scene = LEVELS[level].draw(rng, domain, side, in_turn[index % len(in_turn)])
+                scene = draw(rng, domain, side, in_turn[index % len(in_turn)])
                 stem = f"{domain.shape}s_{index:03d}"
                 Image.fromarray(scene.picture).save(folder / f"{stem}.png")
                 if attribute == KEYPOINTS:
