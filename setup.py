@@ -37,6 +37,7 @@ setup(
         "export": ["PyYAML>=6", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.2", "onnxruntime>=1.20"],
         "app": ["gradio>=6.30,<7"],
         "evaluate": ["scipy>=1.11", "torch-fidelity>=0.3", "lpips>=0.1.4", "torchvision>=0.21"],
+        "tiff": ["tifffile>=2022.5"],
         "video": ["av>=14", "tqdm>=4.64"],
         "detector": ["torchvision>=0.21", "tqdm>=4.64"],
         "dev": [

@@ -16,6 +16,7 @@ from engine.device import choose_device, prepare, wait_for, workers
 from engine.run_folder import checkpoint_tag
 from instagan.cli.ending import exit_code
 from instagan.errors import one_line
+from instagan.io.formats import formats_of
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 from instagan.structures.directions import asked_for
 from options.build import domains_of, framing, trained_model
@@ -39,7 +40,8 @@ def test(resolved: Resolved) -> int:
     styles = styles_of(options, model, device)
     control = control_of(options, model, directions, domains.values())
     coco = CocoResults(path, domains[directions[0].source].categories) if options.save_coco else None
-    folder = ResultFolder(path, options.original_size, options.aspect_ratio, styles.count, attribute_of(options))
+    written = styles.count, attribute_of(options), formats_of(vars(options))
+    folder = ResultFolder(path, options.original_size, options.aspect_ratio, *written)
     print(resolved.table(), *(domain.summary() for domain in domains.values()), sep="\n")
     if slow := slow_bf16(options.precision, device.type, read_cpuinfo()):
         print(f"warning: {slow}", file=sys.stderr)

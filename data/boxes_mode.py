@@ -7,26 +7,25 @@ from pathlib import Path
 
 from data.boxes.writing import Listed, read_index
 from data.coco_mode import CocoMask, left_out
-from data.entries import Domain, Entry, add_input_range
+from data.entries import FORMAT_FLAGS, Domain, Entry, add_formats
 from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.names import distinct_names
 from data.preparing.tasks import Category
 from instagan.errors import InputError
-from instagan.flag_types import levels_of
 from instagan.io.coco_pictures import CocoPictures, read_pictures
+from instagan.io.formats import formats_of
 from instagan.io.optional import need
-from instagan.io.reading import ALL_LEVELS
 
 
 class BoxFolder:
     """Both domains have the same categories, and images without any object belong to them."""
 
-    inherited: tuple[str, ...] = ("input_range", "skip_bad")
+    inherited: tuple[str, ...] = (*FORMAT_FLAGS, "skip_bad")
 
     def add_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("boxes")
         group.add_argument("--dataroot", metavar="DIR", help="folder of boxes.json, trainA.json, trainB.json, ...")
-        add_input_range(group.add_argument)
+        add_formats(group.add_argument)
         if "--skip_bad" not in parser._option_string_actions:  # train.py has it for all modes
             group.add_argument("--skip_bad", action="store_true", help="skip bad annotations, and name them")
 
@@ -38,12 +37,13 @@ class BoxFolder:
         need("pycocotools.mask", "pycocotools", "--dataset_mode boxes")
         root, phase = Path(options.dataroot), options.phase
         index = read_index(root)
-        levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
+        formats = formats_of(vars(options))
         domains = {}
         for letter in letters:
             listed = listed_set(index, root, f"{phase}{letter}")
             found = read_set(listed, options.skip_bad)
-            domain = Domain(f"{phase}{letter}", entries_of(found, listed), categories_of(listed)).with_levels(levels)
+            domain = Domain(f"{phase}{letter}", entries_of(found, listed), categories_of(listed))
+            domain = domain.with_format(formats[letter])
             for note in (*found.notes(), *left_out(found.records.problems, listed.annotations)):
                 domain = domain.with_note(note)
             domains[letter] = domain

@@ -25,7 +25,7 @@ from data.decoded import Decoded, Read, decode
 from data.entries import Entry, file_fingerprint
 from data.placement import Framing
 from instagan.errors import InputError
-from instagan.io.reading import ALL_LEVELS
+from instagan.io.formats import RGB
 
 PATIENCE = 1.0
 """Seconds to wait for another worker before a sample stays uncached."""
@@ -120,7 +120,7 @@ class DiskCache:
     temporary name and renamed.
     """
 
-    FORMAT = b"instagan sample 1"
+    FORMAT = b"instagan sample 2"
     HEADER = struct.Struct("<17s16sI")
     ENDING, TEMPORARY = ".sample", ".tmp"
     FORGOTTEN = 3600.0
@@ -155,8 +155,9 @@ class DiskCache:
 
     def _name(self, entry: Entry, framing: Framing) -> str:
         masks = [(mask.number, mask.label, mask.source_id) for mask in entry.masks]
-        levels = () if entry.levels == ALL_LEVELS else (entry.levels,)
-        what = (os.path.abspath(entry.picture), entry.size, masks, framing.resizing, *levels)
+        read_as = entry.format.channels, entry.format.levels
+        unusual = () if read_as == (RGB.channels, RGB.levels) else (read_as,)
+        what = (os.path.abspath(entry.picture), entry.size, masks, framing.resizing, *unusual)
         return hashlib.sha256(repr(what).encode(errors="surrogatepass")).hexdigest()[:32]
 
     @staticmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.entries import Box, Domain, Entry, add_input_range
+from data.entries import FORMAT_FLAGS, Box, Domain, Entry, add_formats
 from data.keypoints import Keypoints, mirrored_order
 from data.placement import Size
 from data.pooling import pooled_names
@@ -19,10 +19,9 @@ from data.preparing.coco import FLAGS, CocoPart, plan_coco
 from data.preparing.coco_masks import CocoAnnotation
 from data.preparing.tasks import Plan, Task
 from instagan.errors import InputError
-from instagan.flag_types import levels_of
+from instagan.io.formats import formats_of
 from instagan.io.optional import need
 from instagan.io.problems import Problem, cost
-from instagan.io.reading import ALL_LEVELS
 from instagan.io.segmentations import Rectangle
 
 NAMED = 5
@@ -73,7 +72,7 @@ class CocoFile:
     """
 
     needed = ("annotations", "images", "cat1", "cat2")
-    inherited: tuple[str, ...] = (*needed, "skip_bad", "crowd_as_instances", "input_range")
+    inherited: tuple[str, ...] = (*needed, "skip_bad", "crowd_as_instances", *FORMAT_FLAGS)
 
     def add_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("coco")
@@ -82,7 +81,7 @@ class CocoFile:
         group.add_argument("--cat1", metavar="NAME[,NAME]", help="category or categories of domain A")
         group.add_argument("--cat2", metavar="NAME[,NAME]", help="category or categories of domain B")
         group.add_argument("--crowd_as_instances", action="store_true", help="take crowd regions as instances, too")
-        add_input_range(group.add_argument)
+        add_formats(group.add_argument)
         if "--skip_bad" not in parser._option_string_actions:  # train.py has it for all modes
             group.add_argument("--skip_bad", action="store_true", help="skip bad annotations, and name them")
 
@@ -112,8 +111,9 @@ class CocoFile:
         )  # fmt: skip
         if pooled:
             plan.categories["B"] = plan.categories["A"]
-        levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
-        domains = {letter: _domain(plan, "A" if pooled else letter).with_levels(levels) for letter in letters}
+        formats = formats_of(vars(options))
+        domains = {letter: _domain(plan, "A" if pooled else letter) for letter in letters}
+        domains = {letter: domain.with_format(formats[letter]) for letter, domain in domains.items()}
         for note in (*plan.notes, *left_out(plan.problems, part.annotations)):
             domains[letters[-1]] = domains[letters[-1]].with_note(note)
         return domains

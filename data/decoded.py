@@ -19,8 +19,8 @@ from data.preparing.parallel import cores
 from instagan.errors import InputError
 from instagan.threads import pool_beside
 
-HEADER = struct.Struct("<5I")
-"""Size of the files, size of the arrays, number of masks, or of parts of all."""
+HEADER = struct.Struct("<6I?")
+"""Size of the files, size of the arrays, channels, number of masks, or of parts of all; whether pixels are floats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Decoded:
     Instances that have a box and no mask are not among them.
 
     size      width and height of the files
-    picture   (H, W, 3) uint8
+    picture   (H, W, C) uint8, or float32 shares of the range of its values
     masks     (H, W) bool each, to be taken once: they are read one by one; where ``Framing.parts`` is not 0, so many
               for each instance, one for each part
     """
@@ -50,15 +50,18 @@ class Decoded:
     def pack(self) -> bytes:
         """All of it, 8 pixels of a mask in a byte."""
         masks = [np.packbits(mask).tobytes() for mask in self.masks]
-        height, width = self.picture.shape[:2]
-        return b"".join((HEADER.pack(*self.size, width, height, len(masks)), self.picture.tobytes(), *masks))
+        height, width, channels = self.picture.shape
+        floats = self.picture.dtype != np.uint8
+        head = HEADER.pack(*self.size, width, height, channels, len(masks), floats)
+        return b"".join((head, self.picture.tobytes(), *masks))
 
     @classmethod
     def unpack(cls, packed: bytes | memoryview) -> Decoded:
         """What ``pack`` packed. The picture is a view of it."""
-        file_width, file_height, width, height, count = HEADER.unpack_from(packed)
-        picture = np.frombuffer(packed, np.uint8, height * width * 3, HEADER.size).reshape(height, width, 3)
-        masks = np.frombuffer(packed, np.uint8, offset=HEADER.size + picture.size).reshape(
+        file_width, file_height, width, height, channels, count, floats = HEADER.unpack_from(packed)
+        kind, shape = np.float32 if floats else np.uint8, (height, width, channels)
+        picture = np.frombuffer(packed, kind, height * width * channels, HEADER.size).reshape(shape)
+        masks = np.frombuffer(packed, np.uint8, offset=HEADER.size + picture.nbytes).reshape(
             count, -(-height * width // 8)
         )
         return cls((file_width, file_height), picture, _bits(masks, height, width))
@@ -70,13 +73,14 @@ Read = Callable[[Entry, Framing], Decoded]
 
 def decode(entry: Entry, framing: Framing) -> Decoded:
     """From the files, at their size. Raises ``InputError`` naming the file; for a mask, while the masks are taken."""
-    picture = entry.read_picture()
+    pixels = entry.read_pixels()  # (H, W, C)
+    size = pixels.shape[1], pixels.shape[0]
     given, parts = [mask for mask in entry.masks if mask.box is None], framing.parts
     if parts:
-        masks = (inside for mask in given for inside in mask.read_parts(picture.size, parts))
+        masks = (inside for mask in given for inside in mask.read_parts(size, parts))
     else:
-        masks = (mask.read(picture.size) for mask in given)
-    return Decoded(picture.size, np.array(picture), masks)
+        masks = (mask.read(size) for mask in given)
+    return Decoded(size, np.array(pixels, np.uint8 if pixels.dtype == np.uint8 else np.float32), masks)
 
 
 def read_both(read: Read, a: Entry, b: Entry, framing: Framing, threads: int) -> tuple[Decoded, Decoded]:

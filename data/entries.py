@@ -17,7 +17,9 @@ from data.placement import Size
 from data.preparing.tasks import Category
 from instagan.errors import InputError, one_line
 from instagan.flag_types import levels
-from instagan.io.reading import ALL_LEVELS, Levels, read_inside, read_parts, read_picture
+from instagan.io.formats import RGB, Format, kind_of_file
+from instagan.io.pixels import as_shown
+from instagan.io.reading import read_inside, read_parts
 
 Box = tuple[float, float, float, float]
 
@@ -104,7 +106,7 @@ class Entry:
     size       width and height at which it was annotated, where that is known; then the picture must agree
     name       what result files are called after it (default: the stem of its file)
     source_id  id of the picture in what it was made from, where that is known
-    levels     what is black and white in a picture of more than 8 bits a channel
+    format     how many channels it has, and what is black and white in a picture of more than 8 bits a channel
     """
 
     picture: Path
@@ -112,7 +114,7 @@ class Entry:
     size: Size | None = None
     name: str = ""
     source_id: int | str | None = None
-    levels: Levels = ALL_LEVELS
+    format: Format = RGB
 
     @property
     def stem(self) -> str:
@@ -123,7 +125,12 @@ class Entry:
         return tuple(mask.number for mask in self.masks)
 
     def read_picture(self) -> Image.Image:
-        return read_picture(self.picture, self.size, self.levels)
+        """As it is shown: RGB of 8 bits."""
+        return as_shown(self.read_pixels())
+
+    def read_pixels(self) -> np.ndarray:
+        """(H, W, C) uint8, or floats as shares of the range, see ``Format.read``."""
+        return self.format.read(self.picture, self.size)
 
 
 @dataclass(frozen=True)
@@ -140,9 +147,8 @@ class Domain:
     categories: Mapping[str, tuple[Category, ...]] = field(default_factory=dict)
     note: str = ""
 
-    def with_levels(self, levels: Levels) -> Domain:
-        """What is black and what is white in pictures of more than 8 bits a channel."""
-        return replace(self, entries=[replace(entry, levels=levels) for entry in self.entries])
+    def with_format(self, format: Format) -> Domain:
+        return replace(self, entries=[replace(entry, format=format) for entry in self.entries])
 
     def first(self, count: int) -> Domain:
         return replace(self, entries=self.entries[:count])
@@ -159,12 +165,25 @@ class Domain:
         return one_line(line + (f"; {self.note}" if self.note else ""))
 
 
+FORMAT_FLAGS = ("input_range", "output_range", "input_kind", "output_kind")
+
+
 def add_input_range(add: Callable[..., object]) -> None:
-    """A flag that all sources have; add: of the parser, or of a group of it."""
+    """A flag that all programs have that read images; add: of the parser, or of a group of it."""
     add(
         "--input_range", type=levels, metavar="BLACK-WHITE",
-        help="images of more than 8 bits: the levels that are black and white, 0-4095 for 12 bits (default: 0-65535)",
+        help="images of more than 8 bits: the levels that are black and white, 0-4095 for 12 bits, or LOW:HIGH of any "
+        "numbers (default: all that their type holds)",
     )  # fmt: skip
+
+
+def add_formats(add: Callable[..., object]) -> None:
+    """Flags that all sources have: ``FORMAT_FLAGS``."""
+    add_input_range(add)
+    add("--output_range", type=levels, metavar="BLACK-WHITE", help="the same of B (default: --input_range)")
+    kind = "type and ending of files that images are written to, such as uint16.tif (default: as the first one of"
+    add("--input_kind", type=kind_of_file, metavar="KIND", help=f"{kind} A)")
+    add("--output_kind", type=kind_of_file, metavar="KIND", help=f"{kind} B)")
 
 
 class DataSource(Protocol):

@@ -11,20 +11,22 @@ from __future__ import annotations
 import difflib
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from data.entries import Domain, Entry, MaskFile, add_input_range
+from data.entries import FORMAT_FLAGS, Domain, Entry, MaskFile, add_formats
 from data.pooling import pool, pooled_domain, pooled_names
 from data.prepared import Prepared
 from instagan.errors import InputError
-from instagan.flag_types import levels_of
-from instagan.io.reading import ALL_LEVELS, PICTURE_ENDINGS
+from instagan.io.formats import formats_of
+from instagan.io.reading import PICTURE_ENDINGS
+from instagan.io.value_files import NPY
 
 
 class Folders:
     """The published layout as a way to find pictures; masks are looked for if ``with_masks``."""
 
-    inherited: tuple[str, ...] = ("input_range",)
+    inherited: tuple[str, ...] = FORMAT_FLAGS
 
     def __init__(self, with_masks: bool) -> None:
         self.with_masks = with_masks
@@ -32,7 +34,7 @@ class Folders:
     def add_options(self, parser: ArgumentParser) -> None:
         group = parser.add_argument_group("folders")
         group.add_argument("--dataroot", metavar="DIR", help="folder of trainA, trainA_seg, trainB, ...")
-        add_input_range(group.add_argument)
+        add_formats(group.add_argument)
 
     def check(self, options: Namespace) -> None:
         if options.dataroot is None:
@@ -46,8 +48,8 @@ class Folders:
         else:
             categories = Prepared.read(root).categories
             domains = {letter: Domain(f"{phase}{letter}", found, categories) for letter, found in entries.items()}
-        levels = levels_of(getattr(options, "input_range", None), ALL_LEVELS)
-        return {letter: domain.with_levels(levels) for letter, domain in domains.items()}
+        formats = formats_of(vars(options))
+        return {letter: domain.with_format(formats[letter]) for letter, domain in domains.items()}
 
     def instances_advice(self, options: Namespace) -> str:
         if not self.with_masks:
@@ -72,9 +74,9 @@ def list_domain(root: Path, phase: str, domain: str, with_masks: bool) -> list[E
     folder = root / folder_name(phase, domain)
     if not folder.is_dir():
         raise InputError(_missing_folder(root, phase, domain))
-    pictures = [path for path in _files_of(folder) if is_picture(path)]
+    pictures = pictures_among(_files_of(folder))
     if not pictures:
-        raise InputError(f"{folder} holds no picture; put {', '.join(PICTURE_ENDINGS)} files there")
+        raise InputError(f"{folder} holds no picture; put {', '.join(PICTURE_ENDINGS)} or {NPY} files there")
     by_stem: dict[str, Path] = {}
     for path in pictures:
         if path.stem in by_stem:
@@ -124,6 +126,12 @@ def stem_and_number(path: Path) -> tuple[str, int]:
     """NAME_12.png -> (NAME, 12); number -1 where there is none."""
     stem, _, number = path.stem.rpartition("_")
     return (stem, int(number)) if number.isascii() and number.isdecimal() else (path.stem, -1)
+
+
+def pictures_among(files: Sequence[Path]) -> list[Path]:
+    """Those that are read as pictures; where there are none, arrays are."""
+    arrays = [path for path in files if path.suffix.lower() == NPY and not path.name.startswith(".")]
+    return [path for path in files if is_picture(path)] or arrays
 
 
 def is_picture(path: Path) -> bool:

@@ -159,7 +159,8 @@ class Placement:
         return self.apply(mask, Image.Resampling.NEAREST)
 
     def pixels(self, picture: np.ndarray) -> np.ndarray:
-        """A picture (H, W, 3) uint8, as it is in its file or resized already -> (h, w, 3). Bicubic, antialiased."""
+        """A picture (H, W, C) uint8 or float32, as it is in its file or resized already -> (h, w, C). Bicubic,
+        antialiased."""
         left, top, right, bottom = self.crop
         placed = resize_pixels(picture, self.resize)[top:bottom, left:right]
         if self.shown:
@@ -208,13 +209,14 @@ class Placement:
 
 
 def resize_pixels(picture: np.ndarray, size: Size) -> np.ndarray:
-    """A picture (H, W, 3) uint8 -> (h, w, 3), bicubic, antialiased. In whole numbers, four times as fast as PIL's."""
+    """A picture (H, W, C) uint8 or float32 -> (h, w, C), bicubic, antialiased. In whole numbers, where it has those,
+    four times as fast as PIL's."""
     width, height = size
     if picture.shape[:2] == (height, width):
         return picture
-    planes = torch.from_numpy(picture).permute(2, 0, 1)[None]  # (1, 3, H, W)
-    resized = functional.interpolate(planes, (height, width), mode="bicubic", antialias=True)  # (1, 3, h, w)
-    return resized[0].permute(1, 2, 0).numpy()  # (h, w, 3)
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None]  # (1, C, H, W)
+    resized = functional.interpolate(planes, (height, width), mode="bicubic", antialias=True)  # (1, C, h, w)
+    return resized[0].permute(1, 2, 0).numpy()  # (h, w, C)
 
 
 def resize_inside(mask: np.ndarray, size: Size) -> np.ndarray:

@@ -9,14 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from data.entries import Entry
-from data.placement import Size
+from data.placement import Size, resize_pixels
 from instagan.io.contact_sheet import PAPER, contact_sheet
+from instagan.io.formats import RGB, Format
 from instagan.io.overlay import overlay
-from instagan.io.pixels import to_mask_picture, to_picture
+from instagan.io.pixels import to_mask_picture, to_picture, to_pixels
 from instagan.io.writing import make_folder
 from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS, label_maps_of
 from instagan.structures.instances import InstanceBatch
@@ -28,7 +31,8 @@ LONGEST_STEM = 220
 """Bytes of a name before what tells its results apart, up to ``_fake_B_style000_mask_00000.png``; 255 is the limit."""
 
 _OURS = re.compile(
-    r".*_(real|fake|rec)_[AB](_style\d+)?(_mask(_\d+)?|_parts_\d+|_overlay)?\.png|"
+    r".*_(real|fake|rec)_[AB](_style\d+)?(_mask(_\d+)?|_parts_\d+|_overlay|_values)?\.png|"
+    r".*_(fake|rec)_[AB](_style\d+)?_values\.(npy|tif)|"
     r".*_fake_[AB](_style\d+)?_keypoints\.json|example_[AB]_style\d+\.png|annotations\.json"
 )
 
@@ -54,6 +58,7 @@ class ResultFolder:
     """Writes NAME_real_A.png, NAME_fake_B.png, NAME_rec_A.png, the masks and overlays of each picture.
 
     With several styles of each: NAME_fake_B_style0.png, NAME_fake_B_style1.png, ..., and example_B_style0.png, ...
+    In domains that are no RGB pictures of 8 bits these show what is in NAME_fake_B_values.png, .tif or .npy.
 
     Of instances with keypoints also NAME_fake_B_keypoints.json, {"0": [x, y, visibility, ...], ...} by mask number, in
     pixels of NAME_fake_B.png; of instances with parts also NAME_fake_B_parts_0.png, ..., label maps.
@@ -66,14 +71,16 @@ class ResultFolder:
         aspect_ratio: float = 1.0,
         styles: int | None = None,
         attribute: str = MASKS,
+        formats: Mapping[str, Format] | None = None,
     ) -> None:
         """Makes the folder and removes an earlier run's results from it. Raises ``InputError`` if it cannot.
 
         styles: how many translations each picture has, by which they are numbered; None: one, without a number.
-        attribute: what else is told of instances, out of ``ATTRIBUTES``.
+        attribute: what else is told of instances, out of ``ATTRIBUTES``. formats: of the domains, by letter; RGB where
+        there are none.
         """
         self.path, self.original_size, self.aspect_ratio, self.styles = path, original_size, aspect_ratio, styles
-        self.attribute = attribute
+        self.attribute, self.formats = attribute, formats or {}
         make_folder(path, "pass another --results_dir")
         for old in path.iterdir():
             if _OURS.fullmatch(old.name):
@@ -122,6 +129,10 @@ class ResultFolder:
                 files[f"{name}_overlay"] = self._write(entry, f"{name}_overlay", self._fit(drawn, size))
                 union = to_mask_picture(batch.union()[0, 0])
                 files[f"{name}_mask"] = self._write(entry, f"{name}_mask", self._fit(union, size))
+        for name, batch in shown.items():
+            format = self.formats.get(source if batch is rec else target, RGB)
+            if batch is not real and not format.is_rgb:
+                self._write_values(entry, f"{name}_values", batch.image[0], format, size)
         for name, fake in translated.items():
             if fake.slot_count >= len(entry.masks):
                 for slot, number in enumerate(entry.mask_numbers):
@@ -178,13 +189,23 @@ class ResultFolder:
 
     def _fit(self, picture: Image.Image, size: Size | None) -> Image.Image:
         """Back to the picture's own size, and stretched by the aspect ratio. Masks stay masks."""
-        width, height = size or picture.size
+        width, height = self._stretched(size or picture.size)
+        resample = Image.Resampling.NEAREST if picture.mode == "L" else Image.Resampling.BICUBIC
+        return picture if picture.size == (width, height) else picture.resize((width, height), resample)
+
+    def _stretched(self, size: Size) -> Size:
+        width, height = size
         if self.aspect_ratio > 1:
             width = round(width * self.aspect_ratio)
         elif self.aspect_ratio < 1:
             height = round(height / self.aspect_ratio)
-        resample = Image.Resampling.NEAREST if picture.mode == "L" else Image.Resampling.BICUBIC
-        return picture if picture.size == (width, height) else picture.resize((width, height), resample)
+        return width, height
+
+    def _write_values(self, entry: Entry, what: str, image: Tensor, format: Format, size: Size | None) -> None:
+        """An image (C, H, W) as its domain keeps them."""
+        pixels = to_pixels(image, whole=format.type == np.uint8)  # (H, W, C)
+        fitted = resize_pixels(pixels, self._stretched(size or (pixels.shape[1], pixels.shape[0])))
+        format.write(self.path / file_name(entry, what, format.ending), fitted)
 
     def _write(self, entry: Entry, what: str, picture: Image.Image) -> str:
         name = file_name(entry, what)

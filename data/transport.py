@@ -20,28 +20,33 @@ from instagan.io.pixels import from_levels, mask_to_tensor, to_levels
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 
 Packed = dict[str, Any]
-"""A batch by the names of its fields: image in 8 bits, masks and parts as shape and 1 bit a pixel, all else as is."""
+"""A batch by the names of its fields: the image in 8 bits where it has no more, masks and parts as shape and 1 bit a
+pixel, all else as it is."""
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """A batch as the loader makes it: every pixel of an image one of 256 levels, masks -1 and 1. What another process
-    unpickles is the batch itself, the same to the last bit, so that it can be pinned like any other."""
+    """A batch as the loader makes it: every pixel of an image one of 256 levels, but in the domains that are ``deep``,
+    masks -1 and 1. What another process unpickles is the batch itself, the same to the last bit, so that it can be
+    pinned like any other."""
 
     batch: UnpairedBatch
+    deep: frozenset[str] = frozenset()
 
     def __reduce__(self) -> tuple[Callable[..., UnpairedBatch], tuple[Any, ...]]:
-        packed = {letter: _packed(batch) for letter, batch in self.batch.domains.items()}
+        packed = {letter: _packed(batch, letter in self.deep) for letter, batch in self.batch.domains.items()}
         return _opened, (packed, self.batch.paths, self.batch.skipped)
 
 
 def collate_packed(pairs: Sequence[tuple[Sample, Sample]]) -> PackedBatch:
     """Unpaired samples -> both domains' batches, to be sent."""
-    return PackedBatch(collate_pairs(pairs))
+    deep = {letter for pair in pairs for letter, sample in zip("AB", pair, strict=True) if sample.deep}
+    return PackedBatch(collate_pairs(pairs), frozenset(deep))
 
 
-def _packed(batch: InstanceBatch) -> Packed:
-    return {name: PACKING.get(name, Tensor.numpy)(tensor) for name, tensor in batch.fields().items()}
+def _packed(batch: InstanceBatch, deep: bool) -> Packed:
+    packed = {name: PACKING.get(name, Tensor.numpy)(tensor) for name, tensor in batch.fields().items()}
+    return packed | ({"image": batch.image.numpy()} if deep else {})
 
 
 def _opened(packed: dict[str, Packed], paths: dict[str, tuple[str, ...]], skipped: tuple[str, ...]) -> UnpairedBatch:
@@ -50,7 +55,12 @@ def _opened(packed: dict[str, Packed], paths: dict[str, tuple[str, ...]], skippe
 
 def _unpacked(packed: Packed) -> InstanceBatch:
     return InstanceBatch.from_fields(
-        {name: UNPACKING.get(name, torch.from_numpy)(content) for name, content in packed.items()}
+        {
+            name: torch.from_numpy(content)
+            if name == "image" and content.dtype != np.uint8
+            else UNPACKING.get(name, torch.from_numpy)(content)
+            for name, content in packed.items()
+        }
     )
 
 

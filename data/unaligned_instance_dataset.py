@@ -26,7 +26,7 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One picture: image (3, H, W) in [-1, 1], masks (n, H, W) in {-1, 1}, category labels (n,), where it came from.
+    """One picture: image (C, H, W) in [-1, 1], masks (n, H, W) in {-1, 1}, category labels (n,), where it came from.
 
     masks    None where the data gives boxes alone, or ``Framing.boxes_only`` asks for that
     boxes    (n, 4) in pixels of the image, where the data gives one, or ``Framing`` looks at them; of an instance that
@@ -34,6 +34,7 @@ class Sample:
     keypoints  (n, K, 3) x, y in pixels of the image, and visibility, where ``Framing`` looks at them
     parts    (n, L, H, W) in {-1, 1}, where ``Framing`` looks at them; a mask is then all of them together
     skipped  sentences on pictures that it stands in for, which could not be read
+    deep     whether its values are no levels of 8 bits
     """
 
     image: Tensor
@@ -44,6 +45,7 @@ class Sample:
     boxes: Tensor | None = None
     keypoints: Tensor | None = None
     parts: Tensor | None = None
+    deep: bool = False
 
 
 class Noise(Protocol):
@@ -65,7 +67,8 @@ def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Ge
         decoded = replace(decoded, masks=list(decoded.masks))  # looked at twice
         chosen, box = _choose(entry, decoded, framing, random)
     placement = framing.draw(decoded.size, random, str(entry.picture), box)
-    image = pixels_to_tensor(placement.pixels(decoded.picture))  # (3, H, W)
+    image = pixels_to_tensor(placement.pixels(decoded.picture))  # (C, H, W)
+    deep = decoded.picture.dtype != np.uint8
     order = random.permutation(count) if shuffled else np.arange(count)
     if chosen is not None:
         order = np.concatenate([[chosen], order[order != chosen]])
@@ -73,7 +76,7 @@ def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Ge
     keypoints = _keypoints(entry, placement, decoded.size, order, framing.keypoints)
     if framing.boxes_only or any(mask.box or framing.looks_at_boxes for mask in entry.masks):
         masks, boxes = _with_boxes(entry, decoded, placement, order, framing)
-        return Sample(image, masks, labels, str(entry.picture), boxes=boxes, keypoints=keypoints)
+        return Sample(image, masks, labels, str(entry.picture), boxes=boxes, keypoints=keypoints, deep=deep)
     of_each = framing.parts or 1
     inside = np.empty((count * of_each, *image.shape[1:]), bool)  # (n L, H, W)
     places = order.argsort()[:, None] * of_each + np.arange(of_each)  # (n, L)
@@ -83,7 +86,8 @@ def place(entry: Entry, decoded: Decoded, framing: Framing, random: np.random.Ge
     if framing.parts:
         of_parts = inside.reshape(count, of_each, *image.shape[1:])  # (n, L, H, W)
         inside, parts = of_parts.any(1), mask_to_tensor(of_parts)
-    return Sample(image, mask_to_tensor(inside), labels, str(entry.picture), keypoints=keypoints, parts=parts)
+    shown = mask_to_tensor(inside)
+    return Sample(image, shown, labels, str(entry.picture), keypoints=keypoints, parts=parts, deep=deep)
 
 
 def _keypoints(entry: Entry, placement: Placement, size: Size, order: np.ndarray, count: int) -> Tensor | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from data.entries import Entry
 from data.unaligned_instance_dataset import DomainDataset
 from engine.device import wait_for
 from instagan.errors import InputError
-from instagan.io.pixels import to_bytes
+from instagan.io.pixels import to_bytes, to_pixels
 from instagan.metrics.judges import References
 from instagan.metrics.outcome import Outcome, Real
 from instagan.metrics.shapes import Truth, read_truth
@@ -103,7 +103,13 @@ def outcome_of(name: str, real: InstanceBatch, fake: InstanceBatch) -> Outcome:
     before = (real.masks[0] > 0).numpy()  # (N, H, W)
     after = (fake.masks[0] > 0).cpu().numpy()
     known = len(after) == len(before) or len(after) == 1
-    return Outcome.of(name, to_bytes(real.image[0]), to_bytes(fake.image[0]), before, after if known else None)
+    made = Outcome.of(name, to_bytes(real.image[0]), to_bytes(fake.image[0]), before, after if known else None)
+    channels = real.image.shape[1], fake.image.shape[1]
+    if channels == (3, 3):
+        return made
+    if channels[0] != channels[1]:
+        return replace(made, comparable=False)
+    return replace(made, values=(255 * to_pixels(real.image[0], False), 255 * to_pixels(fake.image[0], False)))
 
 
 def real_of(name: str, batch: InstanceBatch) -> Real:

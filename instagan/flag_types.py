@@ -68,17 +68,29 @@ def fraction(text: str) -> float:
 
 
 def levels(text: str) -> str:
-    """A range of levels, as ``0-4095``, which stays text so that it can be saved; ``levels_of`` gives its ends."""
+    """A range of levels, as ``0-4095`` or, of any numbers, ``-0.5:3.5``, which stays text so that it can be saved;
+    ``levels_of`` gives its ends."""
+    if ":" in text:
+        low, _, high = text.partition(":")
+        with suppress(ValueError):
+            if -1e30 <= float(low) < float(high) <= 1e30:
+                return text
+        raise ArgumentTypeError(f"{text!r} is not a range from a number to a larger one (-1024:3071)")
     (black, white), *more = spans(text)
     if more or black >= white:
         raise ArgumentTypeError(f"{text!r} is not a range of levels, from black to white (0-4095)")
     return f"{black}-{white}"
 
 
-def levels_of(text: str | None, default: tuple[int, int]) -> tuple[int, int]:
+def levels_of(text: str | None, default: tuple[float, float]) -> tuple[float, float]:
     """Black and white of what ``levels`` has checked."""
-    black, _, white = (text or "").partition("-")
-    return (int(black), int(white)) if text else default
+    if not text:
+        return default
+    if ":" in text:
+        low, _, high = text.partition(":")
+        return float(low), float(high)
+    black, _, white = text.partition("-")
+    return int(black), int(white)
 
 
 def spans(text: str) -> list[tuple[int, int]]:

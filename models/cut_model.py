@@ -62,6 +62,7 @@ class CutModel(TranslationModel):
 
     directions = (A_TO_B,)
     architecture = ("nce_layers", "netF_nc")
+    channels = "equal"
 
     def __init__(
         self, G: AntiAliasedGenerator, D: AntiAliasedPatchDiscriminator, F: ProjectionHeads, objective: Objective,
@@ -136,8 +137,8 @@ class CutModel(TranslationModel):
 
     @classmethod
     def from_options(cls, options: Namespace) -> CutModel:
-        G = AntiAliasedGenerator(options.ngf, options.norm, BLOCKS[options.netG])
-        D = AntiAliasedPatchDiscriminator(options.ndf, options.n_layers_D, options.norm)
+        G = AntiAliasedGenerator(options.ngf, options.norm, BLOCKS[options.netG], options.input_nc)
+        D = AntiAliasedPatchDiscriminator(options.ndf, options.n_layers_D, options.norm, options.output_nc)
         layers = tuple(map(int, options.nce_layers.split(",")))
         if max(layers) >= len(G.encoder):
             raise InputError(f"--nce_layers {options.nce_layers}: the encoder's layers are 0 to {len(G.encoder) - 1}")

@@ -1,6 +1,6 @@
 """CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017), and CycleGAN+Seg, the baseline of the InstaGAN paper.
 
-CycleGAN translates pictures. CycleGAN+Seg translates the union of a picture's masks along, as a fourth channel.
+CycleGAN translates pictures. CycleGAN+Seg translates the union of a picture's masks along, as one more channel.
 G: X -> Y and F: Y -> X are generators, D judges domain Y; written for one direction and played in both.
 """
 
@@ -26,8 +26,12 @@ from models.two_way_model import (
     Way,
     add_upsample,
     add_weights,
+    are_unequal,
+    channels_of,
+    drop_comparisons,
     initialise_all,
     two_way_arguments,
+    unequal,
     union_of,
 )
 
@@ -38,6 +42,7 @@ class CycleGanModel(TwoWayModel):
     """Two generators and two discriminators that see pictures; with masks, the union of the masks as well."""
 
     architecture = ("with_masks", "upsample")
+    channels = "any"
 
     def __init__(self, generators: Networks, discriminators: Networks, *, with_masks: bool = False, **two_way: Any):
         super().__init__(generators, discriminators, **two_way)
@@ -83,9 +88,17 @@ class CycleGanModel(TwoWayModel):
         return "unaligned_seg" if options.with_masks else "unaligned"
 
     @staticmethod
+    def fill_in(options: Namespace) -> None:
+        drop_comparisons(options)
+
+    @staticmethod
+    def remarks(options: Namespace) -> list[str]:
+        return [f"{unequal(options)}: no identity loss"] if are_unequal(options) else []
+
+    @staticmethod
     def add_options(parser: ArgumentParser, training: bool) -> None:
         group = parser.add_argument_group("cycle_gan")
-        group.add_argument("--with_masks", action="store_true", help="CycleGAN+Seg: union of masks as fourth channel")
+        group.add_argument("--with_masks", action="store_true", help="CycleGAN+Seg: union of masks as one more channel")
         group.add_argument("--netG", choices=tuple(BLOCKS), default="resnet_9blocks", help="generator")
         group.add_argument("--netD", choices=("basic", "n_layers"), default="basic", help="discriminator (both alike)")
         add_upsample(group)
@@ -94,9 +107,10 @@ class CycleGanModel(TwoWayModel):
     @classmethod
     def from_options(cls, options: Namespace) -> CycleGanModel:
         norm, with_masks = options.norm, options.with_masks
-        sizes = options.ngf, norm, BLOCKS[options.netG], with_masks
-        generators = {name: ResnetGenerator(*sizes, upsample=options.upsample) for name in "AB"}
-        discriminators = {name: PatchDiscriminator(options.ndf, options.n_layers_D, norm, with_masks) for name in "AB"}
+        channels, of_D = channels_of(options), (options.ndf, options.n_layers_D, norm, with_masks)
+        of_G = options.ngf, norm, BLOCKS[options.netG], with_masks, options.upsample
+        generators = {name: ResnetGenerator(*of_G, **channels[name]) for name in "AB"}
+        discriminators = {name: PatchDiscriminator(*of_D, channels[name]["output_nc"]) for name in "AB"}
         initialise_all(options, generators, discriminators)
         return cls(generators, discriminators, with_masks=with_masks, **two_way_arguments(options))
 

@@ -16,7 +16,7 @@ from engine.freezing import frozen
 from engine.update import Losses, Update
 from instagan.flag_types import finite, whole
 from instagan.losses import context_l1, set_l1
-from instagan.networks.blocks import RESIDUAL_BLOCKS
+from instagan.networks.blocks import RESIDUAL_BLOCKS, RGB
 from instagan.networks.discriminators import SetDiscriminator
 from instagan.networks.generators import SetGenerator
 from instagan.structures.attributes import ATTRIBUTES, MASKS, needs_of, planes_of
@@ -24,8 +24,19 @@ from instagan.structures.calls import each
 from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
 from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
-from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
-from models.two_way_model import TwoWayModel, Way, add_upsample, add_weights, initialise_all, two_way_arguments
+from instagan.structures.sequential import MiniBatch, OneMiniBatch, SequentialMiniBatches
+from models.two_way_model import (
+    TwoWayModel,
+    Way,
+    add_upsample,
+    add_weights,
+    are_unequal,
+    channels_of,
+    drop_comparisons,
+    initialise_all,
+    two_way_arguments,
+    unequal,
+)
 
 ATTRIBUTE_FLAGS = ("attribute", "attribute_channels")
 
@@ -34,6 +45,7 @@ class InstaGanModel(TwoWayModel):
     """Set generators and set discriminators, trained a few instances at a time."""
 
     architecture = ("netG_blocks", "upsample", *ATTRIBUTE_FLAGS)
+    channels = "any"
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -42,15 +54,16 @@ class InstaGanModel(TwoWayModel):
         discriminators: dict[str, nn.Module],
         *,
         ins_max: int | None = 4,
-        ins_per: int = 2,
+        ins_per: int | None = 2,
         set_order: str = "decreasing",
         lambda_earlier: float = 1.0,
         attribute: str = MASKS,
         lambdas: dict[str, float] | None = None,
         **two_way: Any,
     ) -> None:
-        """ins_max: most instances of a picture that are taken (None: all); ins_per: how many at a time. attribute:
-        what a is, out of ``ATTRIBUTES``.
+        """ins_max: most instances of a picture that are taken (None: all); ins_per: how many at a time (None: all at
+        once, as it must be where a generator cannot take what it gives, which has other channels). attribute: what a
+        is, out of ``ATTRIBUTES``.
 
         lambdas: weights "A", "B" (cycle, by source domain), "idt", "ctx" (relative to those); paper: 10, 10, 1, 1.
         """
@@ -70,8 +83,10 @@ class InstaGanModel(TwoWayModel):
             turns.show_pools(self.pools)
             turns.minimise(self.optimizer_D, self.discriminator_losses)
 
-    def turns(self, way: Way, pair: UnpairedBatch) -> SequentialMiniBatches:
+    def turns(self, way: Way, pair: UnpairedBatch) -> SequentialMiniBatches | OneMiniBatch:
         x, y = self.chosen(pair[way.source]), self.chosen(pair[way.target])
+        if self.ins_per is None:
+            return OneMiniBatch(way.G, x, real=y)
         return SequentialMiniBatches(way.G, x, self.ins_per, real=y)
 
     def generator_losses(self, way: Way, turn: MiniBatch) -> Iterator[Losses]:
@@ -113,7 +128,7 @@ class InstaGanModel(TwoWayModel):
 
     def translators(self) -> dict[Direction, OneWayTranslator]:
         """Section 2.3, too: a few instances at a time. A picture without instances comes out unchanged."""
-        how = needs_of(self.attribute), self.ins_per, self.set_order, self.ins_max
+        how = needs_of(self.attribute), self.ins_per, self.set_order, self.ins_max, self.ins_per is None
         return {Direction(way.source, way.target): OneWayTranslator(way.G, *how) for way in self.ways}
 
     @staticmethod
@@ -132,16 +147,26 @@ class InstaGanModel(TwoWayModel):
             help="context loss on instances that earlier mini-batches have translated, relative to the rest (paper: 1)",
         )  # fmt: skip
 
+    @staticmethod
+    def fill_in(options: Namespace) -> None:
+        drop_comparisons(options)
+
+    @staticmethod
+    def remarks(options: Namespace) -> list[str]:
+        what = "no identity and context loss, and all instances at once (--ins_per has no effect)"
+        return [f"{unequal(options)}: {what}"] if are_unequal(options) else []
+
     @classmethod
     def from_options(cls, options: Namespace) -> InstaGanModel:
-        generators = {name: set_generator(options) for name in "AB"}
-        discriminators = {name: set_discriminator(options) for name in "AB"}
+        channels = channels_of(options)
+        generators = {name: set_generator(options, **channels[name]) for name in "AB"}
+        discriminators = {name: set_discriminator(options, channels[name]["output_nc"]) for name in "AB"}
         initialise_all(options, generators, discriminators)
         return cls(
             generators,
             discriminators,
             ins_max=options.ins_max,
-            ins_per=options.ins_per,
+            ins_per=None if are_unequal(options) else options.ins_per,
             set_order=options.set_order,
             lambda_earlier=options.lambda_earlier,
             attribute=options.attribute,
@@ -181,9 +206,10 @@ def planes(options: Namespace) -> int:
     return planes_of(options.attribute, options.attribute_channels)
 
 
-def set_generator(options: Namespace) -> SetGenerator:
-    return SetGenerator(options.ngf, options.norm, options.netG_blocks, options.upsample, planes(options))
+def set_generator(options: Namespace, input_nc: int = RGB, output_nc: int = RGB) -> SetGenerator:
+    sizes = options.ngf, options.norm, options.netG_blocks, options.upsample, planes(options)
+    return SetGenerator(*sizes, input_nc, output_nc)
 
 
-def set_discriminator(options: Namespace) -> SetDiscriminator:
-    return SetDiscriminator(options.ndf, options.n_layers_D, options.norm, planes(options))
+def set_discriminator(options: Namespace, channels: int = RGB) -> SetDiscriminator:
+    return SetDiscriminator(options.ndf, options.n_layers_D, options.norm, planes(options), channels)

@@ -84,6 +84,7 @@ class OneWayInstaGanModel(TranslationModel):
 
     directions = (A_TO_B,)
     architecture = ("nce_layers", "netF_nc", "netG_blocks", "upsample", *ATTRIBUTE_FLAGS)
+    channels = "equal"
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -192,8 +193,8 @@ class OneWayInstaGanModel(TranslationModel):
 
     @classmethod
     def from_options(cls, options: Namespace) -> OneWayInstaGanModel:
-        G = set_generator(options)
-        D = set_discriminator(options)
+        G = set_generator(options, options.input_nc, options.output_nc)
+        D = set_discriminator(options, options.output_nc)
         layers = tuple(map(int, options.nce_layers.split(",")))
         if max(layers) >= len(G.image_encoder):
             most = len(G.image_encoder) - 1
@@ -202,7 +203,7 @@ class OneWayInstaGanModel(TranslationModel):
                 f"{options.netG_blocks}; name some of those"
             )
         with torch.no_grad():
-            example = features_at(G.image_encoder, torch.zeros(1, 3, 8, 8), layers)
+            example = features_at(G.image_encoder, torch.zeros(1, options.input_nc, 8, 8), layers)
         H = ProjectionHeads([features.shape[1] for features in example], options.netF_nc)
         initialise(nn.ModuleList([G, D, H]), options.init_type, options.init_gain)
         weights = [getattr(options, f"lambda_{name}") for name in ("GAN", "NCE", "mask", "ctx", "idt")]

@@ -13,6 +13,7 @@ from torch import nn
 from engine.averaging import Averages
 from engine.optimizer import GuardedAdam
 from engine.update import Update
+from instagan.errors import InputError
 from instagan.networks.discriminators import smallest_side
 from instagan.structures.directions import A_TO_B, B_TO_A, Direction
 from instagan.structures.image_pool import ImagePool
@@ -34,6 +35,10 @@ class TranslationModel(nn.Module, ABC):
     """Names of the method's own flags that shape its networks; a trained run's values cannot be changed."""
     not_inherited: tuple[str, ...] = ()
     """Names of the method's own flags whose value in training is no default for translating."""
+
+    channels: str = "rgb"
+    """Which numbers of channels it learns (--input_nc, --output_nc): "rgb", 3 alone; "equal", any that is the same in A
+    and B; "any"."""
 
     takes: tuple[str, ...] = ("masks", "boxes", "labels")
     """What training looks at beside the images, where the data have it. Without "masks", boxes alone are loaded."""
@@ -78,6 +83,19 @@ class TranslationModel(nn.Module, ABC):
     def most_instances(options: Namespace) -> int | None:
         """Most instances of an image that training looks at; others are drawn each time. None: all of them."""
         return None
+
+    @classmethod
+    def check_channels(cls, options: Namespace) -> None:
+        """Raises ``InputError`` for numbers of channels that the method cannot learn."""
+        numbers = {name: getattr(options, name) for name in ("input_nc", "output_nc")}
+        for name, number in numbers.items():
+            if cls.channels == "rgb" and number != 3:
+                raise InputError(f"--{name} {number}: --model {options.model} works on RGB images alone; use 3")
+        if cls.channels == "equal" and len(set(numbers.values())) > 1:
+            raise InputError(
+                f"--input_nc {options.input_nc} and --output_nc {options.output_nc}: --model {options.model} compares "
+                "images of A and B in one network; give both the same, or use cycle_gan or insta_gan"
+            )
 
     def check_categories(self, named: Mapping[str, Sequence[str]]) -> None:
         """Raises ``InputError`` where it cannot learn from instances of these categories.

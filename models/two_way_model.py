@@ -97,6 +97,29 @@ def add_weights(group: _ArgumentGroup, idt: float, *spellings: str) -> None:
     )
 
 
+def channels_of(options: Namespace) -> dict[str, dict[str, int]]:
+    """The channels that the generator of each domain takes and gives."""
+    a, b = options.input_nc, options.output_nc
+    return {"A": {"input_nc": a, "output_nc": b}, "B": {"input_nc": b, "output_nc": a}}
+
+
+def are_unequal(options: Namespace) -> bool:
+    """Whether images of A and of B differ in channels, so that they cannot be compared."""
+    return bool(options.input_nc != options.output_nc)
+
+
+def unequal(options: Namespace) -> str:
+    """Why something is left out."""
+    return f"images of A have other channels ({options.input_nc}) than those of B ({options.output_nc})"
+
+
+def drop_comparisons(options: Namespace) -> None:
+    """No loss compares images of A with images of B, nor gives a generator an image of its target domain."""
+    for name in ("lambda_idt", "lambda_ctx"):
+        if are_unequal(options) and getattr(options, name, 0):
+            setattr(options, name, 0.0)
+
+
 def add_upsample(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--upsample",

@@ -14,7 +14,7 @@ from torch.amp import GradScaler
 from data import DATASETS
 from data.attributes import attribute_of, check_keypoints, count_channels
 from data.cache import reader
-from data.entries import Domain
+from data.entries import Domain, Entry
 from data.loading import TrainingLoader
 from data.mask_noise import MaskNoise
 from data.placement import Framing
@@ -31,6 +31,7 @@ from instagan.errors import InputError
 from instagan.inference.batches import translate_in_windows
 from instagan.inference.large import TranslateConfig
 from instagan.inference.trained import published_networks
+from instagan.io.formats import PLAIN
 from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
 from instagan.kernels.processor import PRECISIONS, read_cpuinfo, slow_bf16
@@ -100,6 +101,8 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
     }
     if "attribute_channels" in options:
         options.attribute_channels = count_channels(options, found)
+    for domain in (a, b):
+        _note_kind(options, domain)
     entries, placing = a.entries + b.entries, framing(options, True)
     dataset = UnalignedInstanceDataset(
         a.entries,
@@ -121,6 +124,24 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
     if len(dataset) == 0:
         raise InputError(f"--max_dataset_size {options.max_dataset_size} leaves no image; use 1 or more")
     return dataset, [a.summary(), b.summary()], named
+
+
+def _note_kind(options: Namespace, domain: Domain) -> None:
+    """What translations to a domain are written as follows from its first image that can be read."""
+    flag = f"{domain.entries[0].format.flags}_kind"
+    if getattr(options, flag) is None:
+        found = _kind(domain.entries, options.skip_bad)
+        setattr(options, flag, None if found == PLAIN else found)
+
+
+def _kind(entries: Sequence[Entry], skip_bad: bool) -> str:
+    for entry in entries:
+        try:
+            return entry.format.like(entry.picture).kind
+        except InputError:
+            if not skip_bad:
+                raise
+    return PLAIN
 
 
 def learning_rate(options: Namespace, progress: Progress) -> float:

@@ -91,8 +91,8 @@ def _add_data(group: _ArgumentGroup) -> None:
 
 
 def _add_networks(group: _ArgumentGroup) -> None:
-    group.add_argument("--input_nc", type=whole(1), default=3, help="channels of images of A (3: RGB)")
-    group.add_argument("--output_nc", type=whole(1), default=3, help="channels of images of B (3: RGB)")
+    group.add_argument("--input_nc", type=whole(1, 1024), default=3, help="channels of images of A (3: RGB, 1: grey)")
+    group.add_argument("--output_nc", type=whole(1, 1024), default=3, help="channels of images of B")
     group.add_argument("--ngf", type=whole(1), default=64, help="filters in the first layer of the generators")
     group.add_argument("--ndf", type=whole(1), default=64, help="filters in the first layer of the discriminators")
     group.add_argument("--n_layers_D", type=whole(1, 6), default=3, help="stride-2 layers of the discriminators")

@@ -258,9 +258,7 @@ def _resolve(options: Namespace, typed: frozenset[str]) -> None:
         delattr(options, kind)
     options.name, options.suffix = _suffixed(options), ""
     options.dataset_mode = _mode(options)
-    for name in ("input_nc", "output_nc"):
-        if getattr(options, name) != 3:
-            raise InputError(f"--{name} {getattr(options, name)}: images are read as RGB; use 3")
+    MODELS[options.model].check_channels(options)
     if getattr(options, "instance_crops", False):
         _resolve_crops(options, typed)
     _check_sizes(options)
@@ -276,6 +274,8 @@ def _resolve_crops(options: Namespace, typed: frozenset[str]) -> None:
     method = MODELS[options.model]
     if "masks" not in method.takes or method.dataset_mode(options) != "unaligned_seg":
         raise InputError(f"--instance_crops: --model {options.model} does not translate instances by masks; drop it")
+    if (options.input_nc, options.output_nc) != (3, 3):
+        raise InputError("--instance_crops works on RGB images; drop it, or --input_nc and --output_nc")
     if "resize_or_crop" not in typed and options.resize_or_crop == "resize_and_crop":
         options.resize_or_crop = "crop"
     if options.resize_or_crop not in ("crop", "scale_width_and_crop"):

@@ -33,8 +33,9 @@ from data.checking.page import write_preview  # noqa: E402
 from data.preparing.parallel import cores  # noqa: E402
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.flag_types import SentenceParser, real, whole  # noqa: E402
+from instagan.flag_types import SentenceParser, levels, real, whole  # noqa: E402
 from instagan.io.categories import split_names  # noqa: E402
+from instagan.io.formats import FLAGS, formats_of  # noqa: E402
 from instagan.io.writing import write_whole  # noqa: E402
 from pages.text import plain, readable  # noqa: E402
 from scripts.preparation import bar  # noqa: E402
@@ -96,6 +97,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="domains may differ by less than this",
     )
+    for name in FLAGS.values():
+        add(f"--{name}_nc", type=whole(1), default=3, metavar="N", help="channels, as for train.py; not with boxes")
+        add(f"--{name}_range", type=levels, metavar="LOW:HIGH", help="the same of the range")
     add("--workers", type=whole(1), default=cores(), metavar="N", help="processes; the report is the same for any N")
     add("--list", type=whole(0), default=20, metavar="N", help="warnings named of each kind, 0: all; errors all are")
     add("--json", type=Path, metavar="FILE", help="write all findings there as well")
@@ -126,7 +130,8 @@ def _check(args: argparse.Namespace) -> int:
         report = check_boxes(args.dataroot, args.phases, limits, args.workers, bar("checking"))
     else:
         with_masks = args.dataset_mode == "unaligned_seg"
-        report = check(args.dataroot, args.phases, with_masks, limits, args.workers, bar("checking"), args.domains)
+        how = limits, args.workers, bar("checking"), args.domains, formats_of(vars(args))
+        report = check(args.dataroot, args.phases, with_masks, *how)
     if args.json:
         content = json.dumps(report.content(), indent=1) + "\n"
         write_whole(args.json, lambda scratch: scratch.write_text(content), "pass another --json")

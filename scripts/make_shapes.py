@@ -11,6 +11,7 @@ draws large pictures of small instances.
 --attribute keypoints also writes train.json and val.json in COCO's format, whose keypoints are the shapes' corners;
 --attribute parts writes masks as label maps: 1 in the upper part of a shape, 2 in its lower part.
 --domains 4 draws squares, triangles, circles and stars, in train_square, ..., for a model of many domains.
+--infrared draws A as an infrared camera might see it, in one channel of 16 bits (docs/data.md, Other images than RGB).
 Pictures are anti-aliased, masks are crisp. ``shapes.json`` holds the truth: what was drawn where, and what sets the
 domains apart. A picture depends only on the seed, its phase, its domain and its number, so a longer set begins with a
 shorter one.
@@ -73,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--sizes", type=float, nargs=2, metavar=("LOW", "HIGH"),
         help="between which those of instances lie, as shares of --size (default: 0.22 0.32)",
     )  # fmt: skip
+    parser.add_argument(
+        "--infrared", action="store_true", help="A as 12 bits of one channel in files of 16: --input_range 0-4095"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier set in save_root")
     args = parser.parse_args(argv)
     for flag, least in (("seed", 0), ("train", 0), ("val", 0), ("size", 32)):
@@ -91,11 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--level {args.level} has sizes of its own; drop --sizes.")
     if args.sizes and not 0.01 <= args.sizes[0] <= args.sizes[1] <= SIZES[1]:
         parser.error(f"--sizes must be two shares from 0.01 to {SIZES[1]}, the smaller one first.")
+    if args.domains > 2 and args.infrared:
+        parser.error("--infrared knows two domains; drop --domains.")
     counts = {"train": args.train, "val": args.val}
     instances = {"train": args.instances or (), "val": args.val_instances or args.instances or ()}
     try:
         clear(args.save_root, list(counts), args.overwrite)
-        shown = args.attribute, args.sizes
+        shown = args.attribute, args.sizes, args.infrared
         write_set(args.save_root, args.seed, counts, args.size, args.level, instances, args.domains, *shown)
     except OSError as error:
         print(error, file=sys.stderr)

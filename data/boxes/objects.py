@@ -13,8 +13,8 @@ from data.placement import Size
 from instagan.errors import InputError
 from instagan.io.categories import clean
 from instagan.io.problems import Problem
-from instagan.io.reading import upright_size
 from instagan.io.text_files import read_text
+from instagan.io.value_files import image_size
 from instagan.io.values import number
 
 BROKEN = (AttributeError, KeyError, TypeError, ValueError, IndexError)
@@ -128,7 +128,7 @@ def lines_of(path: Path) -> list[tuple[str, list[str]]]:
 
 def size_of(path: Path, told: Size | None = None) -> Size:
     """Width and height of an image, upright. told: what the annotation says. Raises ``InputError``."""
-    size = upright_size(path)
+    size = image_size(path)
     if told and told != size:
         raise InputError(
             f"{path} is {size[0]}x{size[1]} pixels but was annotated at {told[0]}x{told[1]}; "

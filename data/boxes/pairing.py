@@ -10,6 +10,7 @@ from data.placement import Size
 from instagan.errors import InputError
 from instagan.io.problems import Problem
 from instagan.io.reading import PICTURE_ENDINGS
+from instagan.io.value_files import NPY
 
 Read = Callable[[Path, Size, Found], list[Object]]
 """An annotation file and the size of its image -> the objects. Raises ``InputError`` for a file that is none."""
@@ -73,4 +74,9 @@ def _read_one(path: Path, name: str, file: Path | None, read: Read, found: Found
 
 def _is_image(path: Path, root: Path, suffix: str) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in PICTURE_ENDINGS and path.stem.endswith(suffix) and not hidden and not path.is_dir()
+    return (
+        path.suffix.lower() in (*PICTURE_ENDINGS, NPY)
+        and path.stem.endswith(suffix)
+        and not hidden
+        and not path.is_dir()
+    )

@@ -17,6 +17,7 @@ from data.folders import folder_name, list_domain
 from data.preparing.dataset_json import FILE_NAME
 from data.preparing.parallel import in_order
 from instagan.errors import InputError
+from instagan.io.formats import RGB, Format
 from instagan.io.reading import ALL_LEVELS
 
 FULL = ALL_LEVELS[1]
@@ -96,9 +97,11 @@ def check(
     workers: int = 1,
     progress: Progress = lambda found, total: found,
     domains: Sequence[str] = TWO,
+    formats: Mapping[str, Format] | None = None,
 ) -> Report:
     """Reads every picture and mask of the phases once. phases: those that must be there; by default all that are.
 
+    formats: how the pictures of A and B are read; as RGB where nothing is told.
     Raises ``InputError`` where there is nothing to check.
     """
     limits = limits or Limits()
@@ -107,7 +110,8 @@ def check(
     places: dict[str, tuple[str, str]] = {}
     for phase in chosen:
         folders = {folder_name(phase, domain): (phase, domain) for domain in domains}
-        of_phase = [list_domain_files(root, folder, with_masks) for folder in folders]
+        read_as = {folder: (formats or {}).get(domain, RGB) for folder, (_, domain) in folders.items()}
+        of_phase = [list_domain_files(root, folder, with_masks, format) for folder, format in read_as.items()]
         told = list(chain.from_iterable(listing.findings for listing in of_phase))
         if phases is None and phase != "train" and domains == TWO:
             of_phase, told = _excuse(root, phase, of_phase, told)

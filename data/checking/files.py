@@ -15,7 +15,7 @@ from data.checking.findings import Finding
 from data.checking.masks import COVERING, Region, closest_overlaps, levels_problem, may_be_transparent, transparency
 from data.checking.naming import Task
 from instagan.errors import InputError
-from instagan.io.reading import LOSSY, inside_of, open_upright, read_picture
+from instagan.io.reading import LOSSY, inside_of, open_upright
 
 JPEG = ("JPEG", "MPO")
 FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}
@@ -39,8 +39,9 @@ class Limits:
 def check_files(task: Task, root: Path, limits: Limits) -> list[Finding]:
     """Everything that is wrong with the files of one picture. Never raises for what a file holds."""
     picture = File(task.picture.relative_to(root).as_posix(), task.picture)
-    image = picture.read(read_picture)
-    if image is not None:
+    pixels = picture.read(task.format.read)  # (H, W, C)
+    size = None if pixels is None else (pixels.shape[1], pixels.shape[0])
+    if pixels is not None and task.format.reads_rgb(task.picture):
         picture.describe()
     findings = picture.findings
     regions: list[tuple[File, Region]] = []
@@ -50,8 +51,8 @@ def check_files(task: Task, root: Path, limits: Limits) -> list[Finding]:
         if shown is not None:
             stored, inside = shown
             mask.describe(stored)
-            if image is not None and stored.size != image.size:
-                sizes = f"{stored.width}x{stored.height} but its picture {image.width}x{image.height}"
+            if size and stored.size != size:
+                sizes = f"{stored.width}x{stored.height} but its picture {size[0]}x{size[1]}"
                 mask.add("size_mismatch", f"is {sizes}; masks must have the size of their picture")
             else:
                 region = Region.of(inside)
@@ -124,6 +125,8 @@ class File:
 
 def _refusal(path: Path, error: Exception) -> tuple[str, str]:
     """Code and message for a file that the loader refuses."""
+    if isinstance(error, InputError) and error.__context__ is None:
+        return "refused", str(error).removeprefix(f"{path} ")
     cause = error.__context__ if isinstance(error, InputError) and error.__context__ else error
     if isinstance(cause, OSError) and cause.errno is not None:
         return "unreadable", f"cannot be read: {cause.strerror}"

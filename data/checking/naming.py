@@ -11,8 +11,9 @@ from pathlib import Path
 
 from data.checking.findings import Finding
 from data.entries import Entry
-from data.folders import folder_name, is_picture, stem_and_number
+from data.folders import folder_name, pictures_among, stem_and_number
 from data.results import LONGEST_STEM
+from instagan.io.formats import RGB, Format
 from instagan.io.reading import PICTURE_ENDINGS
 
 SHOWN_NUMBERS = 8
@@ -25,7 +26,7 @@ class Task:
     """A picture and the files of its masks in the order of their numbers: what is read in one go.
 
     Where objects are listed in a json, ``entry`` has them, and ``classes`` are the names of their labels; ``name`` is
-    what findings call the picture.
+    what findings call the picture. format: how it is read.
     """
 
     picture: Path
@@ -33,6 +34,7 @@ class Task:
     entry: Entry | None = None
     classes: tuple[str, ...] = ()
     name: str = ""
+    format: Format = RGB
 
     @property
     def count(self) -> int:
@@ -61,7 +63,7 @@ def _phase_of(domains: Sequence[str]) -> re.Pattern[str]:
     return re.compile(rf"([^.].*?)(?:{endings})(?:_seg)?")
 
 
-def list_domain_files(root: Path, folder: str, with_masks: bool) -> Listing:
+def list_domain_files(root: Path, folder: str, with_masks: bool, format: Format = RGB) -> Listing:
     """The pictures of ``root``/``folder`` with their masks, and what their names have wrong."""
     files, findings = _list_folder(root, folder)
     if not files and not _stopped(findings):
@@ -81,8 +83,11 @@ def list_domain_files(root: Path, folder: str, with_masks: bool) -> Listing:
         findings.extend(of_masks)
         if not _stopped(of_masks):
             findings.extend(_bare(root, by_stem, masks))
-    tasks = tuple(Task(path, tuple(masks.get(path.stem, ())) if by_stem[path.stem] is path else ()) for path in files)
-    return Listing(folder, tasks, tuple(findings))
+    tasks = []
+    for path in files:
+        of_path = tuple(masks.get(path.stem, ())) if by_stem[path.stem] is path else ()
+        tasks.append(Task(path, of_path, format=format))
+    return Listing(folder, tuple(tasks), tuple(findings))
 
 
 def list_strangers(root: Path, phases: list[str], domains: Sequence[str] = TWO) -> list[Finding]:
@@ -113,13 +118,9 @@ def _list_folder(root: Path, folder: str) -> tuple[list[Path], list[Finding]]:
     try:
         if not path.is_dir():
             return [], [Finding(folder, "missing_folder", _absence(path))]
-        files, findings = [], []
-        for found in sorted(path.iterdir()):
-            if is_picture(found):
-                files.append(found)
-            else:
-                findings.append(_stranger(root, found))
-        return files, findings
+        there = sorted(path.iterdir())
+        files = pictures_among(there)
+        return files, [_stranger(root, found) for found in there if found not in set(files)]
     except OSError as error:
         return [], [Finding(folder, "unreadable_folder", f"cannot be listed ({error.strerror}); make it accessible")]
 

@@ -19,8 +19,8 @@ from data.folders import stem_and_number
 from data.placement import Size
 from instagan.io.contact_sheet import INK, PAPER, contact_sheet, enlarged
 from instagan.io.overlay import TINT, colour, overlay
-from instagan.io.pixels import mask_to_tensor, to_tensor
-from instagan.io.reading import read_mask, read_picture
+from instagan.io.pixels import as_shown, mask_to_tensor, to_tensor
+from instagan.io.reading import read_mask
 
 SMALLEST, LARGEST = 320, 640
 """Pixels: what is shown of a picture has a shorter side of at least the first and a longer one of at most the second
@@ -61,7 +61,7 @@ def draw(task: Task) -> Shown | None:
     if task.entry:
         return _draw_boxes(task, task.entry)
     try:
-        picture = read_picture(task.picture)
+        picture = as_shown(task.format.read(task.picture))
     except Exception:  # the report has told
         return None
     masks, left_out = {}, []

@@ -39,6 +39,14 @@ LEVELS = {
 }
 
 
+def heat(picture: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as an infrared camera of 12 bits might see it, (H, W) uint16 from 0 to 4095: what is of
+    a warm colour is hot, all else as warm as it is bright."""
+    red, green, blue = (picture / 255).transpose(2, 0, 1)
+    found = 0.1 + 0.4 * (red + green + blue) / 3 + 0.5 * np.maximum(red - blue, 0)
+    return np.rint(4095 * found.clip(0, 1)).astype(np.uint16)
+
+
 def write_set(
     save_root: Path,
     seed: int,
@@ -49,12 +57,14 @@ def write_set(
     domain_count: int = 2,
     attribute: str = MASKS,
     sizes: tuple[float, float] | None = None,
+    infrared: bool = False,
 ) -> None:
     """Writes pictures, masks and, last of all, ``shapes.json``. counts: pictures per domain by phase.
 
     attribute: with "keypoints" also train.json and val.json in COCO's format, whose keypoints are the shapes' corners;
     with "parts" masks are maps of the upper part, 1, and the lower part, 2. Of plain squares and triangles alone.
 
+    infrared: pictures of A are what ``heat`` makes of them.
     instances: by phase, how many instances the pictures show in turn; where there are none, each draws its own number.
     sizes: between which theirs lie on the plain level, as shares of the side; None: as in the embedded example.
     """
@@ -73,7 +83,8 @@ def write_set(
                 rng = np.random.default_rng([seed, phase_key, domain_key, index])
                 scene = draw(rng, domain, side, in_turn[index % len(in_turn)])
                 stem = f"{domain.shape}s_{index:03d}"
-                Image.fromarray(scene.picture).save(folder / f"{stem}.png")
+                seen = heat(scene.picture) if infrared and domain.name == "A" else scene.picture
+                Image.fromarray(seen).save(folder / f"{stem}.png")
                 if attribute == KEYPOINTS:
                     told[phase].add(f"{folder.name}/{stem}.png", scene)
                 for slot, mask in enumerate(scene.masks):
@@ -87,7 +98,8 @@ def write_set(
     }
     for phase, file in told.items():
         (save_root / f"{phase}.json").write_text(json.dumps(file.content) + "\n", encoding="utf-8")
-    more = {} if level == PLAIN else {"level": level}
+    more: dict[str, Any] = {} if level == PLAIN else {"level": level}
     more |= {} if attribute == MASKS else {"attribute": attribute}
+    more |= {"infrared": True} if infrared else {}
     content = {"seed": seed, "size": side, **more, "domains": domains, "pictures": pictures}
     (save_root / "shapes.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

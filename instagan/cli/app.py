@@ -89,6 +89,8 @@ def _translators(options: Namespace) -> dict[str, Translator]:
             reasons.append(error)
     if not found:
         raise reasons[0]
+    for translator in found.values():
+        translator.check_rgb("the app")
     if slow := slow_bf16(options.precision, next(iter(found.values())).network.device.type, read_cpuinfo()):
         print(f"instagan: warning: {slow}", file=sys.stderr)
     return found

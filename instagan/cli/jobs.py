@@ -20,6 +20,7 @@ from instagan.io.label_maps import instances_of
 from instagan.io.problems import Problem
 from instagan.io.reading import PICTURE_ENDINGS, Size, list_pictures, read_inside
 from instagan.io.segmentations import decode
+from instagan.io.value_files import NPY, list_images
 from instagan.io.values import Id
 from instagan.io.writing import format_of
 
@@ -77,16 +78,18 @@ class Jobs:
     categories: Mapping[str, Sequence[Id]] = field(default_factory=dict)
 
 
-def list_jobs(options: Namespace, needs_masks: bool, styles: Sequence[int | None] = (None,)) -> Jobs:
+def list_jobs(
+    options: Namespace, needs_masks: bool, styles: Sequence[int | None] = (None,), ending: str = ".png"
+) -> Jobs:
     """What the flags ask for. Raises ``InputError`` naming the flag that is missing, too many, or wrong.
 
-    styles: the numbers of the translations of each picture, see ``Job.in_style``.
+    styles: the numbers of the translations of each picture, see ``Job.in_style``. ending: of files in a folder.
     """
     _check_flags(options, needs_masks)
     if options.annotations:
-        found = _coco_single(options) if options.image else _coco_folder(options)
+        found = _coco_single(options) if options.image else _coco_folder(options, ending)
     else:
-        found = Jobs([_single(options)] if options.image else _folder(options))
+        found = Jobs([_single(options)] if options.image else _folder(options, ending))
     jobs = found.jobs
     if not jobs:
         raise InputError(f"--images {options.images} holds no image; pass a folder of {', '.join(PICTURE_ENDINGS)}")
@@ -144,7 +147,8 @@ def _single(options: Namespace) -> Job:
 
 
 def _checked_image(options: Namespace) -> Path:
-    format_of(options.output)
+    if options.output.suffix.lower() != NPY:
+        format_of(options.output)
     if not options.image.is_file():
         raise InputError(f"--image {options.image}: no such file")
     picture: Path = options.image
@@ -156,10 +160,10 @@ def _check_images(options: Namespace) -> None:
         raise InputError(f"--images {options.images}: no such folder; pass a folder of images")
 
 
-def _folder(options: Namespace) -> list[Job]:
+def _folder(options: Namespace, ending: str) -> list[Job]:
     _check_images(options)
-    pictures = list_pictures(options.images)
-    places = {picture: options.output_dir / f"{picture.stem}.png" for picture in pictures}
+    pictures = list_images(options.images)
+    places = {picture: options.output_dir / f"{picture.stem}{ending}" for picture in pictures}
     if options.detector:
         find = detector_for(options)
         return [Job(picture, find, place) for picture, place in places.items()]
@@ -210,12 +214,12 @@ def _coco_single(options: Namespace) -> Jobs:
     return _coco_jobs(found, options, [options.output])
 
 
-def _coco_folder(options: Namespace) -> Jobs:
+def _coco_folder(options: Namespace, ending: str) -> Jobs:
     """The pictures that a json tells of; those that show none of the categories are left out."""
     _check_images(options)
     found = _read(options, options.images)
     need_instances([found], {"--category": options.category})
-    outputs = [options.output_dir / f"{picture.path.stem}.png" for picture in found.pictures]
+    outputs = [options.output_dir / f"{picture.path.stem}{ending}" for picture in found.pictures]
     return _coco_jobs(found, options, outputs)
 
 

@@ -16,8 +16,8 @@ from instagan.errors import InputError
 from instagan.inference.control import CONTROL_FLAGS
 from instagan.inference.styles import STYLE_FLAGS
 from instagan.inference.translator import Translator
-from instagan.io.reading import read_picture
 from instagan.io.text_files import read_json
+from instagan.io.value_files import read_values
 from instagan.io.writing import write_whole
 
 NOTE = "resume.json"
@@ -80,7 +80,7 @@ def _is_readable(file: Path) -> bool:
     if not file.is_file():
         return False
     try:
-        read_picture(file)
+        read_values(file)
     except InputError:
         return False
     return True

@@ -22,8 +22,11 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from instagan.cli.jobs import Job, list_jobs
 from instagan.cli.labelled import note_left_out, write_annotations
@@ -36,12 +39,15 @@ from instagan.cli.video import translate_video
 from instagan.errors import InputError, one_line
 from instagan.flag_types import levels_of
 from instagan.inference.control import Control
-from instagan.inference.inputs import prepare
+from instagan.inference.inputs import source_of
+from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
 from instagan.io.coco_records import FILE_NAME
 from instagan.io.pasting import Seam
+from instagan.io.pixels import as_shown
 from instagan.io.problems import Problem, cost, counted
-from instagan.io.reading import ALL_LEVELS, read_picture
+from instagan.io.reading import ALL_LEVELS
+from instagan.io.value_files import NPY, can_hold, write_values
 from instagan.io.writing import Write, make_folder, picture_writer, write_together
 from instagan.kernels.processor import read_cpuinfo, slow_bf16
 
@@ -78,7 +84,7 @@ def run(options: Namespace) -> int:
     styles, control = Styles.asked(options, translator), Control.from_flags(options)
     control.check(translator.network.translator, "--{}")
     gives_each = translator.network.knows_instances
-    listed = list_jobs(options, gives_each, list(styles.each))
+    listed = list_jobs(options, gives_each, list(styles.each), translator.gives.ending)
     make_folder(options.output_dir or options.output.parent)
     tally = Tally(skipped=[] if shard.rank else list(listed.problems))
     _translate_all(translator, shard.of(listed.jobs), options, styles, control, tally, shard)
@@ -131,10 +137,13 @@ def _translate(
     translator: Translator, job: Job, options: Namespace, styles: Styles, control: Control, tally: Tally
 ) -> None:
     """One picture, from its files to the files of its translations."""
-    picture = read_picture(job.picture, job.size, levels_of(options.input_range, ALL_LEVELS))
+    takes = translator.takes
+    if options.input_range:
+        takes = replace(takes, levels=levels_of(options.input_range, ALL_LEVELS))
+    pixels = takes.read(job.picture, job.size)  # (H, W, C)
     config = translator.config(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
-        source = prepare(picture, list(job.find(picture)), targets=targets_of(options))
+        source = source_of(pixels, list(job.find(as_shown(pixels))), targets=targets_of(options))
         numbers = job.numbers or tuple(range(len(source.inside)))
         if options.image:
             control.check_numbers(numbers, "--{}")
@@ -152,8 +161,9 @@ def _translate(
     files: dict[Path, Write] = {}
     for number, one in made.items():
         place = job.in_style(number)
-        pictures = {place.mask_file(at): mask for at, mask in enumerate(one.masks)} | {place.output: one.picture}
-        files |= {file: picture_writer(shown, file) for file, shown in pictures.items()}
+        masks = {place.mask_file(at): mask for at, mask in enumerate(one.masks)}
+        files |= {file: picture_writer(mask, file) for file, mask in masks.items()}
+        files[place.output] = _writer(one, place.output)
         tally.seams += [one.seam] if one.seam and not one.unchanged else []
         tally.notes |= {one.note} if one.note else set()
     write_together(files)
@@ -161,6 +171,16 @@ def _translate(
     first = next(iter(made.values()))  # styles change nothing about who is translated
     tally.instances += sum(first.present)
     tally.unchanged += first.unchanged
+
+
+def _writer(made: Translation, path: Path) -> Write:
+    """Writes values where the file can hold them, else the picture."""
+    values, ending = made.values, path.suffix.lower()
+    if values is None and ending == NPY:
+        values = np.asarray(made.picture)
+    if values is None or not can_hold(ending, values):
+        return picture_writer(made.picture, path)
+    return partial(write_values, values=values, ending=ending)
 
 
 def _tell(
@@ -185,4 +205,3 @@ def _tell(
     parts += sorted(note for note in tally.notes if "unchanged" not in note)
     parts += [*notes, *([cost(tally.skipped)] if tally.skipped else [])]
     print(one_line("; ".join([*parts, str(options.output or options.output_dir)])))
-

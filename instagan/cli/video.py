@@ -71,6 +71,7 @@ class Steadiness:
 def translate_video(translator: Translator, options: Namespace) -> tuple[str, str]:
     """Writes --output, whole or not at all; returns two lines to tell. Raises ``InputError``."""
     container_of(options.output.suffix)
+    translator.check_rgb("--video")
     if options.video.resolve() == options.output.resolve():
         raise InputError(f"--output {options.output} would be written over --video; pass another place")
     facts = look_through(options.video)

@@ -1,12 +1,14 @@
 """What users hand over as picture and masks -> ``Source``: one form for everything. Raises ``InputError``.
 
 picture   path, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), tensor (H, W), (1, H, W) or (3, H, W)
+          for a model of other images, the values of such files: array (H, W) or (H, W, C), tensor (H, W) or (C, H, W)
 masks     None, one mask, a list of masks, or a stacked array or tensor (N, H, W)
 targets   None, a name or label for all instances, or one for each: what they are to become
 keypoints None, or for each mask x, y, visibility, x, ... or (K, 3), in pixels of the picture
 parts     None, or for each mask a label map of its size: a path, PIL image or array, 0 outside, 1, 2, ... in parts
 style     None, a picture as an example, or codes as a list, array or tensor: (S,) for all pictures, or (n, S)
-values    uint8 and 16 bits as they are, floats in [0, 1]; of a mask: inside is what is above half of its maximum
+values    uint8 and 16 bits as they are, floats in [0, 1], or in the range that the model was trained with; of a mask:
+          inside is what is above half of its maximum
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from instagan.errors import InputError
 from instagan.inference.attributes import label_maps, planes_of_labels, points_for
 from instagan.inference.control import Control
 from instagan.inference.sizes import Widening
+from instagan.io.formats import RGB, Format
 from instagan.io.pixels import mask_to_tensor, pixels_to_tensor
-from instagan.io.reading import as_rgb, inside_of, read_inside, read_picture
+from instagan.io.reading import as_rgb, inside_of, read_inside
+from instagan.io.value_files import values_of
 from instagan.structures.instances import InstanceBatch
 from instagan.structures.one_way import SMALLEST_EXAMPLE
 
@@ -43,7 +47,8 @@ Style: TypeAlias = "Picture | Sequence[float] | Sequence[Sequence[float]] | None
 class Source:
     """A picture with its instances as read, at its own size.
 
-    pixels (H, W, 3) uint8, or float32 in [0, 1] where floats were handed over: large pictures stay small in memory;
+    pixels (H, W, C) uint8, or floats in [0, 1] where floats were handed over, or other types than uint8 are files':
+    shares of their range then, see ``instagan.io.formats``; large pictures stay small in memory;
     inside (N, H, W) bool, one for every mask, empty ones too; labels (N,). strengths, ranks (N,): as of
     ``InstanceBatch``; none where nothing is asked for. targets (N,): the name or label of what each is to become, or
     None. keypoints (N, K, 3) float, parts (N, H, W) whole numbers: what else is told of each, or None.
@@ -60,16 +65,20 @@ class Source:
 
     @property
     def image(self) -> Tensor:
-        """(3, H, W) float32 in [-1, 1], made anew."""
-        if self.pixels.dtype == np.uint8:
-            return pixels_to_tensor(self.pixels)
-        planes = np.array(self.pixels.transpose(2, 0, 1), order="C")  # its own: what is handed over may be read-only
-        return torch.from_numpy(planes).mul_(2).sub_(1)
+        """(C, H, W) float32 in [-1, 1], made anew."""
+        return pixels_to_tensor(self.pixels)
 
     @property
     def levels(self) -> np.ndarray:
-        """(H, W, 3) uint8; not to be written to."""
-        return self.pixels if self.pixels.dtype == np.uint8 else np.rint(self.pixels * 255).astype(np.uint8)
+        """(H, W, C) uint8; not to be written to."""
+        return (
+            self.pixels if self.pixels.dtype == np.uint8 else np.rint(self.pixels * 255).clip(0, 255).astype(np.uint8)
+        )
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(H, W, C) floats in [0, 1]; not to be written to."""
+        return self.pixels / 255 if self.pixels.dtype == np.uint8 else self.pixels
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,10 +109,22 @@ def prepare(
     targets: Targets = None,
     keypoints: Sequence[Any] | None = None,
     parts: Sequence[Any] | None = None,
+    format: Format = RGB,
 ) -> Source:
     """Reads and checks. Masks must have the picture's size, both upright; without any, parts tell them. targets: one
-    alone is that of all."""
-    pixels = _pixels(picture)
+    alone is that of all. format: of the images that a model was trained on."""
+    return source_of(_pixels(picture, format), masks, labels, targets, keypoints, parts)
+
+
+def source_of(
+    pixels: np.ndarray,
+    masks: Masks = None,
+    labels: Sequence[int] | None = None,
+    targets: Targets = None,
+    keypoints: Sequence[Any] | None = None,
+    parts: Sequence[Any] | None = None,
+) -> Source:
+    """``prepare`` of pixels as ``Format.read`` gives them."""
     of_parts = None if parts is None else label_maps(parts, pixels.shape[:2])
     inside = _masks(masks if masks is not None or of_parts is None else of_parts > 0, pixels.shape[:2])
     for told, given in (("keypoints", keypoints), ("parts", parts)):
@@ -179,10 +200,14 @@ def _are_codes(style: np.ndarray | Tensor, size: int | None) -> bool:
     return floats and style.ndim == 2 and (style.shape[1] < SMALLEST_EXAMPLE or style.shape[1] == size)
 
 
-def _pixels(picture: Picture) -> np.ndarray:
-    """(H, W, 3) uint8, or float32 in [0, 1] where the values come as floats."""
+def _pixels(picture: Picture, format: Format) -> np.ndarray:
+    """(H, W, C) uint8, or floats in [0, 1] where the values come as others."""
     if isinstance(picture, (str, os.PathLike)):
-        return np.asarray(read_picture(_path(picture)))
+        return format.read(_path(picture))
+    if not format.is_rgb and not isinstance(picture, Image.Image):
+        return format.pixels(_values(picture), "the image")
+    if isinstance(picture, Image.Image) and format.channels != 3:
+        return format.pixels(values_of(_upright(picture, "the picture")), "the image")
     if isinstance(picture, Image.Image):
         return np.asarray(as_rgb(_upright(picture, "the picture")))
     if isinstance(picture, Tensor):
@@ -196,6 +221,19 @@ def _pixels(picture: Picture) -> np.ndarray:
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.size == 0:
         raise InputError(f"an image as {layout}, not {tuple(picture.shape)}")
     return np.broadcast_to(_levels(values[..., :3]), (*values.shape[:2], 3))
+
+
+def _values(picture: Any) -> np.ndarray:
+    """(H, W, C) of an array (H, W) or (H, W, C), or of a tensor (H, W) or (C, H, W)."""
+    if not isinstance(picture, np.ndarray | Tensor):
+        raise InputError(f"an image cannot be a {type(picture).__name__}; pass a path, PIL image, array or tensor")
+    values = _array(picture) if isinstance(picture, Tensor) else picture
+    values = values[..., None] if values.ndim == 2 else values
+    if values.ndim != 3 or values.size == 0 or values.dtype.kind not in "buif":
+        raise InputError(
+            f"an image as array must be numbers (H, W) or (H, W, C), not {picture.dtype} {tuple(picture.shape)}"
+        )
+    return values.transpose(1, 2, 0) if isinstance(picture, Tensor) and picture.ndim == 3 else values
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -15,7 +15,7 @@ from instagan.inference.network import Network
 from instagan.inference.windows import CONTEXT, Window, around, fading, whole
 from instagan.io.boxes import CROP_CONTEXT
 from instagan.io.pasting import FEATHER, Seam, paste_onto
-from instagan.io.pixels import to_bytes
+from instagan.io.pixels import resized, to_pixels
 from instagan.structures.instances import InstanceBatch
 
 CROP_SIDE = 256
@@ -33,6 +33,7 @@ class TranslateConfig:
                      less than the picture
     feather          pixels over which the edges fade; None: 4 of the pixels that the networks saw
     context          how much of its longer side an instance has around it in a crop
+    whole_levels     whether pixels are 256 levels, and not floats
     """
 
     max_side: int | None = None
@@ -41,6 +42,7 @@ class TranslateConfig:
     feather: int | None = None
     crop_side: int = CROP_SIDE
     context: float = CONTEXT
+    whole_levels: bool = True
 
     @classmethod
     def as_trained(cls, told: Mapping[str, Any], **asked: Any) -> TranslateConfig:
@@ -59,7 +61,7 @@ class TranslateConfig:
 
 @dataclass(frozen=True, eq=False)
 class Pasted:
-    """pixels (H, W, 3) uint8; levels (N, H, W) uint8, of each slot's mask, 0 or 255; present (N,)."""
+    """pixels (H, W, C) uint8, or floats in [0, 1]; levels (N, H, W) uint8, of each slot, 0 or 255; present (N,)."""
 
     pixels: np.ndarray
     levels: np.ndarray
@@ -82,7 +84,7 @@ def translate_large(
     instances gives one mask or none, and without masks the whole picture, enlarged. style: the same for all crops.
     """
     side = config.max_side or (config.crop_side if config.crop_instances else max(source.size))
-    pixels = np.array(source.levels)  # (H, W, 3)
+    pixels = np.array(source.levels if config.whole_levels else source.shares)  # (H, W, C)
     slots = len(source.inside) if network.knows_instances else int(network.gives_masks)
     levels = np.zeros((slots, *source.size), np.uint8)
     present = np.zeros(slots, bool)
@@ -93,7 +95,7 @@ def translate_large(
         belonging = source.inside[:, lines, columns][members]  # (M, h, w)
         seen = _shrunk(_members(source, members, np.array(pixels[place]), belonging), window.seen(side))
         made = network.run(batch_of(seen), ins_per, ins_max, in_order, style)
-        translated, masks = _enlarged(seen, made, (window.box.width, window.box.height))
+        translated, masks = _enlarged(seen, made, (window.box.width, window.box.height), config.whole_levels)
         there = made.present[0].numpy()
         union = _union(belonging, masks, there, network.knows_instances)
         feather = round(FEATHER * window.scale(side)) if config.feather is None else config.feather
@@ -143,20 +145,21 @@ def _shrunk(part: Source, size: tuple[int, int]) -> Source:
     pixels, inside = part.pixels, part.inside
     if size == pixels.shape[1::-1]:
         return part
-    small = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
     found = np.zeros((len(inside), size[1], size[0]), bool)
     for mask, row in zip(inside, found, strict=True):
         share = np.asarray(Image.fromarray(mask.view(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BOX))
         np.greater_equal(share, min(128, max(int(share.max()), 1)), out=row)
-    return replace(part, pixels=np.asarray(small), inside=found)
+    return replace(part, pixels=resized(pixels, size), inside=found)
 
 
-def _enlarged(seen: Source, made: InstanceBatch, size: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Picture (h, w, 3) and masks (h, w), 0 or 255, at width x height, of a batch of one."""
+def _enlarged(
+    seen: Source, made: InstanceBatch, size: tuple[int, int], whole_levels: bool
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Picture (h, w, C) and masks (h, w), 0 or 255, at width x height, of a batch of one."""
     cut = seen.widening.cut
-    picture = Image.fromarray(np.ascontiguousarray(to_bytes(cut(made.image[0]))))
+    picture = resized(np.ascontiguousarray(to_pixels(cut(made.image[0]), whole_levels)), size)
     masks = [_mask_at(mask, size) for mask in cut(made.masks[0])]
-    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC)), masks
+    return picture if whole_levels else picture.clip(0, 1), masks
 
 
 def _mask_at(mask: Tensor, size: tuple[int, int]) -> np.ndarray:

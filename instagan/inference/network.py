@@ -41,7 +41,7 @@ class Network:
     @property
     def knows_instances(self) -> bool:
         """Whether the method translates instance by instance; else it gives one slot (the union) or none."""
-        return self.translator.ins_per is not None
+        return self.translator.by_instance
 
     @property
     def gives_masks(self) -> bool:
@@ -85,7 +85,8 @@ class Network:
         )
 
     def _at_once(self, source: InstanceBatch, ins_per: int | None) -> int:
-        return min(ins_per or self.ins_per, int(source.present.sum(1).max()))
+        most = int(source.present.sum(1).max())
+        return most if self.translator.at_once else min(ins_per or self.ins_per, most)
 
     def _needs(self, source: InstanceBatch, ins_per: int | None) -> int:
         """Bytes, at the peak."""

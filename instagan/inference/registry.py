@@ -125,7 +125,8 @@ class Description:
         if not all(bool(parameter.isfinite().all()) for parameter in generator.parameters()):
             raise InputError(f"{where} holds NaN or infinite weights; load an earlier checkpoint of its run")
         generator.eval().requires_grad_(False)
-        return OneWayTranslator(generator, self.needs, self.ins_per, self.set_order)
+        at_once = self.ins_per is None and isinstance(generator, SetGenerator)
+        return OneWayTranslator(generator, self.needs, self.ins_per, self.set_order, at_once=at_once)
 
     def _misfit(self, weights: Mapping[str, Tensor]) -> str:
         """The first difference between weights and the generator that is to hold them, in words; empty if they fit."""

@@ -17,7 +17,7 @@ from instagan.io.pasting import Seam
 class Translation:
     """The translated picture and its masks.
 
-    picture    RGB, of the input's size
+    picture    RGB, of the input's size; of images that are no RGB pictures of 8 bits, how they are shown
     masks      mode L, 255 inside and 0 outside: mask k is the translation of the input's mask k, all 0 where that was
                empty or not translated. A method that knows one mask at most (CycleGAN+Seg) gives the union of all,
                one that knows none (CycleGAN) gives none.
@@ -25,7 +25,9 @@ class Translation:
     unchanged  whether the picture is the input's, pixel for pixel, because there was no instance to translate
     seam       how much it differs from the input, where the background is the input's
     note       what the user should know, in a sentence; empty if there is nothing
-    image      (3, H, W) float32 in [-1, 1], if tensors are asked for
+    values     (H, W, C) in the type and range of the files that the model was trained to give, where those are no RGB
+               pictures of 8 bits: ``instagan.io.value_files`` writes them
+    image      (C, H, W) float32 in [-1, 1], if tensors are asked for
     soft_masks (N, H, W) float32 in [-1, 1], inside is above 0; if tensors are asked for
     keypoints  (N, K, 3) x, y in pixels of the picture, and visibility, 2 or 0; of a model of keypoints
     parts      (N, H, W) uint8, 0 outside, 1, 2, ... in parts; of a model of parts
@@ -36,6 +38,7 @@ class Translation:
     present: tuple[bool, ...]
     unchanged: bool
     note: str = ""
+    values: np.ndarray | None = None
     seam: Seam | None = None
     image: Tensor | None = None
     soft_masks: Tensor | None = None

@@ -9,7 +9,8 @@ published weights   latest_net_G_A.pth, or the folder of them               as t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,21 @@ from typing import Any
 from torch import Tensor
 
 from instagan.errors import InputError
+from instagan.flag_types import levels
 from instagan.inference.published import described, from_published, read_published_options, run_options
 from instagan.inference.registry import Description, direction_to
+from instagan.io.formats import kind_of_file
 from instagan.io.options_file import INFERENCE_OPTIONS, OPTIONS, inference_options
 from instagan.io.tensor_files import detached, read_card, read_exported, read_tensors, state_dict, translating_networks
 from instagan.structures.directions import A_TO_B, B_TO_A, Direction, exchanged
 from instagan.structures.one_way import OneWayTranslator
 
-LEAST_ONE = ("ngf", "ins_per", "fine_size_w", "fine_size_h")
+LEAST_ONE = ("ngf", "ins_per", "fine_size_w", "fine_size_h", "input_nc", "output_nc")
+TEXTS: Mapping[str, Callable[[str], str]] = {
+    **dict.fromkeys(("input_range", "output_range"), levels),
+    **dict.fromkeys(("input_kind", "output_kind"), kind_of_file),
+}
+"""Those that are words of a form of their own."""
 KINDS: Mapping[str, type] = {"with_masks": bool, "instance_crops": bool, **dict.fromkeys(LEAST_ONE, int)}
 """What the values of those are that are no words."""
 
@@ -221,6 +229,14 @@ def _checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name in INFERENCE_OPTIONS:
         value = options.get(name)
         fits = isinstance(value, KINDS.get(name, str))
+        fits = fits and (not isinstance(value, str) or name not in TEXTS or _is_of(TEXTS[name], value))
         if value is not None and (not fits or (isinstance(value, int) and name in LEAST_ONE and value < 1)):
             raise InputError(f"{where} was trained with --{name} {value!r}, which cannot be; load another checkpoint")
     return {name: options[name] for name in INFERENCE_OPTIONS if options.get(name) is not None}
+
+
+def _is_of(kind: Callable[[str], str], value: str) -> bool:
+    try:
+        return kind(value) == value
+    except ArgumentTypeError:
+        return False

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -22,8 +24,9 @@ from instagan.inference.own_method import own_translator
 from instagan.inference.result import Translation, belonging
 from instagan.inference.sizes import SMALLEST_SIDE
 from instagan.inference.trained import OwnMethodError, read_trained
+from instagan.io.formats import RGB, Format, formats_of
 from instagan.io.pasting import FEATHER, paste_background
-from instagan.io.pixels import mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture, to_tensor
+from instagan.io.pixels import as_shown, mask_to_tensor, pixels_to_tensor, to_mask_picture, to_picture, to_pixels
 from instagan.kernels import accelerate
 from instagan.kernels.convolution import WIDE_ENOUGH
 from instagan.kernels.processor import PRECISIONS
@@ -64,10 +67,14 @@ class Translator:
     Nothing in a translator changes after it is made: any number of threads may use it at the same time.
     """
 
-    def __init__(self, network: Network, card: dict[str, Any] | None = None) -> None:
-        """``load`` is the usual way. card: what is known about the model, for whoever wants to show it."""
+    def __init__(
+        self, network: Network, card: dict[str, Any] | None = None, takes: Format = RGB, gives: Format = RGB
+    ) -> None:
+        """``load`` is the usual way. card: what is known about the model, for whoever wants to show it. takes, gives:
+        how images are kept of the domain that it translates from, and of the one that it translates to."""
         self.network = network
         self.card = card or {}
+        self.takes, self.gives = takes, gives
 
     @classmethod
     def load(
@@ -104,7 +111,9 @@ class Translator:
         accelerate(generator)
         network = Network(translator, trained.description, chosen, precision)
         card = {"options": dict(trained.options), "file": trained.where, "to": trained.description.target.lower()}
-        return cls(network, {**trained.card, **card})
+        formats = {letter: replace(one, flags="") for letter, one in formats_of(trained.options).items()}
+        ends = formats[trained.description.source], formats[trained.description.target]
+        return cls(network, {**trained.card, **card}, *ends)
 
     @overload  # a list gives a list; the parameters that follow are those below
     def __call__(
@@ -149,6 +158,7 @@ class Translator:
     ) -> Translation | list[Translation]:
         """One picture with its masks; see ``instagan.inference.inputs`` for their forms. Masks must have its size.
 
+        Of models of other images than RGB pictures of 8 bits, what comes out has ``values``, as their files have them.
         labels: category index of each mask. ins_per: instances at a time (default: as trained). ins_max: most
         instances that are translated, the largest (default: all). tensors: also return tensors.
         max_side: longer side at which the networks see a picture; a larger one is shrunk, and its instances are put
@@ -197,7 +207,8 @@ class Translator:
         """
         _check(ins_per=(ins_per, 1), ins_max=(ins_max, 1))
         config = self.config(**how)
-        sources = [prepare(*item) if isinstance(item, (tuple, list)) else prepare(item) for item in items]
+        read = partial(prepare, format=self.takes)
+        sources = [read(*item) if isinstance(item, (tuple, list)) else read(item) for item in items]
         control = Control.of(instances, order, strength)
         control.check(self.network.translator)
         control.check_numbers(range(max((len(source.inside) for source in sources), default=0)))
@@ -235,10 +246,24 @@ class Translator:
         _check(max_side=(max_side, SMALLEST_SIDE), feather=(feather, 0))
         if (max_side or crop_instances) and self.network.gives_masks and self.network.description is None:
             raise InputError("max_side and crop_instances need a method that tells how it translates; drop them")
+        if (max_side or crop_instances or paste_background) and self.takes.channels != self.gives.channels:
+            raise InputError(
+                "max_side, crop_instances and paste_background keep a part of the input, and translations have other "
+                f"channels ({self.gives.channels}) than inputs ({self.takes.channels}); drop them"
+            )
         told = self.card.get("options", {})
         asked = {"max_side": max_side, "paste_background": paste_background, "feather": feather}
         crops = bool(told.get("instance_crops")) if crop_instances is None else crop_instances
-        return TranslateConfig.as_trained(told, crop_instances=crops, **asked)
+        whole_levels = self.gives.type == np.uint8
+        return TranslateConfig.as_trained(told, crop_instances=crops, whole_levels=whole_levels, **asked)
+
+    def check_rgb(self, what: str) -> None:
+        """Raises ``InputError`` where images have other channels than red, green and blue. what: cannot work then."""
+        if (self.takes.channels, self.gives.channels) != (3, 3):
+            raise InputError(
+                f"{what} works on RGB images, and this model translates {self.takes.channels} channels to "
+                f"{self.gives.channels}; use python -m instagan translate, or test.py"
+            )
 
     def translate(
         self,
@@ -275,7 +300,8 @@ class Translator:
                 for row, number in enumerate(chunk):
                     done[number] = self._translation(sources[number], together[[row]], tensors)
         if config and config.paste_background:
-            return [_with_background(source, done[number], config.feather) for number, source in enumerate(sources)]
+            keep = partial(_with_background, config=config, gives=self.gives)
+            return [keep(source, done[number]) for number, source in enumerate(sources)]
         return [done[number] for number in range(len(sources))]
 
     def _asked(self, source: Source) -> Source:
@@ -310,12 +336,14 @@ class Translator:
         count = len(source.inside) if self.network.knows_instances else min(made.slot_count, max(len(source.inside), 1))
         image, soft = cut(made.image[0]), cut(made.masks[0, :count])  # (3, H, W), (count, H, W)
         present = tuple(made.present[0, :count].tolist())
+        unchanged = self._needs_instances and not any(present)
         return Translation(
             to_picture(image),
             [to_mask_picture(mask) for mask in soft],
             present,
-            unchanged=self.network.knows_instances and not any(present),
+            unchanged=unchanged,
             note=self._note(source, present),
+            values=self._values(source.pixels if unchanged else to_pixels(image, self.gives.type == np.uint8)),
             image=image.clone() if tensors else None,
             soft_masks=soft.clone() if tensors else None,
             keypoints=given.points_made(self.network, made, count),
@@ -324,17 +352,29 @@ class Translator:
 
     def _pasted(self, source: Source, made: Pasted, tensors: bool) -> Translation:
         return Translation(
-            Image.fromarray(made.pixels),
+            as_shown(made.pixels),
             [Image.fromarray(mask) for mask in made.levels],
             made.present,
-            unchanged=self.network.knows_instances and not any(made.present),
+            unchanged=self._needs_instances and not any(made.present),
             note=self._note(source, made.present),
+            values=self._values(made.pixels),
             seam=made.seam,
             image=pixels_to_tensor(made.pixels) if tensors else None,
             soft_masks=mask_to_tensor(made.levels > 0) if tensors else None,
         )
 
+    @property
+    def _needs_instances(self) -> bool:
+        """Whether a picture without any stays as it is: it cannot where translations have other channels."""
+        return self.network.knows_instances and not self.network.translator.at_once
+
+    def _values(self, pixels: np.ndarray) -> np.ndarray | None:
+        """What a file of translations holds, (H, W, C); None of RGB pictures."""
+        return None if self.gives.is_rgb else self.gives.values(pixels)
+
     def _note(self, source: Source, present: tuple[bool, ...]) -> str:
+        if self.network.translator.at_once:
+            return ""
         if self.network.knows_instances:
             return "" if any(present) else "there is no instance to translate: the picture is unchanged"
         if len(source.inside) == 0 or self.network.description is None or "boxes" in self.network.translator.needs:
@@ -349,16 +389,19 @@ def _check(**given: tuple[int | None, int]) -> None:
             raise InputError(f"{name}={value!r} must be a whole number of {least} or more")
 
 
-def _with_background(source: Source, made: Translation, feather: int | None) -> Translation:
+def _with_background(source: Source, made: Translation, config: TranslateConfig, gives: Format) -> Translation:
     """The input where nobody is, neither before nor after; it is so already where large pictures are put together."""
     if made.unchanged or made.seam:
         return made
     if len(source.inside) == 0:
         raise InputError("without masks nothing is background; pass masks or drop paste_background")
-    feather = FEATHER if feather is None else feather
-    picture, seam = paste_background(Image.fromarray(source.levels), made.picture, belonging(source, made), feather)
-    image = None if made.image is None else to_tensor(picture)
-    return replace(made, picture=picture, seam=seam, image=image)
+    feather = FEATHER if config.feather is None else config.feather
+    own = source.levels if config.whole_levels else source.shares.astype(np.float64)
+    new = np.asarray(made.picture) if made.values is None else gives.pixels(made.values, "the translation")  # (H, W, C)
+    pixels, seam = paste_background(own, new, belonging(source, made), feather)
+    image = None if made.image is None else pixels_to_tensor(pixels)
+    values = None if made.values is None else gives.values(pixels)
+    return replace(made, picture=as_shown(pixels), values=values, seam=seam, image=image)
 
 
 def _rows(images: list[Any], given: Mapping[str, Sequence[Any] | None]) -> list[tuple[Any, ...]]:

@@ -14,8 +14,9 @@ from instagan.errors import InputError
 from instagan.io.coco import BAD, CROWD, STRAY, USED, Instance, Picture, Records, read_records
 from instagan.io.locating import leads_out, locate, place_of
 from instagan.io.problems import refuse
-from instagan.io.reading import Size, upright_size
+from instagan.io.reading import Size
 from instagan.io.segmentations import Rectangle, check, size_of_runs
+from instagan.io.value_files import image_size
 
 NAMED = 5
 """Absent pictures that are named."""
@@ -126,7 +127,7 @@ def _checked(picture: Picture, records: Records) -> Picture:
 
 def _size_in_file(picture: Picture) -> Size:
     """Upright, or as stored where runs are for that."""
-    size = upright_size(picture.path)
+    size = image_size(picture.path)
     runs = {size_of_runs(instance.segmentation) for instance in picture.instances}
     return size[::-1] if size not in runs and size[::-1] in runs else size
 

@@ -22,6 +22,12 @@ INFERENCE_OPTIONS = (
     "fine_size_w",
     "fine_size_h",
     "instance_crops",
+    "input_nc",
+    "output_nc",
+    "input_range",
+    "output_range",
+    "input_kind",
+    "output_kind",
 )
 """Names of the options that a checkpoint keeps of its run's: what it was, and at which size it was trained."""
 PLAIN = (str, int, float, bool, type(None))

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 FEATHER = 4
 """Default width in pixels of the edge over which a translation fades into the input."""
@@ -50,18 +49,19 @@ class Seam:
 
 
 def paste_background(
-    original: Image.Image, translated: Image.Image, inside: Iterable[np.ndarray], feather: int = 0
-) -> tuple[Image.Image, Seam]:
+    original: np.ndarray, translated: np.ndarray, inside: Iterable[np.ndarray], feather: int = 0
+) -> tuple[np.ndarray, Seam]:
     """The translation where anybody is, fading over ``feather`` pixels, and the input, bit for bit, elsewhere.
 
-    inside: masks (H, W) bool, those of the input and those of the translation. Both pictures are RGB of one size.
+    original, translated (H, W, C): uint8, or floats in [0, 1]. inside: masks (H, W) bool, those of the input and those
+    of the translation.
     """
-    union = np.zeros(original.size[::-1], bool)  # (H, W)
+    union = np.zeros(original.shape[:2], bool)  # (H, W)
     for mask in inside:
         union |= mask
-    pasted = np.array(original, np.uint8)  # (H, W, 3)
-    sums = paste_onto(pasted, np.asarray(translated, np.uint8), union, feather)
-    return Image.fromarray(pasted), Seam.of(sums)
+    pasted = np.array(original)  # (H, W, C)
+    sums = paste_onto(pasted, translated, union, feather)
+    return pasted, Seam.of(sums)
 
 
 def paste_onto(
@@ -69,7 +69,8 @@ def paste_onto(
 ) -> np.ndarray:
     """Writes the translation into the picture where it is ``inside``, fading over ``feather`` pixels.
 
-    picture, made (H, W, 3) uint8; inside (H, W) bool; most (H, W): the largest share of the translation at each place.
+    picture, made (H, W, C): uint8, or floats in [0, 1]; inside (H, W) bool; most (H, W): the largest share of the
+    translation at each place.
     Returns sums (4, 2) for ``Seam.of``.
     """
     sums = np.zeros((4, 2))
@@ -88,17 +89,21 @@ def _paste_lines(
 ) -> np.ndarray:
     """``paste_onto`` for a few lines, given how far (h, W) each pixel is from the nearest one inside."""
     union, edge = distance == 0, (distance > 0) & (distance <= max(feather, 1))  # (h, W)
-    apart = np.subtract(made, picture, dtype=np.int16)  # (h, W, 3)
+    whole = picture.dtype == np.uint8
+    unit = 1 if whole else 255  # levels in a difference of 1
+    apart = np.subtract(made, picture, dtype=np.int16 if whole else picture.dtype)  # (h, W, C)
     size = np.abs(apart).sum(2)  # (h, W)
     share = np.clip(1 - distance / (feather + 1), 0, 1)  # 0 beyond the feathered edge
     share = share if most is None else np.minimum(share, most)
     places = share > 0
-    moved = np.rint(share[places, None] * apart[places]).astype(np.int16)  # (P, 3)
-    picture[places] = (picture[places] + moved).astype(np.uint8)
+    moved = share[places, None] * apart[places]  # (P, C)
+    moved = np.rint(moved).astype(np.int16) if whole else moved
+    picture[places] = (picture[places] + moved).astype(picture.dtype)
     shifted = np.zeros_like(size)
     shifted[places] = np.abs(moved).sum(1)
     regions = (shifted, union), (shifted, edge & (distance <= feather)), (size, edge), (size, ~(union | edge))
-    return np.array([(values[where].sum(), 3 * where.sum()) for values, where in regions], np.float64)
+    channels = picture.shape[2]
+    return np.array([(unit * values[where].sum(), channels * where.sum()) for values, where in regions], np.float64)
 
 
 def distance_outside(inside: np.ndarray, most: int) -> np.ndarray:

@@ -19,7 +19,7 @@ LOSSY = (".jpg", ".jpeg")
 Size = tuple[int, int]
 """Width and height in pixels, in this order, as PIL has it."""
 
-Levels = tuple[int, int]
+Levels = tuple[float, float]
 """What is black and what is white in a picture of more than 8 bits a channel."""
 
 ALL_LEVELS = (0, 65535)

@@ -96,14 +96,15 @@ def _learned(references: References, judges: Judges, kind: str, seed: int) -> Cl
 def _judged(outcome: Outcome, references: References, judges: Judges, wanted: Collection[str]) -> Row:
     """What can be told of one picture without looking at others."""
     row = Row(outcome)
-    real, fake, before, after = outcome.real, outcome.fake, outcome.covered_before, outcome.covered_after
-    if outcome.covered.any():
+    real, fake = outcome.values or (outcome.real, outcome.fake)
+    before, after = outcome.covered_before, outcome.covered_after
+    if outcome.covered.any() and outcome.comparable:
         row.plain["change"] = mean_absolute_error(real, fake, outcome.covered)
-    found = background(real, fake, before, after)
+    found = background(real, fake, before, after) if outcome.comparable else None
     if found:
         row.plain |= {"background_mae": found.mae, "background_psnr": found.psnr, "background_ssim": found.ssim}
-    if judges.lpips and not outcome.covered.all():
-        row.plain["background_lpips"] = judges.lpips(real, fake, ~outcome.covered)
+    if judges.lpips and not outcome.covered.all() and outcome.comparable:
+        row.plain["background_lpips"] = judges.lpips(outcome.real, outcome.fake, ~outcome.covered)
     taken = claimed(before, after)
     if taken is not None:
         row.plain["background_claimed"] = taken

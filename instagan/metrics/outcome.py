@@ -39,6 +39,8 @@ class Outcome:
     before, after      the N instances, and their translated masks in the same order; None: not known, or not translated
     covered_before     what belongs to anybody in the source, (H, W) bool
     covered_after      the same in the translation; None for a method that translates no masks
+    values             both pictures as floats from 0 to 255 (H, W, C), where they have other channels than those shown
+    comparable         whether pixels before and after can be compared: not where their channels differ
 
     Raises ``ValueError`` where sizes do not fit together.
     """
@@ -50,6 +52,8 @@ class Outcome:
     after: Masks
     covered_before: Mask
     covered_after: Mask | None = None
+    values: tuple[np.ndarray, np.ndarray] | None = None
+    comparable: bool = True
 
     def __post_init__(self) -> None:
         if self.real.shape != self.fake.shape or self.real.ndim != 3:

@@ -108,11 +108,15 @@ UPSAMPLING: dict[str, Callable[[int, int], nn.Module]] = {
     "resize_conv": ResizeConvolution,
 }
 """Ways to double height and width: (narrow, wide) channels -> a layer."""
+RGB = 3
+"""Channels of pictures, unless a data set says otherwise."""
 
 
-def unusual(upsample: str) -> dict[str, str]:
-    """What a checkpoint says of it: nothing of transposed convolutions, so that earlier versions read it, too."""
-    return {} if upsample == TRANSPOSED else {"upsample": upsample}
+def unusual(upsample: str, input_nc: int = RGB, output_nc: int = RGB) -> dict[str, str | int]:
+    """What a checkpoint says of them: nothing of what was always so, so that earlier versions read it, too."""
+    usual: dict[str, str | int] = {"upsample": TRANSPOSED, "input_nc": RGB, "output_nc": RGB}
+    told: dict[str, str | int] = {"upsample": upsample, "input_nc": input_nc, "output_nc": output_nc}
+    return {name: value for name, value in told.items() if value != usual[name]}
 
 
 def decoder(

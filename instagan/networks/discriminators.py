@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from instagan.networks.blocks import patch_classifier, patch_features, patch_width
+from instagan.networks.blocks import RGB, patch_classifier, patch_features, patch_width
 from instagan.networks.owners import sum_by_owner
 from instagan.structures.instances import InstanceBatch
 
@@ -19,12 +19,14 @@ class SetDiscriminator(nn.Module):
     ``torch.nn.utils.parametrize.cached()`` to compute them once per update.
     """
 
-    def __init__(self, ndf: int = 64, layers: int = 3, norm: str = "instance", attributes: int = 0) -> None:
-        """attributes: planes of an instance beside its mask."""
+    def __init__(
+        self, ndf: int = 64, layers: int = 3, norm: str = "instance", attributes: int = 0, channels: int = RGB
+    ) -> None:
+        """attributes: planes of an instance beside its mask. channels: of the pictures."""
         super().__init__()
         self.attributes = attributes
         width = patch_width(ndf, layers - 1)
-        self.image_features = patch_features(3, ndf, layers, norm, spectral_norm)  # f_DX
+        self.image_features = patch_features(channels, ndf, layers, norm, spectral_norm)  # f_DX
         self.mask_features = patch_features(1 + attributes, ndf, layers, norm, spectral_norm)  # f_DA
         self.classifier = patch_classifier(2 * width, 2 * patch_width(ndf, layers), norm, spectral_norm)  # g_DX
 
@@ -43,14 +45,17 @@ class PatchDiscriminator(nn.Module):
     Returns (B, 1, H/2^layers - 2, W/2^layers - 2); no spectral norm.
     """
 
-    def __init__(self, ndf: int = 64, layers: int = 3, norm: str = "instance", with_union: bool = False) -> None:
+    def __init__(
+        self, ndf: int = 64, layers: int = 3, norm: str = "instance", with_union: bool = False, channels: int = RGB
+    ) -> None:
+        """channels: of the pictures."""
         super().__init__()
         self.with_union = with_union
-        self.features = patch_features(4 if with_union else 3, ndf, layers, norm, nn.Identity())
+        self.features = patch_features(channels + with_union, ndf, layers, norm, nn.Identity())
         self.classifier = patch_classifier(patch_width(ndf, layers - 1), patch_width(ndf, layers), norm, nn.Identity())
 
     def forward(self, x: InstanceBatch) -> Tensor:
-        seen = torch.cat([x.image, x.union()], dim=1) if self.with_union else x.image  # (B, 3 or 4, H, W)
+        seen = torch.cat([x.image, x.union()], dim=1) if self.with_union else x.image  # (B, C or C + 1, H, W)
         return self.classifier(self.features(seen)).to(x.image)  # (B, 1, h - 2, w - 2)
 
 

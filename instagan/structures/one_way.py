@@ -32,6 +32,8 @@ class OneWayTranslator:
     set_order   the order in which they are taken, those with ``ranks`` by these first: decreasing (by area) or random
                 (as their slots stand)
     ins_max     most instances of a picture that are translated; None: all
+    at_once     each instance comes out by itself, but all are translated at once, and a picture without any, too: what
+                comes out has other channels than what goes in, so that nothing can be translated once more, or stay
     """
 
     generator: Callable[..., InstanceBatch]
@@ -39,6 +41,7 @@ class OneWayTranslator:
     ins_per: int | None = None
     set_order: str = "decreasing"
     ins_max: int | None = None
+    at_once: bool = False
 
     def __call__(
         self,
@@ -58,7 +61,7 @@ class OneWayTranslator:
         """
         self.check_style(style, len(source))
         generator = partial(self.generator, style=style) if "style" in self.needs else self.generator
-        if self.ins_per is None:
+        if not self.by_instance:
             source = replace(source, strengths=None, ranks=None)  # those that are left out are absent already
             return generator(source if OF_INSTANCES & set(self.needs) else source.slots(0, 0))
         if in_order:
@@ -66,9 +69,17 @@ class OneWayTranslator:
         else:
             order = source.order_by_area() if self.set_order == "decreasing" else source.order_of_slots()  # (B, N)
         order = source.ranked(order)  # (B, N)
+        if self.ins_per is None:
+            first = order.argsort(dim=1).cpu() < (ins_max or self.ins_max or source.slot_count)  # (B, N)
+            return generator(replace(source, strengths=None, ranks=None).keeping(source.present & first))
         made = translate_in_order(generator, source, order, ins_per or self.ins_per, ins_max or self.ins_max)
         made = replace(made, strengths=None, ranks=None)
         return made if source.strengths is None else _weakened(source, made, source.strengths)
+
+    @property
+    def by_instance(self) -> bool:
+        """Whether each instance comes out by itself, and not all as one or none."""
+        return self.ins_per is not None or self.at_once
 
     @property
     def style_size(self) -> int | None:

@@ -95,9 +95,11 @@ def test_prepared_and_translated_pictures_are_scaled_as_well(scans, tmp_path, mo
     seen = []
     from instagan.cli import translate
 
-    prepare = translate.prepare
+    source_of = translate.source_of
     monkeypatch.setattr(
-        translate, "prepare", lambda picture, *given, **named: seen.append(picture) or prepare(picture, *given, **named)
+        translate,
+        "source_of",
+        lambda pixels, *given, **named: seen.append(pixels) or source_of(pixels, *given, **named),
     )
     run, _ = tiny_run(tmp_path / "runs")
     files = ("--image", scans / "trainA/0.png", "--masks", scans / "trainA_seg/0_0.png", "--output", tmp_path / "y.png")

@@ -37,7 +37,7 @@ def pictures(height: int = 30, width: int = 40) -> tuple[Image.Image, Image.Imag
 @pytest.mark.parametrize("feather", [0, 1, 5, 100])
 def test_outside_of_the_feathered_union_every_bit_is_the_inputs(feather):
     original, translated, masks = pictures()
-    pasted, seam = paste_background(original, translated, masks, feather)
+    pasted, seam = paste_background(np.asarray(original), np.asarray(translated), masks, feather)
     before, made, got = (np.asarray(picture).astype(int) for picture in (original, translated, pasted))
     union = masks[0] | masks[1]
     distance = nearest(union, 200)
@@ -58,7 +58,7 @@ def test_outside_of_the_feathered_union_every_bit_is_the_inputs(feather):
 
 def test_nobody_and_everybody():
     original, translated, masks = pictures()
-    pasted, seam = paste_background(original, translated, [], 3)
+    pasted, seam = paste_background(np.asarray(original), np.asarray(translated), [], 3)
     assert np.array_equal(np.asarray(pasted), np.asarray(original)) and seam.interior == seam.band == seam.step == 0
-    pasted, seam = paste_background(original, translated, [np.ones_like(masks[0])], 3)
+    pasted, seam = paste_background(np.asarray(original), np.asarray(translated), [np.ones_like(masks[0])], 3)
     assert np.array_equal(np.asarray(pasted), np.asarray(translated)) and seam.background == seam.band == 0

@@ -47,7 +47,8 @@ def largest_difference(run: Run, function: MiniBatch, generator: nn.Module, runt
     worst = 0.0
     for height, width in SIZES:
         for count in COUNTS:
-            taken, call = _calls(function, generator, random_inputs(height, width, count, random), random)
+            inputs = random_inputs(height, width, count, random, function.channels)
+            taken, call = _calls(function, generator, inputs, random)
             with torch.inference_mode():
                 made = call()
             wanted = (made.image, made.masks[0])[: len(function.outputs)]
@@ -68,7 +69,7 @@ def largest_difference(run: Run, function: MiniBatch, generator: nn.Module, runt
 def latency(run: Run, function: MiniBatch, generator: nn.Module, size: tuple[int, int], instances: int) -> Latency:
     """Both in turns, so that whatever else the machine does meets both. size: height and width."""
     random = torch.Generator().manual_seed(0)
-    taken, in_torch = _calls(function, generator, random_inputs(*size, instances, random), random)
+    taken, in_torch = _calls(function, generator, random_inputs(*size, instances, random, function.channels), random)
     with torch.inference_mode():
         times: tuple[list[float], list[float]] = ([], [])
         run(*taken), in_torch()
@@ -94,9 +95,11 @@ def _calls(
     return [there[name] for name in function.inputs], lambda: generator(batch, style=there["style"])
 
 
-def random_inputs(height: int, width: int, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A picture (1, 3, H, W) of noise and masks (count, H, W) of rectangles."""
-    image = torch.rand(1, 3, height, width, generator=random) * 2 - 1
+def random_inputs(
+    height: int, width: int, count: int, random: torch.Generator, channels: int = 3
+) -> tuple[Tensor, Tensor]:
+    """A picture (1, C, H, W) of noise and masks (count, H, W) of rectangles."""
+    image = torch.rand(1, channels, height, width, generator=random) * 2 - 1
     masks = torch.full((count, height, width), OUTSIDE)
     for mask in masks:
         top, left = (int(torch.randint(side // 2, (), generator=random)) for side in (height, width))

@@ -1,13 +1,14 @@
 """What other runtimes are given: one mini-batch of a sequential translation as a function of plain tensors.
 
-set networks    image (1, 3, H, W), masks (N, H, W)  ->  translated (1, 3, H, W), translated_masks (N, H, W)
+set networks    image (1, C, H, W), masks (N, H, W)  ->  translated (1, C, H, W), translated_masks (N, H, W)
 CycleGAN+Seg    the same, but translated_masks (1, H, W): the union
 CycleGAN        image  ->  translated
 with styles     image, style (1, S)  ->  translated
 
 All in [-1, 1], but for the S numbers of a style, which are from N(0, I), or a memory's own, which the model card tells;
-N >= 1 instances that all exist; H and W multiples of 4, 8 to 16384. How many instances go in at a time is the caller's
-choice, so that neither a loop nor an order is baked into the file: docs/using.md has the loop.
+C is 3 unless the model was trained on other images; N >= 1 instances that all exist; H and W multiples of 4, 8 to
+16384. How many instances go in at a time is the caller's choice, so that neither a loop nor an order is baked into the
+file: docs/using.md has the loop.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ MOST_INSTANCES = 4096
 class MiniBatch(nn.Module):
     """A function of plain tensors. inputs, outputs: the names of what goes in and comes out, in their order.
 
-    style_size: S, where "style" is among the inputs.
+    style_size: S, where "style" is among the inputs. channels: of the image that goes in.
     """
 
     inputs: tuple[str, ...] = ("image", "masks")
     outputs: tuple[str, ...] = ("translated", "translated_masks")
     style_size: int = 0
+    channels: int = 3
 
 
 class OfSet(MiniBatch):
@@ -112,10 +114,13 @@ def mini_batch_of(generator: nn.Module) -> MiniBatch:
     if getattr(generator, "attributes", 0):
         raise InputError("onnx and torch_export know no keypoints or parts; use safetensors for this model")
     if isinstance(generator, SetGenerator):
-        return OfSet(generator).eval()
-    if hasattr(generator, "style_size"):
-        return OfStyle(generator).eval()
-    return (OfUnion(generator) if getattr(generator, "with_union", False) else OfPicture(generator)).eval()
+        function: MiniBatch = OfSet(generator)
+    elif hasattr(generator, "style_size"):
+        function = OfStyle(generator)
+    else:
+        function = OfUnion(generator) if getattr(generator, "with_union", False) else OfPicture(generator)
+    function.channels = int(getattr(generator, "input_nc", 3))
+    return function.eval()
 
 
 def traced(function: MiniBatch) -> ExportedProgram:
@@ -131,7 +136,7 @@ def traced(function: MiniBatch) -> ExportedProgram:
         "style": {},
     }
     examples = {  # no two sizes alike, and no 1 where another number may come
-        "image": torch.zeros(1, 3, 32, 48),
+        "image": torch.zeros(1, function.channels, 32, 48),
         "masks": torch.zeros(3, 32, 48),
         "style": torch.zeros(1, function.style_size),
     }
