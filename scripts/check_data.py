@@ -100,6 +100,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in FLAGS.values():
         add(f"--{name}_nc", type=whole(1), default=3, metavar="N", help="channels, as for train.py; not with boxes")
         add(f"--{name}_range", type=levels, metavar="LOW:HIGH", help="the same of the range")
+    add("--parts", type=whole(1), metavar="N", help="masks are label maps of N parts (train.py --attribute parts)")
     add("--workers", type=whole(1), default=cores(), metavar="N", help="processes; the report is the same for any N")
     add("--list", type=whole(0), default=20, metavar="N", help="warnings named of each kind, 0: all; errors all are")
     add("--json", type=Path, metavar="FILE", help="write all findings there as well")
@@ -125,7 +126,7 @@ def named(text: str) -> tuple[str, ...]:
 
 def _check(args: argparse.Namespace) -> int:
     started = time.perf_counter()
-    limits = Limits(args.tiny_area, args.overlap, args.imbalance)
+    limits = Limits(args.tiny_area, args.overlap, args.imbalance, args.parts or 0)
     if args.dataset_mode == "boxes":
         report = check_boxes(args.dataroot, args.phases, limits, args.workers, bar("checking"))
     else:

@@ -26,6 +26,7 @@ from engine.schedule import Progress  # noqa: E402
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError, one_line  # noqa: E402
 from instagan.inference.published import to_published  # noqa: E402
+from instagan.inference.registry import Description  # noqa: E402
 from instagan.inference.trained import PUBLISHED_OPTIONS, published_networks, published_options  # noqa: E402
 from instagan.io.options_file import OPTIONS, inference_options  # noqa: E402
 from instagan.io.tensor_files import read_tensors, state_dict, translating_networks  # noqa: E402
@@ -85,6 +86,8 @@ def to_files(options: argparse.Namespace) -> str:
     told = content.get("options") or inference_options(path.with_name(OPTIONS))
     if told.get("upsample", TRANSPOSED) != TRANSPOSED:
         raise InputError(f"{path} was trained with --upsample {told['upsample']}, which published files cannot hold")
+    if any(Description.read(one, str(path)).config.get("attributes") for one in content.get("translators") or ()):
+        raise InputError(f"{path} knows keypoints or parts, which published files cannot hold")
     files = {}
     for name, weights in translating_networks(content).items():
         try:

@@ -15,7 +15,7 @@ from data.checking.findings import Finding
 from data.checking.masks import COVERING, Region, closest_overlaps, levels_problem, may_be_transparent, transparency
 from data.checking.naming import Task
 from instagan.errors import InputError
-from instagan.io.reading import LOSSY, inside_of, open_upright
+from instagan.io.reading import LOSSY, inside_of, open_upright, read_parts
 
 JPEG = ("JPEG", "MPO")
 FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}
@@ -29,11 +29,13 @@ Shown = TypeVar("Shown")
 @dataclass(frozen=True)
 class Limits:
     """tiny_area: masks of fewer pixels are tiny. overlap: masks of one picture overlap heavily from this intersection
-    over union on. imbalance: domains differ very much from this ratio of their numbers of pictures on."""
+    over union on. imbalance: domains differ very much from this ratio of their numbers of pictures on. parts: masks are
+    label maps of so many parts, if it is not 0."""
 
     tiny_area: int = 16
     overlap: float = 0.5
     imbalance: float = 5.0
+    parts: int = 0
 
 
 def check_files(task: Task, root: Path, limits: Limits) -> list[Finding]:
@@ -47,10 +49,13 @@ def check_files(task: Task, root: Path, limits: Limits) -> list[Finding]:
     regions: list[tuple[File, Region]] = []
     for path in task.masks:
         mask = File(path.relative_to(root).as_posix(), path)
-        shown = mask.read(_read_mask)
+        shown = mask.read(_read_labels if limits.parts else _read_mask)
         if shown is not None:
             stored, inside = shown
-            mask.describe(stored)
+            mask.describe(None if limits.parts else stored)
+            if limits.parts and (highest := int(inside.max())) > limits.parts:
+                mask.add("refused", f"holds part {highest}, and there are {limits.parts} (--parts)")
+            inside = inside > 0
             if size and stored.size != size:
                 sizes = f"{stored.width}x{stored.height} but its picture {size[0]}x{size[1]}"
                 mask.add("size_mismatch", f"is {sizes}; masks must have the size of their picture")
@@ -68,6 +73,11 @@ def _read_mask(path: Path) -> tuple[Image.Image, np.ndarray]:
     """``read_inside`` with what it makes it of."""
     stored = open_upright(path)
     return stored, inside_of(stored, lossy=path.suffix.lower() in LOSSY)
+
+
+def _read_labels(path: Path) -> tuple[Image.Image, np.ndarray]:
+    """``read_parts`` with what it makes it of."""
+    return open_upright(path), read_parts(path)
 
 
 class File:

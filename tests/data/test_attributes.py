@@ -25,7 +25,7 @@ from data.transport import collate_packed
 from data.unaligned_instance_dataset import UnalignedInstanceDataset, read_sample
 from instagan import Translator
 from instagan.errors import InputError
-from scripts import export, make_shapes, prepare_coco
+from scripts import check_data, convert_checkpoint, export, make_shapes, prepare_coco
 from tests.engine.test_resume import assert_equal
 from tests.programs import sentence, test_program, tiny, train_program
 
@@ -230,6 +230,8 @@ def translator_gives_what_test_gives(run_folder: Path, root: Path, results: Path
     ):
         with pytest.raises(InputError, match=told):
             t(picture, **wrong)
+    words = ["--run", str(run_folder), "--output", str(results / "published")]
+    assert "published files cannot hold" in sentence(capsys, convert_checkpoint.main, *words)
     words = ["--model", str(run_folder), "--output", str(results / "x.onnx"), "--format", "onnx"]
     assert "know no keypoints or parts" in sentence(capsys, export.main, *words)
 
@@ -289,6 +291,13 @@ def test_parts_that_are_too_many_or_in_colour_are_named(shapes, tmp_path):
     Image.open(path).convert("RGB").save(tmp_path / path.name)
     with pytest.raises(InputError, match=r"is in colour \(RGB\)"):
         replace(entry.masks[0], path=tmp_path / path.name).read_parts((48, 48), 2)
+
+
+def test_check_data_knows_label_maps(shapes, capsys):
+    for parts, code, told in ((2, 0, "0 errors, 0 warnings"), (1, 1, "holds part 2, and there are 1 (--parts)")):
+        words = ["--dataroot", str(shapes["parts"]), "--parts", str(parts), "--workers", "1", "--phases", "val"]
+        assert check_data.main(words) == code
+        assert told in capsys.readouterr().out
 
 
 def test_keypoints_that_do_not_fit_their_category_are_named(shapes, tmp_path):
