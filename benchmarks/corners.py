@@ -72,9 +72,11 @@ def measure(args: argparse.Namespace) -> int:
                 known = batch.keypoints[0, slot].numpy()
                 both = (known[:, 2] > 0) & (again[:, 2] > 0)
                 figures["back"].extend(np.hypot(*(known - again)[both, :2].T))
+        outline = f"{np.mean(figures['outline']):.3f}" if figures["outline"] else "of none, as no shape has all corners"
+        back = np.array(figures["back"] or [np.nan])
         print(
-            f"{source} to {target}: found {np.mean(figures['found']):.1%}, outline {np.mean(figures['outline']):.3f}, "
-            f"back {np.median(figures['back']):.2f} px (within 1 px: {np.mean(np.array(figures['back']) < 1):.1%})"
+            f"{source} to {target}: found {np.mean(figures['found']):.1%}, outline {outline}, "
+            f"back {np.median(back):.2f} px (within 1 px: {np.mean(back < 1):.1%})"
         )
     return 0
 
