@@ -100,7 +100,7 @@ class FormulaTrace:
             return torch.stack([gradient, before, gradient.new_tensor(2e-6)]).expand_as(golden)
         if "norm_per_param" in key:
             if "movenorm" in key:
-                return 2e-2 * golden.abs()
+                return 2e-2 * golden.abs() + self._by_chance(key.rpartition("/")[0])
             if "weightnorm" in key:
                 return 1e-4 * golden.abs() + self._by_chance(key.rpartition("/")[0])
             return torch.full_like(golden, (1e-4 if of_judges else 1e-2) * float(largest))

@@ -30,6 +30,7 @@ PACKAGES = {
     "videos, translate --video": ("av",),
     "live plots in Visdom": ("visdom", "plotly"),
     "--tensorboard": ("tensorboard",),
+    "TIFF files that Pillow cannot read": ("tifffile",),
     "ONNX and safetensors, scripts/export.py": ("onnx", "onnxscript", "onnxruntime", "safetensors"),
     "FID and LPIPS, scripts/evaluate.py": ("torch-fidelity", "lpips", "torchvision"),
 }

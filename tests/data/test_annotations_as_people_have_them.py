@@ -22,7 +22,6 @@ from instagan.cli import translate
 from instagan.cli.jobs import list_jobs
 from instagan.cli.main import main
 from instagan.errors import InputError
-from instagan.inference.inputs import prepare
 from instagan.io.reading import read_picture
 from scripts import prepare_coco
 from tests.preparing import check_set, draw_noise, load, masks_of, square
@@ -410,7 +409,8 @@ def test_translating_a_turned_photo_puts_every_pixel_of_a_mask_in_its_place(tmp_
         exif[0x0112] = 6
         Image.open(path).save(path.with_suffix(".jpg"), exif=exif)
     seen = []
-    monkeypatch.setattr(translate, "prepare", lambda *given, **named: seen.append(prepare(*given, **named)) or seen[-1])
+    watched = translate.source_of
+    monkeypatch.setattr(translate, "source_of", lambda *how, **named: seen.append(watched(*how, **named)) or seen[-1])
     run, _ = tiny_run(tmp_path / "runs")
     where = {"folder": ("--images", images, "--output_dir", tmp_path / "out"),
              "single": ("--image", images / "001.jpg", "--output", tmp_path / "out" / "001.png")}[way]  # fmt: skip

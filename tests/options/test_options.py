@@ -416,7 +416,8 @@ def test_direction_exchanges_the_domains(trained):
     (forwards, said, _), (backwards, said_back, _) = (
         training_dataset(values(*where, "--direction", direction)) for direction in ("AtoB", "BtoA")
     )
-    assert forwards.a == backwards.b and forwards.b == backwards.a
+    names = [[[entry.picture for entry in of] for of in (found.a, found.b)] for found in (forwards, backwards)]
+    assert names[0] == names[1][::-1] and names[0][0] != names[0][1]
     assert [line[:6] for line in said] == ["trainA", "trainB"] == [line[:6] for line in reversed(said_back)]
 
 
