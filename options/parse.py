@@ -137,8 +137,8 @@ def check_agreement(
 
     also: names of flags beside those that shape the networks.
     """
-    names = typed & {*architecture(trained["model"]), *also}
-    asked = {name: getattr(options, name, None) for name in sorted(names)}
+    names = [name for name in (*architecture(trained["model"]), *also) if name in typed]
+    asked = {name: getattr(options, name, None) for name in names}
     wrong = {name: value for name, value in asked.items() if value != trained.get(name, value)}
     if wrong:
         contradicts, drop = ("contradicts", "the flag") if len(wrong) == 1 else ("contradict", "these flags")
