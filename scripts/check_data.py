@@ -50,11 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may hold what a terminal cannot show
-    try:
-        return exit_code(PROGRAM, lambda: _check(parse(argv)), "interrupted; it can be run again")
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return exit_code(PROGRAM, lambda: _check(parse(argv)), "interrupted; it can be run again")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

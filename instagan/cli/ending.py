@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -9,7 +10,8 @@ from instagan.errors import InputError
 
 
 def exit_code(program: str, run: Callable[[], int | None], stopped: str = "interrupted") -> int:
-    """What ``run`` returns, else 0; 2 after one sentence on stderr for wrong input; 130 when stopped, which is said."""
+    """What ``run`` returns, else 0; 1 once nobody reads the output any more; 2 after one sentence on stderr for wrong
+    input; 130 when stopped, which is said."""
     try:
         return run() or 0
     except InputError as error:
@@ -18,3 +20,6 @@ def exit_code(program: str, run: Callable[[], int | None], stopped: str = "inter
     except KeyboardInterrupt:
         print(f"{program}: {stopped}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes there
+        return 1
