@@ -23,7 +23,7 @@ from instagan.structures.attributes import ATTRIBUTES, MASKS, needs_of, planes_o
 from instagan.structures.calls import each
 from instagan.structures.directions import Direction
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.one_way import SET_ORDERS, OneWayTranslator
+from instagan.structures.one_way import SET_ORDERS, OneWayTranslator, taken
 from instagan.structures.sequential import MiniBatch, OneMiniBatch, SequentialMiniBatches
 from models.two_way_model import (
     TwoWayModel,
@@ -123,8 +123,7 @@ class InstaGanModel(TwoWayModel):
 
     def chosen(self, source: InstanceBatch) -> InstanceBatch:
         """At most ``ins_max`` instances of each row, in the order in which they are translated."""
-        chosen = source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
-        return chosen.drawn()
+        return taken(source, self.ins_max, self.set_order)
 
     def translators(self) -> dict[Direction, OneWayTranslator]:
         """Section 2.3, too: a few instances at a time. A picture without instances comes out unchanged."""

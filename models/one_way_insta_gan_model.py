@@ -39,7 +39,7 @@ from instagan.structures.calls import each
 from instagan.structures.directions import A_TO_B, Direction
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.one_way import OneWayTranslator
+from instagan.structures.one_way import OneWayTranslator, taken
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
 from models.insta_gan_model import ATTRIBUTE_FLAGS, add_set_flags, set_discriminator, set_generator
 from models.translation_model import TranslationModel
@@ -157,8 +157,7 @@ class OneWayInstaGanModel(TranslationModel):
 
     def chosen(self, source: InstanceBatch) -> InstanceBatch:
         """At most ``ins_max`` instances of each row, in the order in which they are translated."""
-        chosen = source.largest(self.ins_max) if self.set_order == "decreasing" else source.first(self.ins_max)
-        return chosen.drawn()
+        return taken(source, self.ins_max, self.set_order)
 
     def translators(self) -> dict[Direction, OneWayTranslator]:
         return {A_TO_B: OneWayTranslator(self.G, needs_of(self.attribute), self.ins_per, self.set_order, self.ins_max)}

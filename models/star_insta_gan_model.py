@@ -36,7 +36,7 @@ from instagan.structures.calls import each
 from instagan.structures.directions import A_TO_B, Direction
 from instagan.structures.image_pool import ImagePool
 from instagan.structures.instances import InstanceBatch, UnpairedBatch
-from instagan.structures.one_way import OneWayTranslator
+from instagan.structures.one_way import OneWayTranslator, taken
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
 from models.insta_gan_model import ATTRIBUTE_FLAGS, add_set_flags, planes
 from models.translation_model import TranslationModel
@@ -157,9 +157,7 @@ class StarInstaGanModel(TranslationModel):
 
     def chosen(self, source: InstanceBatch) -> InstanceBatch:
         """At most ``sets.most`` instances of each row, in the order in which they are translated."""
-        most = self.sets.most
-        chosen = source.largest(most) if self.sets.order == "decreasing" else source.first(most)
-        return chosen.drawn()
+        return taken(source, self.sets.most, self.sets.order)
 
     def translators(self) -> dict[Direction, OneWayTranslator]:
         how = (*needs_of(self.sets.attribute), "targets"), self.sets.per, self.sets.order, self.sets.most

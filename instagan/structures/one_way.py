@@ -21,6 +21,12 @@ SMALLEST_EXAMPLE = 16
 """Shortest side in pixels of a picture that a style is taken from."""
 
 
+def taken(source: InstanceBatch, most: int | None, order: str) -> InstanceBatch:
+    """At most so many instances of each row (None: all), as a method of sets trains on them: in the order in which they
+    are translated, keypoints drawn as heat maps. order: out of ``SET_ORDERS``."""
+    return (source.largest(most) if order == "decreasing" else source.first(most)).drawn()
+
+
 @dataclass(frozen=True, eq=False)
 class OneWayTranslator:
     """InstanceBatch -> its translation, slots in the order of the source.

@@ -9,7 +9,9 @@ import pytest
 from tests.programs import ROOT
 
 PROGRAM = """
+import signal
 from benchmarks.studies.process import in_a_process_of_its_own
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
 if __name__ == "__main__":
     in_a_process_of_its_own("one", exec, "import time; print('began', flush=True); time.sleep(600)")
 """
