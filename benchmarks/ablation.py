@@ -54,7 +54,7 @@ from data.shapes.writing import LEVELS  # noqa: E402
 from engine.stop_request import StopRequest  # noqa: E402
 from instagan.cli.ending import exit_code  # noqa: E402
 from instagan.errors import InputError  # noqa: E402
-from instagan.flag_types import finite, whole  # noqa: E402
+from instagan.flag_types import finite, real, whole  # noqa: E402
 from instagan.io.writing import make_folder  # noqa: E402
 
 QUICK = {
@@ -97,6 +97,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--train", type=whole(1), default=100, help="training images of each domain")
     parser.add_argument("--val", type=whole(1), default=30, help="validation images of each domain")
     parser.add_argument("--lr", type=finite(above=True), default=5e-4, help="learning rate, from beginning to end")
+    parser.add_argument("--ema", type=real(0, 0.999999), default=0.0, help="look at averages, as train.py's --ema does")
     parser.add_argument(
         "--runs", type=Path, default=Path("results/ablation"), metavar="DIR", help="where runs are kept"
     )

@@ -60,7 +60,6 @@ METHODS |= {
         ("random_order", "in random order", ("--set_order=random",), 1.0),
         ("earlier", "earlier instances weigh 10", ("--lambda_earlier=10",), 1.0),
         ("resize_conv", "resize convolutions", ("--upsample=resize_conv",), 1.0),
-        ("ema", "averaged weights", ("--ema=0.99",), 1.0),
     )
 }
 """And variants, each with one change to the last."""

@@ -77,9 +77,9 @@ def document(
             f"{settings['size']} x {settings['size']} pixels, {settings['train']} of each domain to train on, with 1 "
             f"to {MOST_TRAINED} instances, and {settings['val']} to look at, with {listed(counts_in(runs))}; ngf "
             f"{settings['ngf']} for InstaGAN, more for CycleGAN, whose generator is one network instead of two; "
-            f"batch 1, learning rate {settings['lr']:g} throughout, the same weights of losses in all rows (cycle and "
-            "identity 10, context 10 where there is one). The row InstaGAN takes all instances at once and has no "
-            "context loss; each row after it adds one thing."
+            f"batch 1, learning rate {settings['lr']:g} throughout, {looked_at(settings)}the same weights of losses in "
+            "all rows (cycle and identity 10, context 10 where there is one). The row InstaGAN takes all instances at "
+            "once and has no context loss; each row after it adds one thing."
         ),
         wrapped(
             "Equal steps is not equal work: a step of InstaGAN takes several times as long as one of CycleGAN, and a "
@@ -167,11 +167,16 @@ def notes_in(text: str) -> str:
 
 
 def command(settings: Mapping[str, Any], seeds: Sequence[int], times: int = 1) -> str:
-    flags = {name: value for name, value in settings.items() if name != "protocol"}
+    flags = {name: value for name, value in settings.items() if name != "protocol" and (name != "ema" or value)}
     values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in flags.items()}
     typed = " ".join(f"--{name} {value}" for name, value in values.items())
     longer = f" --times {times}" if times > 1 else ""
     return f"python benchmarks/ablation.py --seeds {' '.join(map(str, seeds))} {typed}{longer}"
+
+
+def looked_at(settings: Mapping[str, Any]) -> str:
+    ema = settings["ema"]
+    return f"averaged weights of the generators looked at (--ema {ema:g}), " if ema else ""
 
 
 def titles(settings: Mapping[str, Any], times: int = 1) -> dict[str, str]:

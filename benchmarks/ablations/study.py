@@ -50,7 +50,8 @@ class Study:
     """What all runs share.
 
     size in pixels, ngf in channels; train, val: pictures of each domain; steps and seconds (of one processor core, in
-    training alone): the two budgets; lr: the learning rate, from beginning to end
+    training alone): the two budgets; lr: the learning rate, from beginning to end; ema: of the generators' weights,
+    whose averages are looked at, 0: the newest weights are
     """
 
     level: str
@@ -61,6 +62,7 @@ class Study:
     steps: int
     seconds: float
     lr: float
+    ema: float = 0.0
 
     def settings(self) -> dict[str, Any]:
         """What decides on the outcome of a run."""
@@ -79,7 +81,7 @@ class Study:
             "config": CONFIG, "dataroot": folder / "shapes", "checkpoints_dir": folder, "name": f"{method}-{seed}",
             "ngf": width, "ndf": width, "load_size": self.size, "fine_size": self.size, "seed": seed,
             "lr": self.lr, "lr_D": self.lr * METHODS[method].discriminator_rate,
-            "max_dataset_size": self.train, "device": "cpu", "cache": "ram", "lambda_idt": 1.0,
+            "max_dataset_size": self.train, "device": "cpu", "cache": "ram", "lambda_idt": 1.0, "ema": self.ema,
         }  # fmt: skip
         typed = [f"--{name}={value}" for name, value in flags.items()]
         return make_ready([*typed, *METHODS[method].flags, "--overwrite"], ALONE)
@@ -187,6 +189,7 @@ def read_run(file: Path) -> Run:
     """As it was last. Raises ``InputError`` for what is none."""
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
+        run["settings"] = {**run["settings"], "ema": run["settings"].get("ema", 0.0)}  # of a version without averages
         if "curve" not in run:  # of a version that looked once at each budget
             run["curve"] = [{"budget": budget, "times": 1, **look} for budget, look in run.pop("looks").items()]
         if not times_of(run["curve"]) or not isinstance(run["settings"], dict):

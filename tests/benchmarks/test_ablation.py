@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,13 +158,24 @@ def test_a_run_is_looked_at_when_each_budget_is_used_up(tmp_path, monkeypatch):
     assert set(looks[STEPS]["losses"]) == {f"{kind}_{way}" for kind in ("G", "D", "cyc", "idt") for way in "AB"}
 
 
-def test_a_run_that_is_stopped_and_goes_on_equals_one_that_is_not(tmp_path, monkeypatch):
+def test_averages_are_looked_at_and_training_knows_nothing_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(Validation, "look", lambda self, model: [{"weight": next(model.parameters()).sum().item()}])
+    TINY.draw(tmp_path)
+    newest, averages = (
+        replace(TINY, ema=ema).run(tmp_path, tmp_path / str(ema), "context", 0)["curve"] for ema in (0.0, 0.5)
+    )
+    assert [look["losses"] for look in newest] == [look["losses"] for look in averages]
+    assert [look["inference"] for look in newest] != [look["inference"] for look in averages]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_a_run_that_is_stopped_and_goes_on_equals_one_that_is_not(ema, tmp_path, monkeypatch):
     """Looked at after 1, 2 and 4 steps; stopped after 1 and 3, and once more where a shorter study has ended."""
     monkeypatch.setattr(Validation, "look", lambda self, model: [{"weight": next(model.parameters()).sum().item()}])
     monkeypatch.setattr(Validation, "shown", lambda self, model: np.zeros((4, 4, 3), np.uint8))
     ticks = iter(range(10**6))  # by which a step takes a second
     monkeypatch.setattr(measured.time, "process_time", lambda: float(next(ticks)))
-    tiny = Study("hard", size=48, ngf=4, train=3, val=6, steps=1, seconds=1.0, lr=5e-4)
+    tiny = Study("hard", size=48, ngf=4, train=3, val=6, steps=1, seconds=1.0, lr=5e-4, ema=ema)
     tiny.draw(tmp_path)
     kept = [tmp_path / name for name in ("whole", "parts")]
     whole = tiny.run(tmp_path, kept[0], "sequential", 1, times=4)
