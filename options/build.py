@@ -32,6 +32,7 @@ from instagan.inference.batches import translate_in_windows
 from instagan.inference.large import TranslateConfig
 from instagan.inference.trained import published_networks
 from instagan.io.formats import PLAIN
+from instagan.io.reading import DEEP, has_deep_colours
 from instagan.kernels import KERNELS, accelerate
 from instagan.kernels.convolution import WIDE, WIDE_ENOUGH
 from instagan.kernels.processor import PRECISIONS, read_cpuinfo, slow_bf16
@@ -123,7 +124,10 @@ def training_dataset(options: Namespace) -> tuple[UnalignedInstanceDataset, list
         )
     if len(dataset) == 0:
         raise InputError(f"--max_dataset_size {options.max_dataset_size} leaves no image; use 1 or more")
-    return dataset, [a.summary(), b.summary()], named
+    first = {entry.picture: entry.format for entry in (a.entries[0], b.entries[0])}
+    shallow = [path for path, format in first.items() if format.reads_rgb(path) and has_deep_colours(path)]
+    warnings = [f"warning: {path} {DEEP}; save such images as .npy to keep all" for path in shallow]
+    return dataset, [a.summary(), b.summary(), *warnings], named
 
 
 def _note_kind(options: Namespace, domain: Domain) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,16 @@ def cut(file: Path, share: float = 0.6) -> None:
 
 def noise(size: tuple[int, int] = (WIDTH, HEIGHT), channels: int = 3) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
+
+
+def write_deep_colours(path: Path, values: np.ndarray) -> None:
+    """A png of 16 bits in each of several channels (H, W, 2 to 4), which Pillow does not write."""
+    kind = {2: 4, 3: 2, 4: 6}[values.shape[2]]
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    written = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(written))
 
 
 GOOD = square(5, 5, 20, 20)
@@ -363,6 +375,13 @@ def twelve_bits_in_sixteen(root):
     picture(root, "dark", GOOD, domain="trainB")
     Image.fromarray(noise()[..., 0].astype(np.uint16) * 16).save(root / "trainB/dark.png")
     return {("sixteen_bit", "trainB/dark.png"), ("few_levels", "trainB")}
+
+
+@fault
+def twelve_bits_of_colour_in_sixteen(root):
+    picture(root, "dim", GOOD)
+    write_deep_colours(root / "trainA/dim.png", noise().astype(np.uint16) * 16)
+    return {("sixteen_bit", "trainA/dim.png"), ("few_levels", "trainA")}
 
 
 @fault

@@ -23,6 +23,7 @@ from instagan.cli.main import main
 from instagan.inference.exporting.checking import random_inputs
 from instagan.inference.exporting.mini_batch import all_present, mini_batch_of
 from instagan.io.formats import Format, formats_of
+from instagan.io.reading import ALL_LEVELS, read_picture
 from instagan.io.value_files import read_values
 from instagan.metrics.judges import Judges, References
 from instagan.metrics.measuring import measure
@@ -31,6 +32,7 @@ from instagan.structures.instances import InstanceBatch
 from models import MODELS
 from options.parse import parse_training
 from tests.batches import random_pair, trained_on
+from tests.planting import noise, write_deep_colours
 from tests.programs import ROOT, draw_set, sentence, tiny, train, train_program, translate
 from tests.using import tiny_run, with_small_masks
 
@@ -231,6 +233,33 @@ def test_floats_are_resized_as_levels_are_but_for_rounding():
     levels = np.random.default_rng(0).integers(60, 200, (30, 40, 3), np.uint8)
     whole, floats = (resize_pixels(one, (23, 17)) for one in (levels, (levels / 255).astype(np.float32)))
     assert floats.dtype == np.float32 and np.abs(floats * 255 - whole).max() <= 2
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colours_of_16_bits_are_not_taken_for_values(tmp_path, channels):
+    """Pillow gives 8 of their bits: a range of 12 bits would leave 4, black."""
+    path, values = tmp_path / "p.png", noise(channels=channels).astype(np.uint16) * 16
+    write_deep_colours(path, values)
+    assert np.asarray(read_picture(path)).max() == 15
+    assert Format(levels=ALL_LEVELS).read(path).max() == 15
+    for format in (Format(levels=(0, 4095)), Format(1, (0, 4095)), Format(channels, kind="uint16.npy")):
+        if not format.reads_rgb(path) or format.levels:
+            with pytest.raises(InputError, match=r"p\.png has colours of 16 bits, of which 8 are read"):
+                format.read(path)
+    np.save(tmp_path / "p.npy", values)
+    read = Format(channels, (0, 4095)).read(tmp_path / "p.npy")
+    assert np.array_equal(np.rint(read * 4095), values)
+
+
+def test_training_tells_that_colours_of_16_bits_lose_half(tmp_path, capsys):
+    draw_set(tmp_path, "train", [1], [1])
+    write_deep_colours(tmp_path / "trainA" / "a0.png", noise().astype(np.uint16) * 257)
+    flags = ("--name", "run", "--no_html", "--max_steps", "1")
+    assert train(tmp_path, tmp_path / "runs", *flags) == 0
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert "a0.png has colours of 16 bits, of which 8 are read; save such images as .npy" in told
+    assert train(tmp_path, tmp_path / "other", *flags, "--input_range", "0-4095") == 2
+    assert "a0.png has colours of 16 bits, of which 8 are read, so that a range" in capsys.readouterr().err
 
 
 def test_the_file_and_the_flag_are_named_before_training(tmp_path, capsys):

@@ -15,7 +15,7 @@ from data.checking.findings import Finding
 from data.checking.masks import COVERING, Region, closest_overlaps, levels_problem, may_be_transparent, transparency
 from data.checking.naming import Task
 from instagan.errors import InputError
-from instagan.io.reading import LOSSY, inside_of, open_upright, read_parts
+from instagan.io.reading import LOSSY, inside_of, is_deep, open_upright, read_parts
 
 JPEG = ("JPEG", "MPO")
 FORMATS = {".png": ("PNG",), ".jpg": JPEG, ".jpeg": JPEG, ".bmp": ("BMP", "DIB"), ".webp": ("WEBP",)}
@@ -126,10 +126,12 @@ class File:
             self.add("animated", f"holds {frames} pictures; the first is used")
         if image.mode == "CMYK":
             self.add("cmyk", "is made for print (CMYK); it is turned into RGB without its colour profile")
-        deep = image.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in image.tile)
+        deep = image.format in ("PNG", "TIFF") and is_deep(image)
         if image.mode[0] in "IF" or deep:
             made = "black and white at half of its brightest pixel" if is_mask else "8 bits a channel"
-            brightest = 0 if is_mask or image.mode[0] != "I" else int(np.asarray(image).max())
+            brightest = 0 if is_mask or image.mode[0] == "F" else int(np.asarray(image).max())
+            if image.mode[0] != "I":  # colours, of which Pillow gives the upper 8 bits
+                brightest *= 257
             self.add("sixteen_bit", f"has more than 8 bits a channel; it is turned into {made}", brightest)
 
 

@@ -23,6 +23,7 @@ Levels = tuple[float, float]
 """What is black and what is white in a picture of more than 8 bits a channel."""
 
 ALL_LEVELS = (0, 65535)
+DEEP = "has colours of 16 bits, of which 8 are read"
 
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
@@ -34,8 +35,11 @@ def read_picture(path: Path, size: Size | None = None, levels: Levels = ALL_LEVE
     """RGB, turned as its EXIF orientation says; 16-bit grey is scaled to 8 bits by ``levels``; transparency is dropped.
 
     size: width and height at which it was annotated, where that is known: then the image is as stored where only that
-    has this size, and raises ``InputError`` where neither has.
+    has this size, and raises ``InputError`` where neither has. Of colours of 16 bits the upper 8 are read; ``levels``
+    that say otherwise raise ``InputError``.
     """
+    if levels != ALL_LEVELS and has_deep_colours(path):
+        raise InputError(f"{path} {DEEP}, so that a range cannot be applied; save such images as .npy")
     picture = as_rgb(open_upright(path), levels)
     if size is None or picture.size == size:
         return picture
@@ -47,6 +51,20 @@ def read_picture(path: Path, size: Size | None = None, levels: Levels = ALL_LEVE
         f"{path} is {picture.width}x{picture.height} pixels but was annotated at {size[0]}x{size[1]}; "
         "put back the picture that was annotated, or remove it from the annotations"
     )
+
+
+def has_deep_colours(path: Path) -> bool:
+    """Whether a file has several channels of 16 bits each, of which Pillow gives the upper 8; decodes no pixel."""
+    try:
+        with Image.open(path) as image:
+            return is_deep(image) and image.mode[0] not in "IF"
+    except Exception:  # whoever reads it says what is wrong
+        return False
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether a file that was opened and not decoded has 16 bits a channel."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 def upright_size(path: Path) -> Size:

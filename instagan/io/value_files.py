@@ -15,7 +15,7 @@ from PIL import Image
 
 from instagan.errors import InputError
 from instagan.io.optional import need
-from instagan.io.reading import Size, list_pictures, open_upright, upright_size
+from instagan.io.reading import DEEP, Size, has_deep_colours, list_pictures, open_upright, upright_size
 
 NPY, TIFF = ".npy", (".tif", ".tiff")
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -32,6 +32,8 @@ def read_values(path: Path) -> np.ndarray:
         values = _read_npy(path)
     elif ending in TIFF and not _is_simple(path):
         values = _read_tiff(path)
+    elif ending not in TIFF and has_deep_colours(path):
+        raise InputError(f"{path} {DEEP}; save such images as .npy or .tif")
     else:
         values = values_of(open_upright(path), of_tiff=ending in TIFF)
     if values.ndim == 2:
