@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from instagan.io.segmentations import decode
 from instagan.io.value_files import NPY, list_images
 from instagan.io.values import Id
 from instagan.io.writing import format_of
+from instagan.structures.attributes import KEYPOINTS, PARTS
 
 Find = Callable[[Image.Image], Sequence[Picture]]
 """An upright picture -> its masks, as files or arrays."""
@@ -46,10 +47,22 @@ class Job:
     instances: int = 0
     annotated: Annotated | None = None
 
+    def number(self, place: int) -> int:
+        """Of mask ``place`` (from 0)."""
+        return self.numbers[place] if self.numbers else place
+
     def mask_file(self, place: int) -> Path:
         """Where translated mask number ``place`` (from 0) goes."""
-        number = self.numbers[place] if self.numbers else place
-        return self.output.with_name(f"{self.output.stem}_mask_{number}.png")
+        return self.output.with_name(f"{self.output.stem}_mask_{self.number(place)}.png")
+
+    def parts_file(self, place: int) -> Path:
+        """Where the label map of its parts goes, of a model of parts."""
+        return self.output.with_name(f"{self.output.stem}_parts_{self.number(place)}.png")
+
+    @property
+    def keypoints_file(self) -> Path:
+        """Where the keypoints of all instances go, of a model of keypoints."""
+        return self.output.with_name(f"{self.output.stem}_keypoints.json")
 
     def in_style(self, style: int | None) -> Job:
         """The job of one of several translations: y.png becomes y_style0.png. None: of the only one."""
@@ -57,9 +70,11 @@ class Job:
             return self
         return replace(self, output=self.output.with_name(f"{self.output.stem}_style{style}{self.output.suffix}"))
 
-    def files(self) -> list[Path]:
-        """What is written, as far as it is known beforehand."""
-        return [self.output, *(self.mask_file(place) for place in range(len(self.numbers or self.inputs)))]
+    def files(self, needs: Collection[str] = ()) -> list[Path]:
+        """What is written, as far as it is known beforehand. needs: of the model."""
+        places = range(len(self.numbers or self.inputs))
+        parts = map(self.parts_file, places) if PARTS in needs else ()
+        return [self.output, *map(self.mask_file, places), *parts, *[self.keypoints_file] * (KEYPOINTS in needs)]
 
     def certain_files(self, gives_each: bool) -> list[Path]:
         """What is there once it is translated, as far as that is known. gives_each: each instance becomes a mask."""
@@ -79,15 +94,21 @@ class Jobs:
 
 
 def list_jobs(
-    options: Namespace, needs_masks: bool, styles: Sequence[int | None] = (None,), ending: str = ".png"
+    options: Namespace,
+    needs_masks: bool,
+    styles: Sequence[int | None] = (None,),
+    ending: str = ".png",
+    needs: Collection[str] = (),
 ) -> Jobs:
     """What the flags ask for. Raises ``InputError`` naming the flag that is missing, too many, or wrong.
 
     styles: the numbers of the translations of each picture, see ``Job.in_style``. ending: of files in a folder.
+    needs: of the model; with keypoints those of a json are read.
     """
     _check_flags(options, needs_masks)
+    keypoints = KEYPOINTS in needs
     if options.annotations:
-        found = _coco_single(options) if options.image else _coco_folder(options, ending)
+        found = _coco_single(options, keypoints) if options.image else _coco_folder(options, ending, keypoints)
     else:
         found = Jobs([_single(options)] if options.image else _folder(options, ending))
     jobs = found.jobs
@@ -101,7 +122,7 @@ def list_jobs(
     read = {path.resolve(): path for job in jobs for path in (job.picture, *job.inputs)}
     read |= {path.resolve(): path for path in style_images(options)}
     for job in jobs:
-        for file in (file for style in styles for file in job.in_style(style).files()):
+        for file in (file for style in styles for file in job.in_style(style).files(needs)):
             if file.resolve() in read:
                 raise InputError(f"{file} would be written over the input {read[file.resolve()]}; pass another place")
     return found
@@ -203,10 +224,10 @@ def _with_masks(picture: Path, output: Path, numbered: dict[int, Path], maps: di
     return Job(picture, find, output, inputs=(file,))
 
 
-def _coco_single(options: Namespace) -> Jobs:
+def _coco_single(options: Namespace, keypoints: bool) -> Jobs:
     """The one picture, by what a json tells of it."""
     picture = _checked_image(options)
-    found = _read(options, picture.parent, only=picture)
+    found = _read(options, picture.parent, keypoints, only=picture)
     names = ", ".join(options.category)
     if not found.pictures:
         reasons = "".join(f" ({problem.sentence})" for problem in found.records.problems[:1])
@@ -214,18 +235,22 @@ def _coco_single(options: Namespace) -> Jobs:
     return _coco_jobs(found, options, [options.output])
 
 
-def _coco_folder(options: Namespace, ending: str) -> Jobs:
+def _coco_folder(options: Namespace, ending: str, keypoints: bool) -> Jobs:
     """The pictures that a json tells of; those that show none of the categories are left out."""
     _check_images(options)
-    found = _read(options, options.images)
+    found = _read(options, options.images, keypoints)
     need_instances([found], {"--category": options.category})
     outputs = [options.output_dir / f"{picture.path.stem}{ending}" for picture in found.pictures]
     return _coco_jobs(found, options, outputs)
 
 
-def _read(options: Namespace, images: Path, only: Path | None = None) -> CocoPictures:
+def _read(options: Namespace, images: Path, keypoints: bool, only: Path | None = None) -> CocoPictures:
     wanted, crowd = {"--category": options.category}, options.crowd_as_instances
-    return read_pictures(options.annotations, images, wanted, crowd, options.skip_bad, only)
+    found = read_pictures(options.annotations, images, wanted, crowd, options.skip_bad, only, keypoints=keypoints)
+    named = found.records.keypoints
+    if keypoints and (bare := [name for name in options.category if not named.get(name)]):
+        raise InputError(f"--annotations {options.annotations} tells no keypoints of {bare[0]}, which the model needs")
+    return found
 
 
 def _coco_jobs(found: CocoPictures, options: Namespace, outputs: Sequence[Path]) -> Jobs:

@@ -93,7 +93,7 @@ def leftovers(folder: Path) -> list[Path]:
 
 def clear(scratches: Sequence[Path], job: Job) -> None:
     """Removes those of this job, which nobody else is writing."""
-    stem = job.output.stem
+    beginnings = tuple(f".{job.output.stem}{rest}" for rest in (".", "_mask_", "_parts_", "_keypoints.", "_style"))
     for scratch in scratches:
-        if scratch.name.startswith((f".{stem}.", f".{stem}_mask_", f".{stem}_style")):
+        if scratch.name.startswith(beginnings):
             scratch.unlink(missing_ok=True)

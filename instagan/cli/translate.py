@@ -11,9 +11,11 @@
         --category car,person --output_dir OUT --save_coco --resume
 
 The translated masks are written beside each picture: y_mask_0.png, y_mask_1.png, ...; those of a
-video to --output_masks, if that is given. With --styles or --style_image there are several of each:
-y_style0.png, y_style1.png, ... --save_coco also writes the annotations of the translated images, in COCO's
-format; several processes, as torchrun starts them, share the images between them.
+video to --output_masks, if that is given. Of a model of parts --masks are label maps, and so are
+y_parts_0.png, ...; one of keypoints reads them from --annotations and writes y_keypoints.json. With
+--styles or --style_image there are several of each: y_style0.png, y_style1.png, ... --save_coco also
+writes the annotations of the translated images, in COCO's format; several processes, as torchrun
+starts them, share the images between them.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from instagan.cli.attributes import read_source, writers
 from instagan.cli.jobs import Job, list_jobs
 from instagan.cli.labelled import note_left_out, write_annotations
 from instagan.cli.progress import progress
@@ -39,12 +42,10 @@ from instagan.cli.video import translate_video
 from instagan.errors import InputError, one_line
 from instagan.flag_types import levels_of
 from instagan.inference.control import Control
-from instagan.inference.inputs import source_of
 from instagan.inference.result import Translation
 from instagan.inference.translator import Translator
 from instagan.io.coco_records import FILE_NAME
 from instagan.io.pasting import Seam
-from instagan.io.pixels import as_shown
 from instagan.io.problems import Problem, cost, counted
 from instagan.io.reading import ALL_LEVELS
 from instagan.io.value_files import NPY, can_hold, write_values
@@ -84,7 +85,8 @@ def run(options: Namespace) -> int:
     styles, control = Styles.asked(options, translator), Control.from_flags(options)
     control.check(translator.network.translator, "--{}")
     gives_each = translator.network.knows_instances
-    listed = list_jobs(options, gives_each, list(styles.each), translator.gives.ending)
+    needs = translator.network.translator.needs
+    listed = list_jobs(options, gives_each, list(styles.each), translator.gives.ending, needs)
     make_folder(options.output_dir or options.output.parent)
     tally = Tally(skipped=[] if shard.rank else list(listed.problems))
     _translate_all(translator, shard.of(listed.jobs), options, styles, control, tally, shard)
@@ -143,7 +145,7 @@ def _translate(
     pixels = takes.read(job.picture, job.size)  # (H, W, C)
     config = translator.config(options.max_side, options.crop_instances, options.paste_background, options.feather)
     try:
-        source = source_of(pixels, list(job.find(as_shown(pixels))), targets=targets_of(options))
+        source = read_source(job, pixels, targets_of(options), translator.network.translator.needs)
         numbers = job.numbers or tuple(range(len(source.inside)))
         if options.image:
             control.check_numbers(numbers, "--{}")
@@ -162,7 +164,7 @@ def _translate(
     for number, one in made.items():
         place = job.in_style(number)
         masks = {place.mask_file(at): mask for at, mask in enumerate(one.masks)}
-        files |= {file: picture_writer(mask, file) for file, mask in masks.items()}
+        files |= {file: picture_writer(mask, file) for file, mask in masks.items()} | writers(one, place)
         files[place.output] = _writer(one, place.output)
         tally.seams += [one.seam] if one.seam and not one.unchanged else []
         tally.notes |= {one.note} if one.note else set()
