@@ -18,7 +18,7 @@ from PIL import Image
 pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements-dev.txt)")
 
 from data import DATASETS
-from instagan.cli import translate
+from instagan.cli import attributes
 from instagan.cli.jobs import list_jobs
 from instagan.cli.main import main
 from instagan.errors import InputError
@@ -409,8 +409,8 @@ def test_translating_a_turned_photo_puts_every_pixel_of_a_mask_in_its_place(tmp_
         exif[0x0112] = 6
         Image.open(path).save(path.with_suffix(".jpg"), exif=exif)
     seen = []
-    watched = translate.source_of
-    monkeypatch.setattr(translate, "source_of", lambda *how, **named: seen.append(watched(*how, **named)) or seen[-1])
+    watched = attributes.source_of
+    monkeypatch.setattr(attributes, "source_of", lambda *how, **named: seen.append(watched(*how, **named)) or seen[-1])
     run, _ = tiny_run(tmp_path / "runs")
     where = {"folder": ("--images", images, "--output_dir", tmp_path / "out"),
              "single": ("--image", images / "001.jpg", "--output", tmp_path / "out" / "001.png")}[way]  # fmt: skip

@@ -93,11 +93,11 @@ def test_prepared_and_translated_pictures_are_scaled_as_well(scans, tmp_path, mo
     assert np.array_equal(np.asarray(Image.open(tmp_path / "set" / "trainA" / "0.png"))[..., 0], RIGHT)
 
     seen = []
-    from instagan.cli import translate
+    from instagan.cli import attributes
 
-    source_of = translate.source_of
+    source_of = attributes.source_of
     monkeypatch.setattr(
-        translate,
+        attributes,
         "source_of",
         lambda pixels, *given, **named: seen.append(pixels) or source_of(pixels, *given, **named),
     )
