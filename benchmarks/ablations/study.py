@@ -37,6 +37,7 @@ UNFINISHED = "training"
 KEEP_EVERY = 120.0
 """Seconds of training after which it is kept."""
 
+LOOK = ("budget", "times", "steps", "seconds", "losses", "inference")
 Look = dict[str, Any]
 """``budget``, ``times``: how many times the budget was spent; steps, seconds, losses, and by scheme of inference the
 sums of ``Validation.look``."""
@@ -103,7 +104,7 @@ class Study:
         validation, model = Validation.of(ready.resolved.values), ready.model
         make_folder(kept / UNFINISHED, "pass another --runs")
         training = MeasuredTraining(ready, kept / UNFINISHED / f"{method}-seed{seed}.pth")
-        if training.notes.setdefault("settings", self.settings()) != self.settings():
+        if _settings(training.notes.setdefault("settings", self.settings())) != self.settings():
             raise InputError(f"{training.file} is of a run with other settings; remove it, or choose another --runs")
         curve: list[Look] = training.notes.setdefault("curve", [])
         parameters = sum(weight.numel() for weight in model.networks["G_A"].parameters())
@@ -185,18 +186,25 @@ def finished(file: Path, settings: Mapping[str, Any], times: int) -> Run | None:
     return run if run["times"] >= times else None
 
 
+def _settings(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Also those of a version without averages."""
+    return {"ema": 0.0, **known}
+
+
 def read_run(file: Path) -> Run:
     """As it was last. Raises ``InputError`` for what is none."""
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-        run["settings"] = {**run["settings"], "ema": run["settings"].get("ema", 0.0)}  # of a version without averages
+        run["settings"] = _settings(run["settings"])
         if "curve" not in run:  # of a version that looked once at each budget
             run["curve"] = [{"budget": budget, "times": 1, **look} for budget, look in run.pop("looks").items()]
-        if not times_of(run["curve"]) or not isinstance(run["settings"], dict):
+        schemes = set(METHODS[run["method"]].inference)
+        whole = (set(LOOK) <= look.keys() and schemes <= look["inference"].keys() for look in run["curve"])
+        if not times_of(run["curve"]) or not all(whole):
             raise ValueError
         names = ("settings", "method", "seed", "parameters", "torch", "curve")
         return at({name: run[name] for name in names}, times_of(run["curve"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{file} is not a run of the ablation; remove it, or choose another --runs") from None
 
 

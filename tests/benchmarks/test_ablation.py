@@ -19,6 +19,8 @@ from benchmarks.ablations.references import COLOUR, NOTHING, PAINT, PERFECT, kno
 from benchmarks.ablations.study import STEPS, TIME, Study, at, cells, counts_of, read_references, read_run, run_file
 from benchmarks.ablations.tables import FIGURES
 from benchmarks.ablations.validation import NOBODY, Validation, shares, taken_last, territories
+from instagan.io.sealed import save_sealed
+from instagan.io.tensor_files import read_checkpoint
 from tests.batches import trained_on
 from tests.programs import ROOT, sentence
 
@@ -187,6 +189,18 @@ def test_a_run_that_is_stopped_and_goes_on_equals_one_that_is_not(ema, tmp_path,
     assert read_run(run_file(kept[1], "sequential", 1)) == read_run(run_file(kept[0], "sequential", 1)) == whole
 
 
+def test_a_training_of_a_version_without_averages_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(Validation, "look", lambda self, model: [])
+    study = Study("hard", size=48, ngf=4, train=3, val=6, steps=2, seconds=1e-9, lr=5e-4)
+    study.draw(tmp_path)
+    assert study.run(tmp_path, tmp_path, "cycle_gan", 0, stop=lambda: True) is None
+    (file,) = (tmp_path / "training").iterdir()
+    state = read_checkpoint(file)
+    del state["notes"]["settings"]["ema"]
+    save_sealed(state, file)
+    assert study.run(tmp_path, tmp_path, "cycle_gan", 0)["looks"][STEPS]["steps"] == 2
+
+
 def test_end_to_end_resumed_and_reported(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ablation, "look_at_references", lambda *given: {})  # known elsewhere
@@ -232,6 +246,13 @@ def test_what_cannot_be_reported_is_named(tmp_path, capsys):
         run["settings"]["steps"] += seed
         (tmp_path / f"context-seed{seed}.json").write_text(json.dumps(run))
     assert "other settings" in sentence(capsys, ablation.main, "--report", "--runs", tmp_path)
+    (tmp_path / "context-seed1.json").unlink()
+    for wrong in (lambda run: run["curve"][1].pop("losses"), lambda run: run["curve"][0].update(inference={}),
+                  lambda run: run.update(method="other"), lambda run: run.update(settings=[])):  # fmt: skip
+        run = run_of("context", 0, 1)
+        wrong(run)
+        (tmp_path / "context-seed0.json").write_text(json.dumps(run))
+        assert "seed0.json is not a run" in sentence(capsys, ablation.main, "--report", "--runs", tmp_path)
     (tmp_path / "file").write_text("")
     assert "--runs" in sentence(capsys, ablation.main, "--quick", "--runs", tmp_path / "file")
 
