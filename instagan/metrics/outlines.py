@@ -32,7 +32,8 @@ def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) ->
     Starts from the mask's own centre and area with 24 angles and three sizes, then refines the best in ever smaller
     steps.
     unseen (H, W) bool: pixels that tell nothing, because something else may cover the shape there: they count neither
-    for nor against. As the shape may go on there, larger ones with other centres are tried as well.
+    for nor against. As the shape may go on there, larger ones with other centres are tried as well. 0 where no pixel of
+    the mask is left.
     """
     lines, columns = np.nonzero(mask)
     margin = 2 + (max(np.ptp(lines), np.ptp(columns)) + 1) // 4
@@ -45,6 +46,8 @@ def fit(mask: np.ndarray, outline: Outline, unseen: np.ndarray | None = None) ->
         seen = ~unseen[top : lines.max() + margin + 1, left : columns.max() + margin + 1][::step, ::step]
     y, x = np.indices(part.shape, dtype=np.float32)[:, seen]  # (P,) each
     inside = part[seen]  # (P,)
+    if not inside.any():
+        return 0.0
 
     start = np.asarray(outline, dtype=np.float64)
     edges = np.roll(start, -1, axis=0) - start

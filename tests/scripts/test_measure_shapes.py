@@ -296,3 +296,9 @@ def test_where_a_shape_is_covered_it_may_go_on_unseen():
     assert outlines.shape_of(whole & ~cover, OUTLINES) is None
     assert outlines.shape_of(whole & ~cover, OUTLINES, cover) == "square"
     assert outlines.shape_of(drawn("B", 30, 30, 18) & ~cover, OUTLINES, cover) == "triangle"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_shape_that_is_covered_as_a_whole_fits_nothing():
+    whole = drawn("A", 30, 30, 18)
+    assert [outlines.fit(whole, outline, unseen=whole) for outline in OUTLINES.values()] == [0.0] * len(OUTLINES)
