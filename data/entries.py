@@ -65,17 +65,18 @@ def file_fingerprint(path: Path) -> str:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask that is a picture file."""
+    """A mask that is a picture file. parts: it is a label map of them, all of which are inside."""
 
     path: Path
     number: int
     label: int = 0
     source_id: int | str | None = None
     keypoints: Keypoints | None = None
+    parts: bool = False
     box = None
 
     def read(self, size: Size) -> np.ndarray:
-        return self._fitting(read_inside(self.path), size)
+        return self._fitting(read_parts(self.path) > 0 if self.parts else read_inside(self.path), size)
 
     def read_parts(self, size: Size, count: int) -> list[np.ndarray]:
         labels = self._fitting(read_parts(self.path), size)  # (H, W)

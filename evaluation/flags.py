@@ -47,6 +47,7 @@ def _add_what(add: Add) -> None:
         "{source}, {target}, {number}, as in fake={name}_fake_{target}.png",
     )  # fmt: skip
     add("--dataroot", type=Path, metavar="DIR", help="the data set (default: the run's); tells instances apart")
+    add("--parts", action="store_true", help="its masks are label maps of parts (train.py --attribute parts)")
     add("--phase", default="val", help="its images that were, or are to be, translated (default: val)")
     add("--direction", choices=tuple(FOLDERS), default="both", help="default: both, or those there are results of")
     add("--num_test", type=whole(1), metavar="N", help="most images of each domain (default: all)")
@@ -97,6 +98,8 @@ def _check(flags: Namespace, others: Sequence[str]) -> None:
         raise InputError(f"unknown flag {others[0]}; see --help")
     if flags.results and flags.epoch != "latest":
         raise InputError("--epoch belongs to --run; drop it")
+    if flags.parts and not (flags.results and flags.dataroot):
+        raise InputError("--parts belongs to --results with --dataroot, as a run tells what its masks are; drop it")
     if flags.category and not flags.detector:
         raise InputError("--category belongs to --detector; add that or drop it")
     if flags.classifier == "vgg16" and "vgg16" not in flags.weights:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from data.entries import Entry
 from data.folders import list_domain
 from data.placement import resize_inside
 from data.results import short_name
@@ -90,8 +92,14 @@ def _source(outcome: Outcome) -> Real:
 
 
 def _known(flags: Namespace, letter: str) -> Known:
-    entries = list_domain(flags.dataroot, flags.phase, letter, True)
+    entries = _entries(flags, flags.phase, letter)
     return Known({short_name(entry.stem): entry for entry in entries}, f"{flags.dataroot}/{flags.phase}{letter}")
+
+
+def _entries(flags: Namespace, phase: str, letter: str) -> list[Entry]:
+    """Those of the data set. Raises ``InputError`` where it has none."""
+    entries = list_domain(flags.dataroot, phase, letter, True)
+    return [replace(one, masks=tuple(replace(mask, parts=flags.parts) for mask in one.masks)) for one in entries]
 
 
 def _translated_back(files: Files, flags: Namespace, letter: str, other: str) -> list[Real]:
@@ -122,7 +130,7 @@ def _of_set(flags: Namespace, phase: str, letter: str, size: tuple[int, int] | N
     if not flags.dataroot or most == 0:
         return []
     try:
-        entries = list_domain(flags.dataroot, phase, letter, True)[:most]
+        entries = _entries(flags, phase, letter)[:most]
     except InputError:
         return []
     reals = []

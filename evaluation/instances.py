@@ -39,7 +39,7 @@ class Known:
         if union is not None and union.any() and overlap(whole, union) < LEAST_FIT:
             raise InputError(
                 f"{path}: the masks of {self.where} do not fit those of the results, which were framed otherwise; "
-                "leave out --dataroot"
+                "leave out --dataroot, or pass --parts if they are label maps of parts"
             )
         return dict(zip(entry.mask_numbers, masks, strict=True))
 

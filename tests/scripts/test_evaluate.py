@@ -14,7 +14,7 @@ from evaluation.layout import OURS, Files
 from instagan.io.reading import read_inside
 from instagan.metrics import PROTOCOL, classifier
 from instagan.metrics.shapes import Truth
-from scripts import evaluate, measure_shapes
+from scripts import evaluate, make_shapes, measure_shapes
 from tests.evaluating import draw_shapes, report_of, save, translate_by_hand, values
 from tests.programs import draw_set, sentence, train, translate
 
@@ -47,6 +47,19 @@ def reports(shapes, results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports")
     told = {how: report_of(folder / how, "--results", path, "--dataroot", shapes) for how, path in results.items()}
     return {how: (report, (folder / how / "report.html").read_text()) for how, report in told.items()}
+
+
+def test_label_maps_of_parts_are_taken_for_masks_where_that_is_asked_for(reports, results, tmp_path, capsys):
+    """Of the same pictures, whose masks are in two parts each, the figures are the same."""
+    parts = tmp_path / "parts"
+    flags = ("--train", 16, "--val", 6, "--seed", 3, "--attribute", "parts")
+    assert make_shapes.main([str(word) for word in ("--save_root", parts, *flags)]) == 0
+    where = ("--results", results["good"], "--dataroot", parts)
+    report = report_of(tmp_path / "report", *where, "--parts")
+    for way in WAYS:
+        assert values(report, way) == values(reports["good"][0], way)
+    assert "or pass --parts if they are label maps of parts" in sentence(capsys, evaluate.main, *where)
+    assert "--parts belongs to --results with --dataroot" in sentence(capsys, evaluate.main, "--run", parts, "--parts")
 
 
 def test_a_good_translation_is_called_good(reports):
