@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The paper's ablation as numbers: what each part of InstaGAN is good for, on drawn shapes whose truth is known.
 
-    python benchmarks/ablation.py                   # all runs, then docs/ablation.md and docs/images/ablation.png
+    python benchmarks/ablation.py                   # all runs (hours), then docs/ablation.md and its figures
     python benchmarks/ablation.py --quick           # tiny, end to end, into results/ablation_quick/
     python benchmarks/ablation.py --report          # the document alone, from the runs that there are
 
@@ -88,16 +88,16 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="train nothing, write the document from the runs")
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[0, 1, 2], metavar="N", help="a run of each")
     parser.add_argument("--steps", type=whole(1), default=200, help="training steps of the one budget")
-    parser.add_argument("--seconds", type=finite(above=True), default=100.0, help="processor time of the other")
-    parser.add_argument("--times", type=_power, default=1, help="so many times both budgets: 1, 2, 4, 8 ...")
+    parser.add_argument("--seconds", type=finite(above=True), default=60.0, help="processor time of the other")
+    parser.add_argument("--times", type=_power, default=4, help="so many times both budgets: 1, 2, 4, 8 ...")
     parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(PAPER), help="which to train")
-    parser.add_argument("--level", choices=LEVELS, default="hard", help="of the drawn shapes")
+    parser.add_argument("--level", choices=LEVELS, default="decoys", help="of the drawn shapes")
     parser.add_argument("--size", type=whole(32), default=64, help="width and height of the images")
     parser.add_argument("--ngf", type=whole(1), default=12, help="width of InstaGAN's networks")
-    parser.add_argument("--train", type=whole(1), default=100, help="training images of each domain")
+    parser.add_argument("--train", type=whole(1), default=400, help="training images of each domain")
     parser.add_argument("--val", type=whole(1), default=30, help="validation images of each domain")
     parser.add_argument("--lr", type=finite(above=True), default=5e-4, help="learning rate, from beginning to end")
-    parser.add_argument("--ema", type=real(0, 0.999999), default=0.0, help="look at averages, as train.py's --ema does")
+    parser.add_argument("--ema", type=real(0, 0.999999), default=0.99, help="look at averages, as train.py --ema does")
     parser.add_argument(
         "--runs", type=Path, default=Path("results/ablation"), metavar="DIR", help="where runs are kept"
     )

@@ -19,8 +19,10 @@ COLOURS = (
 PANEL, MARGIN, LINE = (420, 300), 48, 16
 """Of a chart: width and height, room for its labels, height of a line of its legend, in pixels."""
 
-Curves = Mapping[str, Sequence[tuple[float, float]]]
-"""By title, points (x > 0, share in [0, 1])."""
+Curve = Sequence[tuple[float, float]]
+"""Points (x > 0, share in [0, 1])."""
+Curves = Mapping[str, Sequence[Curve]]
+"""By title, a curve of each seed."""
 
 
 def draw_figure(strips: Mapping[str, Image.Image], side: int, headings: list[str], groups: list[str]) -> Image.Image:
@@ -48,14 +50,15 @@ def draw_figure(strips: Mapping[str, Image.Image], side: int, headings: list[str
 
 
 def draw_curves(panels: Mapping[str, Curves]) -> Image.Image:
-    """panels: what is spent -> curves over it, of the same titles in all panels. x axes are logarithmic."""
+    """panels: what is spent -> curves over it, of the same titles in all panels; a title's have one colour. x axes are
+    logarithmic."""
     titles = list(next(iter(panels.values())))
     height = PANEL[1] + 2 * MARGIN + LINE * len(titles)
     chart = Image.new("RGB", (len(panels) * (PANEL[0] + 2 * MARGIN), height), WHITE)
     draw, font = ImageDraw.Draw(chart), ImageFont.load_default(12)
     for number, (label, curves) in enumerate(panels.items()):
         left, top = MARGIN + number * (PANEL[0] + 2 * MARGIN), MARGIN // 2
-        spent = [x for points in curves.values() for x, _ in points] or [1.0]
+        spent = [x for of_title in curves.values() for points in of_title for x, _ in points] or [1.0]
         low, high = math.log2(min(spent)), max(math.log2(max(spent)), math.log2(min(spent)) + 1)
 
         def place(
@@ -72,11 +75,12 @@ def draw_curves(panels: Mapping[str, Curves]) -> Image.Image:
             if math.log2(x) <= high + 1e-9:
                 draw.text((place(x, 0)[0], top + PANEL[1] + 4), f"{x:.0f}", BLACK, font, anchor="ma")
         draw.text((left + PANEL[0] / 2, top + PANEL[1] + 20), label, BLACK, font, anchor="ma")
-        for colour, points in zip(COLOURS * len(titles), curves.values(), strict=False):
-            places = [place(*point) for point in points]
-            draw.line(places, colour, 2)
-            for x, y in places:
-                draw.ellipse([x - 3, y - 3, x + 3, y + 3], colour)
+        for colour, of_title in zip(COLOURS * len(titles), curves.values(), strict=False):
+            for points in of_title:
+                places = [place(*point) for point in points]
+                draw.line(places, colour, 2)
+                for x, y in places:
+                    draw.ellipse([x - 3, y - 3, x + 3, y + 3], colour)
     for number, title in enumerate(titles):
         y = PANEL[1] + 3 * MARGIN // 2 + LINE * number
         draw.rectangle([MARGIN, y, MARGIN + 12, y + 8], COLOURS[number % len(COLOURS)])

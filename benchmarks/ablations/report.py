@@ -96,7 +96,8 @@ def document(
             "## Learning curves",
             wrapped(
                 f"Translated, after {settings['steps']} steps or {settings['seconds']:g} seconds, twice that, four "
-                "times that, and so on. A curve that still rises at its end is one of training that has not converged."
+                "times that, and so on; a line for each seed. A curve that still rises at its end is one of training "
+                "that has not converged."
             ),
             *([f"![Learning curves]({curves_figure})"] if curves_figure else []),
             curve_table(runs),
@@ -166,12 +167,11 @@ def notes_in(text: str) -> str:
     return after.partition(END_OF_NOTES)[0].strip("\n") if found else ""
 
 
-def command(settings: Mapping[str, Any], seeds: Sequence[int], times: int = 1) -> str:
-    flags = {name: value for name, value in settings.items() if name != "protocol" and (name != "ema" or value)}
+def command(settings: Mapping[str, Any], seeds: Sequence[int], times: int) -> str:
+    flags = {name: value for name, value in settings.items() if name != "protocol"}
     values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in flags.items()}
     typed = " ".join(f"--{name} {value}" for name, value in values.items())
-    longer = f" --times {times}" if times > 1 else ""
-    return f"python benchmarks/ablation.py --seeds {' '.join(map(str, seeds))} {typed}{longer}"
+    return f"python benchmarks/ablation.py --seeds {' '.join(map(str, seeds))} {typed} --times {times}"
 
 
 def looked_at(settings: Mapping[str, Any]) -> str:

@@ -182,22 +182,20 @@ def curve_table(runs: Sequence[Run]) -> str:
     return table(["", "method", "inference", *(f"{times} x" for times in spent)], rows)
 
 
-def curves(runs: Sequence[Run], unit: str) -> dict[str, list[tuple[float, float]]]:
-    """Method, with its inference -> (steps or seconds spent, share translated), mean of the seeds where all have it."""
+def curves(runs: Sequence[Run], unit: str) -> dict[str, list[list[tuple[float, float]]]]:
+    """Method, with its inference -> of each seed (steps or seconds spent, share translated) at all of its looks."""
     found = {}
     for name, of_method in by_method(runs).items():
         for scheme in METHODS[name].inference:
-            points: dict[tuple[int, str], list[tuple[float, float]]] = {}
-            for run in of_method:
-                for look in run["curve"]:
-                    share = translated(look["inference"][scheme], None)
-                    if share is not None:
-                        points.setdefault((look["times"], look["budget"]), []).append((look[unit], share))
-            whole = [of for of in points.values() if len(of) == len(of_method)]
             inferring = f", inferring {scheme}" if len(METHODS[name].inference) > 1 else ""
-            found[METHODS[name].title + inferring] = sorted(
-                (statistics.mean(x for x, _ in of), statistics.mean(y for _, y in of)) for of in whole
-            )
+            found[METHODS[name].title + inferring] = [
+                sorted(
+                    (look[unit], share)
+                    for look in run["curve"]
+                    if (share := translated(look["inference"][scheme], None)) is not None
+                )
+                for run in of_method
+            ]
     return found
 
 
