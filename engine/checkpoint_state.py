@@ -26,6 +26,9 @@ def unfit(state: Any, newest_format: int) -> str:
         return "is not a checkpoint of a run: it holds no networks by name"
     if not isinstance(progress, dict) or not all(map(_counts, (*map(progress.get, PROGRESS), *progress.values()))):
         return "is damaged: it does not tell how far its run had come"
+    averages = state.get("averages", {"count": 0})
+    if not isinstance(averages, Mapping) or not _counts(averages.get("count")):
+        return "is damaged: it does not tell of how many updates its averages are"
     for place, tensor in _tensors(state):
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
             return f"is damaged: {place} is no ordinary tensor"

@@ -72,7 +72,9 @@ def fitting(network: Network, source: Source, config: TranslateConfig | None) ->
                 raise InputError(f"this model was trained without {name}; drop them")
             continue
         if told is None and source.inside.any():
-            raise InputError(f"this model needs {name} of every mask: pass {name}= to Translator, or use test.py")
+            raise InputError(
+                f"this model needs {name} of every mask: pass {name}= to Translator, or use translate or test.py"
+            )
         if config and config.needed_for(source):
             raise InputError(f"max_side and crop_instances are for models of masks, this one knows {name}; drop them")
         most = 0 if told is None or not told.size else told.shape[1] if name == KEYPOINTS else int(told.max())

@@ -99,6 +99,10 @@ def unplaced(path: Path) -> None:
     changed(path, lambda state: {**state, "progress": {"epoch": "three"}})
 
 
+def uncounted(path: Path) -> None:
+    changed(path, lambda state: {**state, "averages": {"count": "three", "networks": {}}})
+
+
 def trap(path: Path) -> None:
     changed(path, lambda state: {**state, "launch": Trap()})
 
@@ -145,6 +149,7 @@ FAULTS = {
     infinite_moment: "optimizers/D/state/0/exp_avg holds infinite values",
     newer: "has format 7, this version reads 1; it was saved by a newer version",
     unplaced: "does not tell how far its run had come",
+    uncounted: "does not tell of how many updates its averages are",
     trap: "holds more than tensors (posix.system) and was not loaded",
     foreign_pickle: "no archive of torch.save",
     bomb: "is compressed, 134,217,729 bytes in",
