@@ -18,7 +18,9 @@ from tests.engine.test_resume import assert_equal
 from tests.evaluating import draw_shapes, report_of, values
 from tests.programs import draw_set, sentence, tiny, train, train_program, translate
 
-RUN = ("--name", "run", "--niter", "2", "--niter_decay", "2", "--print_freq", "1", "--save_epoch_freq", "0")
+RUN = (
+    "--name", "run", "--niter", "2", "--niter_decay", "2", "--print_freq", "1", "--save_epoch_freq", "0", "--ema", "0.9"
+)  # fmt: skip
 EVAL = ("--eval_freq", "2", "--eval_size", "3", "--eval_metrics", "background_mae", "instance_score", "kid")
 CPU = torch.device("cpu")
 
