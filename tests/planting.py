@@ -379,9 +379,9 @@ def twelve_bits_in_sixteen(root):
 
 @fault
 def twelve_bits_of_colour_in_sixteen(root):
-    picture(root, "dim", GOOD)
-    write_deep_colours(root / "trainA/dim.png", noise().astype(np.uint16) * 16)
-    return {("sixteen_bit", "trainA/dim.png"), ("few_levels", "trainA")}
+    picture(root, "dim", GOOD, domain="trainB")
+    write_deep_colours(root / "trainB/dim.png", noise().astype(np.uint16) * 16)
+    return {("sixteen_bit", "trainB/dim.png"), ("few_levels", "trainB")}
 
 
 @fault
