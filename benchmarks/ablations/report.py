@@ -136,14 +136,14 @@ FIGURE_LEGEND = """\
 
 def longer_parts(runs: Sequence[Run]) -> list[str]:
     """The section on a second study: whether the order is one of the beginning of training."""
-    settings, seeds = runs[0]["settings"], sorted({run["seed"] for run in runs})
+    settings, times, seeds = runs[0]["settings"], runs[0]["times"], sorted({run["seed"] for run in runs})
     return [
         "## With more time",
         wrapped(
-            f"Some of the methods with {settings['seconds']:g} seconds, seed {', '.join(map(str, seeds))}: what "
-            "remains of the order when training goes on."
+            f"Some of the methods with {settings['seconds'] * times:g} seconds, {settings['train']} training images of "
+            f"each domain, seed {', '.join(map(str, seeds))}: what remains of the order when training goes on."
         ),
-        f"    {command(settings, seeds, runs[0]['times'])} --methods {' '.join(by_method(runs))}",
+        f"    {command(settings, seeds, times)} --methods {' '.join(by_method(runs))}",
         main_table(runs, {}, TIME),
         "Translated, by the number of instances in the picture:",
         count_table(runs, {}, TIME),

@@ -146,9 +146,10 @@ def verdict(differences: Sequence[float], figure: str) -> str:
     better = [one if FIGURES[figure] == PERCENT else -one for one in differences]
     if not better:
         return "-"
+    seeds = " (one seed)" if len(better) == 1 else ""
     if all(one > 0 for one in better):
-        return "holds"
-    return "reversed" if all(one < 0 for one in better) else "undecided"
+        return f"holds{seeds}"
+    return f"reversed{seeds}" if all(one < 0 for one in better) else "undecided"
 
 
 def loss_table(runs: Sequence[Run]) -> str:
