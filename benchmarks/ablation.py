@@ -88,7 +88,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="train nothing, write the document from the runs")
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[0, 1, 2], metavar="N", help="a run of each")
     parser.add_argument("--steps", type=whole(1), default=200, help="training steps of the one budget")
-    parser.add_argument("--seconds", type=finite(above=True), default=60.0, help="processor time of the other")
+    parser.add_argument("--seconds", type=finite(above=True), default=120.0, help="processor time of the other")
     parser.add_argument("--times", type=_power, default=4, help="so many times both budgets: 1, 2, 4, 8 ...")
     parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(PAPER), help="which to train")
     parser.add_argument("--level", choices=LEVELS, default="decoys", help="of the drawn shapes")
