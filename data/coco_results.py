@@ -1,7 +1,7 @@
 """``annotations.json``: the translated pictures of a result folder and their masks in COCO's format.
 
 categories   one for each domain that was translated into; a group of categories is one, "giraffe,zebra", for nobody
-             can say which of them an instance has become
+             can say which of them an instance has become, unless the method was told: then one for each of them
 images       NAME_fake_B.png with the picture that it was made from: source_file_name, source_image_id
 annotations  one for each translated mask that shows something: RLE, area, bbox, mask_file, source_category, and
              source_annotation_id (null where nobody knows it); of a model of keypoints also keypoints, num_keypoints
@@ -10,7 +10,7 @@ annotations  one for each translated mask that shows something: RLE, area, bbox,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,22 @@ class CocoResults:
         need("pycocotools.mask", "pycocotools", "--save_coco")
         self.folder, self.categories = folder, categories
         self.targets = _target_records(categories)
+        self.told = {
+            letter: list(_target_records({str(label): (one,) for label, one in enumerate(found)}).values())
+            for letter, found in categories.items()
+        }
         self.images: list[Record] = []
         self.annotations: list[Record] = []
         self.empty: list[str] = []
-        self.reached: set[str] = set()
+        self.reached: dict[str, list[Record]] = {}
 
-    def add(self, entry: Entry, source: str, target: str) -> None:
-        """Notes one picture. Raises ``InputError`` where the method has no mask for each of its instances."""
+    def add(self, entry: Entry, source: str, target: str, labels: Sequence[int] | None = None) -> None:
+        """Notes one picture. labels: the category that each mask was told to become, as an index into those of the
+        domain; None: it became one of the domain. Raises ``InputError`` where the method has no mask for each of its
+        instances."""
         fake = f"fake_{target}"
-        self.reached.add(target)
+        told = self.told[target]
+        self.reached[target] = [self.targets[target]] if labels is None else told
         with Image.open(self.folder / file_name(entry, fake)) as picture:
             width, height = picture.size
         image = {
@@ -53,7 +60,8 @@ class CocoResults:
             "source_image_id": entry.source_id,
         }
         self.images.append(image)
-        for mask in entry.masks:
+        for slot, mask in enumerate(entry.masks):
+            became = self.targets[target] if labels is None else told[labels[slot]]
             path = self.folder / file_name(entry, f"{fake}_mask_{mask.number}")
             try:
                 with Image.open(path) as written:
@@ -64,8 +72,8 @@ class CocoResults:
                     f"{path.name}; drop the flag or use a method that translates instances"
                 ) from None
             if inside.any():
-                made = self._annotation(inside, mask, image["id"], source, target, path.name)
-                self.annotations.append(made | self._keypoints(entry, mask, target))
+                made = self._annotation(inside, mask, image["id"], source, became, path.name)
+                self.annotations.append(made | self._keypoints(entry, mask, fake, became))
             else:
                 self.empty.append(path.name)
 
@@ -75,7 +83,7 @@ class CocoResults:
             "info": {"description": description},
             "licenses": [],
             "images": self.images,
-            "categories": [self.targets[letter] for letter in sorted(self.reached)],
+            "categories": [record for _, found in sorted(self.reached.items()) for record in found],
             "annotations": self.annotations,
         }
         path = self.folder / FILE_NAME
@@ -83,22 +91,22 @@ class CocoResults:
         left_out = f"; {len(self.empty)} translated masks are empty and left out" if self.empty else ""
         return f"{path}: {len(self.images)} pictures, {len(self.annotations)} instances{left_out}"
 
-    def _keypoints(self, entry: Entry, mask: Mask, target: str) -> Record:
+    def _keypoints(self, entry: Entry, mask: Mask, fake: str, became: Record) -> Record:
         """Those of a translated instance, as many as its category names; nothing where none were written."""
-        path = self.folder / file_name(entry, f"fake_{target}_keypoints", ".json")
-        names = self.targets[target].get("keypoints")
+        path = self.folder / file_name(entry, f"{fake}_keypoints", ".json")
+        names = became.get("keypoints")
         if not names or not path.exists():
             return {}
         points = json.loads(path.read_text(encoding="utf-8"))[str(mask.number)][: 3 * len(names)]
         return {"keypoints": points, "num_keypoints": sum(visibility > 0 for visibility in points[2::3])}
 
     def _annotation(
-        self, inside: np.ndarray, mask: Mask, image: int, source: str, target: str, mask_file: str
+        self, inside: np.ndarray, mask: Mask, image: int, source: str, became: Record, mask_file: str
     ) -> Record:
         return {
             "id": len(self.annotations) + 1,
             "image_id": image,
-            "category_id": self.targets[target]["id"],
+            "category_id": became["id"],
             **shape_of_mask(inside),
             "source_annotation_id": mask.source_id,
             "source_category": self.categories[source][mask.label].name,

@@ -4,7 +4,7 @@ images       NAME.png with the picture that it was made from: source_file_name, 
 annotations  one for each instance, with source_annotation_id and source_category. Where the method translates
              instances its mask is the translated one, mask_file, and an empty one is left out; else shape and box are
              those of the source
-categories   those of --category, or --target_category
+categories   those of --category, or --target_category, or what --targets asked for
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _content(
     options: Namespace, listed: Jobs, jobs: Sequence[Job], styles: Sequence[int | None], gives_each: bool, about: str
 ) -> tuple[Record, int]:
     """What is written, and how many masks are empty."""
-    names = [options.target_category] if options.target_category else options.category
-    categories = category_records(names, listed.categories)
+    asked = [options.target_category] if options.target_category else options.targets
+    categories = category_records(list(dict.fromkeys(asked or options.category)), listed.categories)
     number = {record["name"]: record["id"] for record in categories}
     images: list[Record] = []
     annotations: list[Record] = []
@@ -84,12 +84,19 @@ def _content(
                 continue
             annotations.append(
                 {"id": len(annotations) + 1, "image_id": len(images)}
-                | {"category_id": number[options.target_category or instance.category], **shape}
+                | {"category_id": number[_became(asked, at, instance)], **shape}
                 | {"source_annotation_id": instance.id, "source_category": instance.category}
                 | ({"mask_file": file.name} if file else {})
             )
     lists = {"images": images, "categories": categories, "annotations": annotations}
     return {"info": {"description": about}, "licenses": [], **lists}, empty
+
+
+def _became(asked: Sequence[str] | None, at: int, instance: Instance) -> str:
+    """asked: a name for each instance of the picture, or one for all; None: instances are called what they were."""
+    if not asked:
+        return instance.category
+    return asked[0] if len(asked) == 1 else asked[at]
 
 
 def _image(job: Job, style: int | None, number: int, size: Size) -> Record:

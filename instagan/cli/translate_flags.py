@@ -68,7 +68,11 @@ def add_options(parser: ArgumentParser) -> None:
         "--save_coco", action="store_true",
         help="--annotations: also write annotations.json, the translated images with what they are labelled with",
     )  # fmt: skip
-    add("--target_category", metavar="NAME", help="--save_coco: what instances have become (default: as in --category)")
+    add(
+        "--target_category",
+        metavar="NAME",
+        help="--save_coco: what instances have become (default: what --targets says, else as in --category)",
+    )
     add(
         "--max_side", type=whole(SMALLEST_SIDE), metavar="N",
         help="longer side at which the networks see an image; of a larger one the instances are put back as large",

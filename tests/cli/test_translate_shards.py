@@ -106,6 +106,16 @@ def test_annotations_of_translated_instances_are_those_of_the_translated_masks(r
     assert told == shown and len(shown) < len(list(out.glob("*_mask_*.png")))  # --ins_max has left one as it was
 
 
+def test_of_many_domains_annotations_are_what_was_asked_for(tmp_path, coco, runs):
+    out, star = tmp_path / "out", tmp_path / "star"
+    tiny_run(tmp_path, "star", "--model", "star_insta_gan")
+    assert main(flags(star, coco, out, "--targets", "B")) == 0
+    made = COCO(str(out / "annotations.json"))
+    assert [one["name"] for one in made.dataset["categories"]] == ["B"] and made.dataset["annotations"]
+    sources = {one["source_category"] for one in made.dataset["annotations"]}
+    assert sources and "B" not in sources
+
+
 def test_shards_make_what_one_process_makes(runs, coco, tmp_path, as_rank, capsys):
     run, whole, out = runs / "insta", tmp_path / "whole", tmp_path / "out"
     assert main(flags(run, coco, whole)) == 0

@@ -116,6 +116,19 @@ def test_a_set_of_four_domains_trains_is_translated_as_asked_and_measured(shapes
     assert "disc is no domain of" in sentence(capsys, measure_shapes.main, *where, "--to", "disc")
 
 
+def test_annotations_tell_what_each_instance_was_told_to_become(shapes, run, tmp_path):
+    pytest.importorskip("pycocotools", reason="COCO needs pycocotools (requirements.txt)")
+    flags = ("--name", "run", "--phase", "val", "--save_coco", "--batch_size", "3", "--targets", "circle,star")
+    assert translate(shapes, run.parent, tmp_path, *flags) == 0
+    content = json.loads((tmp_path / "run" / "val_latest" / "annotations.json").read_text())
+    named = {record["id"]: record["name"] for record in content["categories"]}
+    assert list(named.values()) == NAMES.split(",") and content["annotations"]
+    for record in content["annotations"]:
+        slot = int(re.search(r"_(\d+).png$", record["mask_file"])[1])
+        wanted = ["circle", "star"][slot] if slot < 2 else record["source_category"]
+        assert named[record["category_id"]] == wanted
+
+
 @pytest.mark.parametrize(
     "flags, said",
     [
