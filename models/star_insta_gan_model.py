@@ -40,6 +40,7 @@ from instagan.structures.one_way import OneWayTranslator, taken
 from instagan.structures.sequential import MiniBatch, SequentialMiniBatches
 from models.insta_gan_model import ATTRIBUTE_FLAGS, add_set_flags, planes
 from models.translation_model import TranslationModel
+from models.two_way_model import add_upsample
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class StarInstaGanModel(TranslationModel):
     """One generator, one discriminator, one image pool."""
 
     directions = (A_TO_B,)
-    architecture = ("domains", "netG_blocks", *ATTRIBUTE_FLAGS)
+    architecture = ("domains", "netG_blocks", "upsample", *ATTRIBUTE_FLAGS)
     not_inherited = ("ins_max",)
 
     def __init__(
@@ -96,17 +97,25 @@ class StarInstaGanModel(TranslationModel):
             turns.minimise(self.optimizer_D, self.discriminator_losses)
 
     def turns(self, pair: UnpairedBatch, generators: Sequence[torch.Generator]) -> SequentialMiniBatches:
-        x = self.chosen(pair["A"])
-        x = replace(x, targets=self.drawn_targets(x, generators))
-        return SequentialMiniBatches(self.G, x, self.sets.per, real=self.chosen(pair["B"]))
+        x, y = self.chosen(pair["A"]), self.chosen(pair["B"])
+        x = replace(x, targets=self.drawn_targets(x, y, generators))
+        return SequentialMiniBatches(self.G, x, self.sets.per, real=y)
 
-    def drawn_targets(self, x: InstanceBatch, generators: Sequence[torch.Generator]) -> Tensor:
-        """(B, N): any category for each instance, its own too; its row's generator tells which."""
-        targets = torch.zeros(x.present.shape, dtype=torch.long)
+    def drawn_targets(self, x: InstanceBatch, y: InstanceBatch, generators: Sequence[torch.Generator]) -> Tensor:
+        """(B, N): for each instance of x a category out of those that y shows, its own too; out of all where y shows
+        none. A row's generator draws for the row.
+
+        Where real pictures have one category each, so have translations. Were they mixed there, D would know them by
+        the mix, whatever G does.
+        """
+        everything = torch.arange(self.G.count, device=x.image.device).expand(len(y), -1)
+        known = torch.cat([y.labels, everything], dim=1)  # (B, M + K), M slots of y
+        picked = torch.full(x.present.shape, y.slot_count)  # (B, N)
         for row, generator in enumerate(generators):
-            there = x.present[row]
-            targets[row, there] = torch.randint(self.G.count, (int(there.sum()),), generator=generator)
-        return targets.to(x.image.device, non_blocking=True)
+            there, shown = x.present[row], y.present[row].nonzero().flatten()
+            among = shown if len(shown) else torch.arange(y.slot_count, known.shape[1])
+            picked[row, there] = among[torch.randint(len(among), (int(there.sum()),), generator=generator)]
+        return known.gather(1, picked.to(x.image.device, non_blocking=True))
 
     def generator_losses(self, way: Direction, turn: MiniBatch) -> Iterator[Losses]:
         """L_LSGAN + L_cls + L_cyc + L_ctx, then L_idt: what is to stay as it is must stay."""
@@ -199,6 +208,7 @@ class StarInstaGanModel(TranslationModel):
     def add_options(parser: ArgumentParser, training: bool) -> None:
         group = parser.add_argument_group("star_insta_gan")
         add_set_flags(group, training)
+        add_upsample(group)
         flag = group.add_argument
         flag("--domains", default="A,B", metavar="NAME,NAME", help="folders such as train_horse, or categories")
         if training:
@@ -215,7 +225,8 @@ class StarInstaGanModel(TranslationModel):
         names = split_names(options.domains)
         if len(names) < 2 or "," in "".join(names):
             raise InputError(f"--domains {options.domains}: name two domains or more, without commas in their names")
-        G = TargetedSetGenerator(options.ngf, options.norm, options.netG_blocks, ",".join(names), planes(options))
+        sizes = options.ngf, options.norm, options.netG_blocks
+        G = TargetedSetGenerator(*sizes, ",".join(names), planes(options), options.upsample)
         D = ClassifyingSetDiscriminator(options.ndf, options.n_layers_D, options.norm, len(names), planes(options))
         initialise(G, options.init_type, options.init_gain)
         initialise(D, options.init_type, options.init_gain, linear=False)

@@ -15,11 +15,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 from instagan.networks.blocks import (
     RESIDUAL_BLOCKS,
     SIZE_MULTIPLE,
+    TRANSPOSED,
     decoder,
     encoder,
     patch_classifier,
     patch_features,
     patch_width,
+    unusual,
 )
 from instagan.networks.owners import sum_by_owner
 from instagan.structures.instances import OUTSIDE, InstanceBatch
@@ -45,20 +47,22 @@ class TargetedSetGenerator(nn.Module):
     kind = "targeted_set"
 
     def __init__(
-        self, ngf: int, norm: str, blocks: int = RESIDUAL_BLOCKS, categories: str = "", attributes: int = 0
-    ) -> None:
+        self, ngf: int, norm: str, blocks: int = RESIDUAL_BLOCKS, categories: str = "", attributes: int = 0,
+        upsample: str = TRANSPOSED,
+    ) -> None:  # fmt: skip
         """categories: their names in the order of the labels, separated by commas, as they are typed. attributes: A,
-        the planes of an instance beside its mask."""
+        the planes of an instance beside its mask. upsample: out of ``UPSAMPLING``."""
         super().__init__()
         self.config = {"ngf": ngf, "norm": norm, "blocks": blocks, "categories": categories}
         self.config |= {"attributes": attributes} if attributes else {}
+        self.config |= unusual(upsample)
         self.attributes = attributes
         self.categories = split_categories(categories)
         self.count = count = len(self.categories)
         self.image_encoder = encoder(3 + count, ngf, norm, blocks)  # f_GX
         self.mask_encoder = encoder(1 + attributes + count, ngf, norm, blocks)  # f_GA
-        self.image_decoder = decoder(8 * ngf + count, 3, norm)  # g_GX
-        self.mask_decoder = decoder(12 * ngf + 2 * count, 1 + attributes, norm)  # g_GA
+        self.image_decoder = decoder(8 * ngf + count, 3, norm, upsample)  # g_GX
+        self.mask_decoder = decoder(12 * ngf + 2 * count, 1 + attributes, norm, upsample)  # g_GA
 
     def forward(self, x: InstanceBatch) -> InstanceBatch:
         if x.targets is None:

@@ -29,16 +29,24 @@ def model_of(*flags: str) -> StarInstaGanModel:
     return StarInstaGanModel.from_options(parse_training(typed).values)
 
 
-def drawn(model: StarInstaGanModel, counts: list[int], slots: int) -> torch.Tensor:
+def drawn(model: StarInstaGanModel, counts: list[int], slots: int, shown: list[list[int]]) -> torch.Tensor:
+    """Targets of so many instances, beside real images that show these categories."""
+    y = random_batch([len(labels) for labels in shown])
+    labels = torch.zeros_like(y.labels)
+    for row, own in enumerate(shown):
+        labels[row, y.present[row]] = torch.tensor(own, dtype=torch.long)
     generators = [torch.Generator().manual_seed(row) for row in range(len(counts))]
-    return model.drawn_targets(random_batch(counts, slots).first(), generators)
+    return model.drawn_targets(random_batch(counts, slots).first(), dataclasses.replace(y, labels=labels), generators)
 
 
-def test_every_instance_draws_any_category_by_its_row_alone():
-    model = model_of()
-    few, many = drawn(model, [3, 1, 2], 3), drawn(model, [3, 1, 2], 8)
+def test_targets_are_categories_of_the_real_image_and_of_each_row_alone():
+    model, shown = model_of(), [[2], [0, 3], []]
+    few, many = drawn(model, [3, 1, 2], 3, shown), drawn(model, [3, 1, 2], 8, shown)
     assert torch.equal(few, many[:, :3]) and not many[:, 3:].any()
-    assert {*drawn(model, [20], 20).flatten().tolist()} == {0, 1, 2, 3}  # a mix, and its own category too
+    assert torch.equal(few[1:], drawn(model, [3, 1, 2], 3, [[1, 1, 3], *shown[1:]])[1:])
+    one, two, everything = drawn(model, [20, 20, 20], 20, shown).tolist()
+    assert {*one} == {2} and {*two} == {0, 3} and {*everything} == {0, 1, 2, 3}
+    assert {*drawn(model, [20], 20, [[]]).flatten().tolist()} == {0, 1, 2, 3}
 
 
 def test_losses_and_pictures_and_that_nobody_at_home_is_legal():
@@ -94,6 +102,7 @@ def shapes(tmp_path_factory) -> Path:
 def run(shapes, tmp_path_factory) -> Path:
     checkpoints = tmp_path_factory.mktemp("many")
     flags = ("--model", "star_insta_gan", *SMALL, "--domains", NAMES, "--name", "run", "--no_html", "--max_steps", "2")
+    flags += ("--upsample", "resize_conv")
     assert train(shapes, checkpoints, *flags) == 0
     return checkpoints / "run"
 
@@ -219,6 +228,7 @@ def test_export_keeps_the_names_of_the_categories_and_a_graph_is_refused(shapes,
     assert export.main(["--model", str(run), "--output", str(file)]) == 0
     translator = Translator.load(file)
     assert translator.categories == tuple(NAMES.split(","))
+    assert translator.network.description.config["upsample"] == "resize_conv"
     picture, mask = shapes / "val_square" / "squares_000.png", shapes / "val_square_seg" / "squares_000_0.png"
     made, again = (Translator.load(one)(picture, [mask], targets="star", tensors=True) for one in (run, file))
     assert torch.equal(made.image, again.image)
