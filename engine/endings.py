@@ -7,13 +7,16 @@ from collections.abc import Callable
 from engine.finite import NotFiniteError
 from engine.launch import rank
 from engine.parallel import LostRankError
-from instagan.errors import InputError
+from instagan.errors import InputError, raise_unless_too_long
 
-ENDINGS = (InputError, NotFiniteError, LostRankError, KeyboardInterrupt)
+ENDINGS = (InputError, NotFiniteError, LostRankError, KeyboardInterrupt, OSError)
 
 
 def ending(program: str, error: BaseException, tell: Callable[[str], object]) -> int:
-    """Exit code of a program for one of ``ENDINGS``. tell: is given its sentence, unless rank 0 says it for all."""
+    """Exit code of a program for one of ``ENDINGS``. tell: is given its sentence, unless rank 0 says it for all. An
+    ``OSError`` is raised again unless it is about a path that is too long."""
+    if isinstance(error, OSError):
+        error = raise_unless_too_long(error)
     if isinstance(error, LostRankError):
         tell(f"{program}: rank {rank()} ends, because another rank has ended ({error})\n")
         return 1

@@ -1,5 +1,6 @@
 """The one exception for input that only the user can fix."""
 
+import errno
 import re
 
 LONGEST = 1200
@@ -22,6 +23,14 @@ class InputError(Exception):
         line = one_line((from_worker[1] if from_worker else whole).strip())
         cut = len(line) - LONGEST
         return line if cut <= 0 else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+
+
+def raise_unless_too_long(error: OSError) -> InputError:
+    """What to say of a path that its file system finds too long, whoever looked at it first; any other error is raised
+    again."""
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    return InputError(f"{str(error.filename)[:80]}... is too long for a path here; use a shorter one")
 
 
 def one_line(text: str) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from instagan.cli.main import main
+from scripts import check_data, evaluate
 from tests.browser import chromium, console_errors
 from tests.preparing import coco_content, draw_noise
-from tests.programs import draw_picture, sentence, tiny
+from tests.programs import draw_picture, sentence, tiny, train_program
 from tests.soak.fuzzing.pages import LIGHTBOX, check_page
 from tests.test_floors import ROOT
 
@@ -208,3 +209,17 @@ def test_the_path_of_a_data_set_is_no_trick_either(world):
         [sys.executable, "train.py", "--dataroot", str(root / "none"), "--name", "x"], cwd=ROOT, capture_output=True
     )
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and rb"\n\udcff&" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "program, flags",
+    [
+        (train_program.main, ("--dataroot", "a" * 300)),
+        (evaluate.main, ("--run", "a" * 300)),
+        (main, ("translate", "--model", "a" * 300, "--image", "x.png", "--output", "y.png")),
+        (check_data.main, ("--dataroot", "a" * 300)),
+    ],
+    ids=["train", "evaluate", "translate", "check_data"],
+)
+def test_a_path_that_is_too_long_is_said(capsys, program, flags):
+    assert "aaa... is too long for a path here; use a shorter one" in sentence(capsys, program, *flags)

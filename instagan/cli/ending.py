@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from instagan.errors import InputError
+from instagan.errors import InputError, raise_unless_too_long
 
 
 def exit_code(program: str, run: Callable[[], int | None], stopped: str = "interrupted") -> int:
@@ -23,3 +23,6 @@ def exit_code(program: str, run: Callable[[], int | None], stopped: str = "inter
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes there
         return 1
+    except OSError as error:
+        print(f"{program}: {raise_unless_too_long(error)}", file=sys.stderr)
+        return 2
