@@ -167,8 +167,10 @@ def build_model(options: Namespace, device: torch.device, kernels: Iterable[str]
     recompute = getattr(options, "checkpoint_activations", False)
     precision = None if options.precision == "fp32" else PRECISIONS[options.precision]
     accelerate(model.networks, precision=precision, recompute=recompute, compiled=options.compile, kernels=kernels)
-    if options.precision == "fp16":
-        for optimizer in model.optimizers().values():
+    for optimizer in model.optimizers().values():
+        if optimizer.max_norm is None:  # a method may have a limit of its own
+            optimizer.max_norm = getattr(options, "max_grad_norm", None)
+        if options.precision == "fp16":
             optimizer.scale_losses(GradScaler(device.type))
     if options.instance_crops:
         config = TranslateConfig.as_trained(vars(options), crop_instances=True)

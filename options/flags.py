@@ -198,6 +198,11 @@ def _add_schedule(group: _ArgumentGroup) -> None:
     group.add_argument("--lr", type=finite(above=True), default=2e-4, help="learning rate")
     group.add_argument("--lr_D", type=finite(above=True), help="learning rate of the discriminators (default: --lr)")
     group.add_argument("--beta1", type=real(0, 0.999999), default=0.5, help="beta1 of Adam")
+    group.add_argument(
+        "--max_grad_norm",
+        type=finite(above=True),
+        help="largest norm of an optimizer's gradients: larger ones are scaled down to it (default: no limit)",
+    )
     group.add_argument("--lr_policy", choices=POLICIES, default="lambda", help="learning rate schedule")
     group.add_argument(
         "--lr_decay_iters", type=whole(1), default=50, help="epochs between decays with --lr_policy step"

@@ -16,7 +16,7 @@ from engine.schedule import Progress
 from options import flags
 from options.build import build_model, learning_rate, training_dataset
 from options.parse import REFUSED, parse_testing, parse_training, whole_framing
-from tests.programs import TINY, draw_set, sentence, test_program, train, train_program, translate
+from tests.programs import OF_SMALL, TINY, draw_set, sentence, test_program, train, train_program, translate
 
 TRAINING = {
     "batch_size": 1, "load_size_w": 220, "load_size_h": 220, "fine_size_w": 200, "fine_size_h": 200,
@@ -441,3 +441,12 @@ def test_both_learning_rates_follow_the_schedule():
     assert [rate["lr_D"] for rate in rates] == pytest.approx([0.2, 0.2, 0.15, 0.05])
     optimizers = build_model(values("--ngf", "2", "--ndf", "2"), torch.device("cpu")).optimizers()
     assert set_learning_rates(optimizers, learning_rate(found, Progress())) == {"lr": 0.0002, "lr_D": 0.0002}
+
+
+def test_a_limit_of_gradients_is_for_all_optimizers_but_those_with_one_of_their_own():
+    flags = ("--model", "drit", "--ngf", "2", "--ndf", "2", *OF_SMALL["drit"])
+    own = build_model(values(*flags), torch.device("cpu")).optimizers()
+    limited = build_model(values(*flags, "--max_grad_norm", "20"), torch.device("cpu")).optimizers()
+    kept = {name: one.max_norm for name, one in own.items() if one.max_norm is not None}
+    assert kept and len(kept) < len(own)
+    assert {name: one.max_norm for name, one in limited.items()} == dict.fromkeys(own, 20.0) | kept
