@@ -21,7 +21,7 @@ from engine.freezing import frozen
 from engine.optimizer import GuardedAdam
 from engine.update import Losses, Update
 from instagan.errors import InputError
-from instagan.flag_types import finite
+from instagan.flag_types import finite, real
 from instagan.io.categories import names_by_place, split_names
 from instagan.losses import context_l1, lsgan, set_l1, vanilla
 from instagan.networks.blocks import initialise
@@ -56,12 +56,14 @@ class Weights:
 @dataclass(frozen=True)
 class Sets:
     """most: instances of a picture that are taken (None: all); per: how many at a time; order: in which; attribute:
-    what is told of each."""
+    what is told of each; mixed: share of the pictures of which any categories are asked, also those that no real
+    picture shows together."""
 
     most: int | None = 4
     per: int = 2
     order: str = "decreasing"
     attribute: str = MASKS
+    mixed: float = 0.0
 
 
 class StarInstaGanModel(TranslationModel):
@@ -103,17 +105,18 @@ class StarInstaGanModel(TranslationModel):
 
     def drawn_targets(self, x: InstanceBatch, y: InstanceBatch, generators: Sequence[torch.Generator]) -> Tensor:
         """(B, N): for each instance of x a category out of those that y shows, its own too; out of all where y shows
-        none. A row's generator draws for the row.
+        none, and in a share of the rows, ``sets.mixed``. A row's generator draws for the row.
 
-        Where real pictures have one category each, so have translations. Were they mixed there, D would know them by
-        the mix, whatever G does.
+        Where real pictures have one category each, so have translations. Were all of them mixed there, D would know
+        them by the mix, whatever G does.
         """
         everything = torch.arange(self.G.count, device=x.image.device).expand(len(y), -1)
         known = torch.cat([y.labels, everything], dim=1)  # (B, M + K), M slots of y
         picked = torch.full(x.present.shape, y.slot_count)  # (B, N)
         for row, generator in enumerate(generators):
             there, shown = x.present[row], y.present[row].nonzero().flatten()
-            among = shown if len(shown) else torch.arange(y.slot_count, known.shape[1])
+            any_of_all = not len(shown) or self.sets.mixed > 0 and self.sets.mixed > torch.rand((), generator=generator)
+            among = torch.arange(y.slot_count, known.shape[1]) if any_of_all else shown
             picked[row, there] = among[torch.randint(len(among), (int(there.sum()),), generator=generator)]
         return known.gather(1, picked.to(x.image.device, non_blocking=True))
 
@@ -215,6 +218,10 @@ class StarInstaGanModel(TranslationModel):
             flag("--lambda_cyc", type=finite(), default=Weights.cyc, help="weight of the cycle loss")
             flag("--lambda_idt", type=finite(), default=Weights.idt, help="identity loss, relative to lambda_cyc")
             flag("--lambda_ctx", type=finite(), default=Weights.ctx, help="context loss, relative to lambda_cyc")
+            flag(
+                "--mixed", type=real(0, 1), default=Sets.mixed,
+                help="share of images whose instances are to become any categories, not those that a real image shows",
+            )  # fmt: skip
             flag("--lambda_cls", type=finite(), default=Weights.cls, help="weight of the classification loss")
         else:
             flag("--to", metavar="NAME", help="what all instances become (default: each the next of --domains)")
@@ -231,8 +238,9 @@ class StarInstaGanModel(TranslationModel):
         initialise(G, options.init_type, options.init_gain)
         initialise(D, options.init_type, options.init_gain, linear=False)
         weights = {name: vars(options)[f"lambda_{name}"] for name in vars(Weights()) if f"lambda_{name}" in options}
+        how = options.set_order, options.attribute, getattr(options, "mixed", Sets.mixed)
         return cls(
-            G, D, Weights(**weights), Sets(options.ins_max, options.ins_per, options.set_order, options.attribute),
+            G, D, Weights(**weights), Sets(options.ins_max, options.ins_per, *how),
             asked_for(options, names), not options.no_lsgan, options.pool_size, options.seed,
             options.lr, options.lr_D, options.beta1,
         )  # fmt: skip

@@ -49,6 +49,14 @@ def test_targets_are_categories_of_the_real_image_and_of_each_row_alone():
     assert {*drawn(model, [20], 20, [[]]).flatten().tolist()} == {0, 1, 2, 3}
 
 
+def test_a_share_of_images_is_asked_for_any_categories():
+    model = model_of("--mixed", "0.25")
+    rows = drawn(model, [8] * 400, 8, [[2]] * 400).tolist()
+    mixed = sum({*row} != {2} for row in rows)
+    assert 60 < mixed < 140, "a quarter of 400, within five standard deviations"
+    assert {category for row in rows for category in row} == {0, 1, 2, 3}
+
+
 def test_losses_and_pictures_and_that_nobody_at_home_is_legal():
     pair = pair_of(random_batch([3, 0]), random_batch([0, 2]))
     losses, pictures = trained_on(model_of(), pair)
