@@ -65,9 +65,7 @@ def test(resolved: Resolved) -> int:
                 files = folder.save(entry, own, translated, again, way.source, way.target)
                 rows.append(GalleryRow(entry.picture.name, files))
                 if coco:
-                    (made,) = translated
-                    labels = None if made.targets is None else made.labels[0].tolist()
-                    coco.add(entry, way.source, way.target, labels)
+                    coco.add(entry, way.source, way.target, translated[0])
         examples = folder.save_examples(way.target, styles.images)
         folder.save_contact_sheet(way.source, way.target, [row.files for row in rows], examples)
         columns = folder.columns(way.source, way.target)

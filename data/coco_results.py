@@ -10,7 +10,7 @@ annotations  one for each translated mask that shows something: RLE, area, bbox,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from instagan.errors import InputError
 from instagan.io.coco_records import FILE_NAME, Record, shape_of_mask
 from instagan.io.optional import need
 from instagan.io.writing import write_whole
+from instagan.structures.instances import InstanceBatch
 
 
 class CocoResults:
@@ -42,12 +43,12 @@ class CocoResults:
         self.empty: list[str] = []
         self.reached: dict[str, list[Record]] = {}
 
-    def add(self, entry: Entry, source: str, target: str, labels: Sequence[int] | None = None) -> None:
-        """Notes one picture. labels: the category that each mask was told to become, as an index into those of the
-        domain; None: it became one of the domain. Raises ``InputError`` where the method has no mask for each of its
-        instances."""
+    def add(self, entry: Entry, source: str, target: str, made: InstanceBatch | None = None) -> None:
+        """Notes one picture. made: its translation, one row, whose labels tell what each instance has become if it was
+        told that (``targets``). Raises ``InputError`` where the method has no mask for each of its instances."""
         fake = f"fake_{target}"
         told = self.told[target]
+        labels = None if made is None or made.targets is None else made.labels[0].tolist()
         self.reached[target] = [self.targets[target]] if labels is None else told
         with Image.open(self.folder / file_name(entry, fake)) as picture:
             width, height = picture.size
