@@ -18,6 +18,7 @@ from instagan.structures.instances import UnpairedBatch
 from trackers import Pictures, Tracker, Trackers, loss_log
 from trackers.background import Background
 from trackers.console import Console
+from trackers.empty_masks import EmptyMasks
 from trackers.tensorboard import TensorBoard
 from trackers.visdom_window import VisdomWindow
 from trackers.web_page import WebPage
@@ -43,6 +44,7 @@ class Loggers:
         self.since, self.pictures_then, self.waited = time.perf_counter(), start.pictures, 0.0
         self.owed = {"losses": owed} | dict.fromkeys(map(str, range(len(self.showing))), False)
         self.newest: tuple[Progress, UnpairedBatch, Mapping[str, Tensor], Pictures] | None = None
+        self.empty_masks = EmptyMasks()
 
     @classmethod
     def from_options(
@@ -100,6 +102,8 @@ class Loggers:
             values = {name: loss.item() for name, loss in losses.items()}
             facts = {"seconds_per_picture": (moment - self.since) / count, "data_wait": self.waited / count}
             self.all.losses(now, values, rates | facts)
+            for warning in self.empty_masks.look(now, update.pictures):
+                self.message(warning)
             self.since, self.pictures_then, self.waited = time.perf_counter(), now.pictures, 0.0
         for number, (trackers, _) in enumerate(self.showing):
             if self.owed[str(number)]:
