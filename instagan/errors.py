@@ -2,6 +2,7 @@
 
 import errno
 import re
+from pathlib import Path
 
 LONGEST = 1200
 """Letters of a sentence; of a longer one, whose names are absurdly long, the middle is left out."""
@@ -31,6 +32,15 @@ def raise_unless_too_long(error: OSError) -> InputError:
     if error.errno != errno.ENAMETOOLONG:
         raise error
     return InputError(f"{str(error.filename)[:80]}... is too long for a path here; use a shorter one")
+
+
+def sentence(error: Exception, file: Path | str = "") -> str:
+    """What to say on one line of an error that ends a program. file: what it is about, if it does not say."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return one_line(str(error))
+    if error.errno == errno.ENAMETOOLONG:
+        return str(raise_unless_too_long(error))
+    return one_line(f"{error.filename or file}: {error.strerror}; make it accessible, or choose another")
 
 
 def one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from data.boxes.objects import Classes, Found
 from data.boxes.writing import FILE_NAME, BoxSet, save
 from data.preparing.splitting import validation_part
-from instagan.errors import InputError, one_line
+from instagan.errors import InputError, one_line, sentence
 from instagan.flag_types import fraction, whole
 from instagan.io.categories import check_names, split_names
 from instagan.io.problems import cost, refuse
@@ -96,7 +96,7 @@ def run(
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        print(one_line(f"{error.filename or args.save_root}: {error.strerror}; make it accessible"), file=sys.stderr)
+        print(sentence(error, args.save_root), file=sys.stderr)
         return 2
     for problem in problems[:NAMED]:
         print(one_line(f"skipped: {problem.sentence}"), file=sys.stderr)

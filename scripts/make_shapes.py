@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data.folders import folder_name  # noqa: E402
 from data.shapes.drawing import DOMAINS, MANY, SIZES  # noqa: E402
 from data.shapes.writing import LEVELS, PLAIN, write_set  # noqa: E402
+from instagan.errors import sentence  # noqa: E402
 from instagan.structures.attributes import KEYPOINTS, MASKS, PARTS  # noqa: E402
 
 
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shown = args.attribute, args.sizes, args.infrared
         write_set(args.save_root, args.seed, counts, args.size, args.level, instances, args.domains, *shown)
     except OSError as error:
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 2
     print(f"{args.save_root}: {args.train} training and {args.val} validation images per domain; truth: shapes.json")
     return 0

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.streets.writing import PHASES, Plan, write_set  # noqa: E402
-from instagan.errors import InputError  # noqa: E402
+from instagan.errors import InputError, sentence  # noqa: E402
 
 FILES = [
     "dataset.json",
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         clear(args.save_root, args.overwrite)
         write_set(args.save_root, Plan(args.seed, tuple(args.size), counts))
     except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 2
     told = ", ".join(f"{count} {phase}" for phase, count in counts.items())
     print(f"{args.save_root}: {told} images per domain; the truth is in streets.json")

@@ -36,7 +36,7 @@ from evaluation.shapes import (  # noqa: E402
     measure,
     measure_targets,
 )
-from instagan.errors import InputError  # noqa: E402
+from instagan.errors import InputError, sentence  # noqa: E402
 from instagan.io.categories import names_by_place  # noqa: E402
 
 LEAST_RIGHT = 0.9
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             content = {f"{a}_to_{b}": figures and asdict(figures) for (a, b), figures in measured.items()}
             args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except (InputError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 2
     for (source, target), figures in measured.items():
         print(report(source, target, truth["domains"][target]["shape"], figures))

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from evaluation.streets import StreetFigures, measure_streets, read_streets, style_classifier  # noqa: E402
 from evaluation.styles import StyleJudges  # noqa: E402
-from instagan.errors import InputError  # noqa: E402
+from instagan.errors import InputError, sentence  # noqa: E402
 from instagan.metrics.look_classifier import LookClassifier  # noqa: E402
 
 
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             told = {f"{a}_to_{b}": as_json(figures) for (a, b), figures in measured.items()}
             args.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 2
     for letters, figures in measured.items():
         print(report(letters, figures, judges.classifier))

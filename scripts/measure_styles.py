@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from evaluation.styles import StyleJudges, domain_classifier, measure_styles  # noqa: E402
-from instagan.errors import InputError  # noqa: E402
+from instagan.errors import InputError, sentence  # noqa: E402
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             told = {f"{a}_to_{b}": figures and figures.as_json() for (a, b), figures in measured.items()}
             args.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 2
     for way, figures in measured.items():
         if figures:

@@ -19,7 +19,7 @@ from data.preparing.geometry import Target
 from data.preparing.parallel import cores
 from data.preparing.tasks import Plan, Task
 from data.preparing.writing import Writer
-from instagan.errors import InputError, one_line
+from instagan.errors import InputError, one_line, sentence
 from instagan.flag_types import fraction, levels_of, whole
 from instagan.io.problems import cost
 from instagan.io.reading import ALL_LEVELS
@@ -108,8 +108,7 @@ def run(
             print(error, file=sys.stderr)
             return 2
         except OSError as error:
-            told = f"{error.filename or args.save_root}: {error.strerror or error}; make it accessible"
-            print(one_line(told), file=sys.stderr)
+            print(sentence(error, args.save_root), file=sys.stderr)
             return 2
         except (KeyboardInterrupt, _Terminated) as stop:
             print("stopped; the same command goes on with what is missing", file=sys.stderr)

@@ -20,7 +20,7 @@ import torch  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 from instagan import Translator  # noqa: E402
-from instagan.errors import InputError  # noqa: E402
+from instagan.errors import InputError, sentence  # noqa: E402
 from instagan.inference.inputs import batch_of, prepare  # noqa: E402
 from instagan.io.contact_sheet import INK, PAPER, contact_sheet  # noqa: E402
 from instagan.io.overlay import colour, overlay  # noqa: E402
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sheet = contact_sheet(rows, HEADINGS, [file.name for file in files])
         with_legend(sheet, generator.memory.classes.tolist(), total / total.sum()).save(args.output)
     except (InputError, OSError, ValueError) as error:
-        print(f"show_memory.py: {error}", file=sys.stderr)
+        print(f"show_memory.py: {sentence(error)}", file=sys.stderr)
         return 2
     used = f"{int((total > 0).sum())} of {len(total)} items count most somewhere"
     print(f"{len(files)} images; {used}; look at {args.output}")

@@ -106,8 +106,14 @@ def main(argv: list[str] | None = None) -> int:
         print("error: the package visdom is not installed; see requirements-visdom.txt", file=sys.stderr)
         return 2
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
+    env_path = flags.env_path.expanduser()
     try:
-        asyncio.run(serve(flags.port, flags.hostname, flags.env_path.expanduser()))
+        env_path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"error: --env_path {str(env_path)[:80]}: {error.strerror}; choose another folder", file=sys.stderr)
+        return 2
+    try:
+        asyncio.run(serve(flags.port, flags.hostname, env_path))
     except KeyboardInterrupt:
         return 0
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from instagan.cli.main import main
-from scripts import check_data, evaluate
+from scripts import check_data, evaluate, make_shapes, make_streets, measure_streets, measure_styles
 from tests.browser import chromium, console_errors
 from tests.preparing import coco_content, draw_noise
 from tests.programs import draw_picture, sentence, tiny, train_program
@@ -218,8 +218,21 @@ def test_the_path_of_a_data_set_is_no_trick_either(world):
         (evaluate.main, ("--run", "a" * 300)),
         (main, ("translate", "--model", "a" * 300, "--image", "x.png", "--output", "y.png")),
         (check_data.main, ("--dataroot", "a" * 300)),
+        (make_shapes.main, ("--save_root", "a" * 300)),
+        (make_streets.main, ("--save_root", "a" * 300)),
+        (measure_streets.main, ("--dataroot", "a" * 300)),
+        (measure_styles.main, ("--results", "a" * 300, "--dataroot", "x")),
     ],
-    ids=["train", "evaluate", "translate", "check_data"],
+    ids=[
+        "train",
+        "evaluate",
+        "translate",
+        "check_data",
+        "make_shapes",
+        "make_streets",
+        "measure_streets",
+        "measure_styles",
+    ],
 )
 def test_a_path_that_is_too_long_is_said(capsys, program, flags):
     assert "aaa... is too long for a path here; use a shorter one" in sentence(capsys, program, *flags)

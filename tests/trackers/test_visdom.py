@@ -227,6 +227,15 @@ def test_a_taken_port_is_one_sentence(served, tmp_path):
     assert answer.returncode == 2 and answer.stderr.startswith("error: ") and answer.stderr.count("\n") == 1
 
 
+def test_an_env_path_that_cannot_be_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    for env_path in (tmp_path / "file" / "env", tmp_path / ("a" * 300)):
+        command = [sys.executable, str(SCRIPT), "--port", "1", "--env_path", str(env_path)]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert answer.returncode == 2 and answer.stderr.count("\n") == 1
+        assert answer.stderr.startswith(f"error: --env_path {str(env_path)[:80]}")
+
+
 NO_WINDOW_COVERS_ANOTHER = """
     const boxes = [...document.querySelectorAll('.react-grid-item')].map(e => e.getBoundingClientRect())
     const apart = (a, b) => a.left >= b.right || b.left >= a.right || a.top >= b.bottom || b.top >= a.bottom
