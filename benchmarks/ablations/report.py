@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.ablations.measured import LAST_LOSSES
-from benchmarks.ablations.methods import MOST_TRAINED
-from benchmarks.ablations.study import STEPS, TIME, Run
+from benchmarks.ablations.methods import METHODS, MOST_TRAINED
+from benchmarks.ablations.study import STEPS, TIME, Run, at, times_of
 from benchmarks.ablations.tables import (
     FIGURES,
     Sums,
@@ -113,8 +113,12 @@ def document(
         ),
         square_table(runs),
         "## Is the paper's order reproduced?",
-        "Differences, seed by seed. A claim holds, or is reversed, if all seeds say so; else it is undecided.",
+        wrapped(
+            "Differences, seed by seed. A claim holds, or is reversed, if all seeds say so; else it is undecided, and so "
+            "many of the seeds are for it."
+        ),
         claim_table(runs),
+        *later_parts(runs),
         "## Losses",
         f"Means over the last {LAST_LOSSES} steps before the look, over both directions and all seeds.",
         loss_table(runs),
@@ -132,6 +136,21 @@ def document(
 FIGURE_LEGEND = """\
 *The first validation picture of each number of instances, in both directions; the last look at equal time, seed
 {}. First row: the pictures that are translated.*"""
+
+
+def later_parts(runs: Sequence[Run]) -> list[str]:
+    """The claims once more, of the runs that went on for longest."""
+    most = max(times_of(run["curve"]) for run in runs)
+    later = [at(run, most) for run in runs if times_of(run["curve"]) == most]
+    if most == runs[0]["times"]:
+        return []
+    seeds = {METHODS[name].title: [run["seed"] for run in found] for name, found in by_method(later).items()}
+    told = "; ".join(f"{title}, seed{'s' * (len(own) > 1)} {', '.join(map(str, own))}" for title, own in seeds.items())
+    steps, seconds = (most * runs[0]["settings"][unit] for unit in ("steps", "seconds"))
+    return [
+        wrapped(f"After {steps} steps, and after {seconds:g} seconds, of those runs that went on ({told}):"),
+        claim_table(later),
+    ]
 
 
 def longer_parts(runs: Sequence[Run]) -> list[str]:

@@ -149,7 +149,9 @@ def verdict(differences: Sequence[float], figure: str) -> str:
     seeds = " (one seed)" if len(better) == 1 else ""
     if all(one > 0 for one in better):
         return f"holds{seeds}"
-    return f"reversed{seeds}" if all(one < 0 for one in better) else "undecided"
+    if all(one < 0 for one in better):
+        return f"reversed{seeds}"
+    return f"undecided: {sum(one > 0 for one in better)} of {len(better)}"
 
 
 def loss_table(runs: Sequence[Run]) -> str:

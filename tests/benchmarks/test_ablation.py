@@ -288,6 +288,7 @@ def test_curves_are_drawn_and_told_from_the_files(tmp_path):
             later = copy.deepcopy(run["curve"])
             for look in later:
                 look |= {"times": 2, "steps": 14, "seconds": 120.0}
+                look["inference"][SEQUENTIAL] = copy.deepcopy(look["inference"][SEQUENTIAL])
                 for sums in look["inference"][ONE_STEP]:
                     sums["translated"] = 9
             run["curve"] += later
@@ -299,6 +300,10 @@ def test_curves_are_drawn_and_told_from_the_files(tmp_path):
     assert "| equal steps | + context loss | one-step | 40.0% | 90.0% |" in text
     assert "| equal time | + sequential | sequential | 40.0% |  |" in text
     assert rows(text, "## Equal steps: 400")["+ context loss"][4] == "40.0%"
+    claim = "sequential inference, trained one-step, translates more"
+    assert rows(text, "## Is the paper's order")[claim][1:3] == ["0.0%", "undecided: 0 of 1"]
+    later = "After 800 steps, and after 320 seconds, of those runs that went on (+ context loss, seed 0):"
+    assert rows(text, later)[claim][1:3] == ["-50.0%", "reversed (one seed)"]
     drawn = np.asarray(Image.open(tmp_path / "images" / "ablation_curves.png"))
     assert all((drawn == colour).all(2).sum() > 50 for colour in COLOURS[:4])
 
@@ -308,13 +313,14 @@ def test_a_claim_needs_all_seeds():
         assert tables.verdict([0.1 * sign, 0.2 * sign], figure) == "holds"
         assert tables.verdict([-0.1 * sign, -0.2 * sign], figure) == "reversed"
         assert tables.verdict([0.1 * sign], figure) == "holds (one seed)"
-        assert tables.verdict([0.1, -0.2], figure) == tables.verdict([0.1 * sign, 0.0], figure) == "undecided"
+        assert tables.verdict([0.1 * sign, -0.2 * sign, 0.3 * sign], figure) == "undecided: 2 of 3"
+        assert tables.verdict([0.1 * sign, 0.0], figure) == "undecided: 1 of 2"
         assert tables.verdict([], figure) == "-"
     runs = three_seeds(cycle_gan=(2, 4, 6), cycle_gan_seg=(3, 5, 8), insta_gan=(2, 4, 7))
     claims = rows(report.document(runs, {}, "", None), "## Is the paper's order")
     assert claims["CycleGAN+Seg translates more than CycleGAN"][1:3] == ["+10.0% / +10.0% / +20.0%", "holds"]
     assert claims["InstaGAN translates more than CycleGAN+Seg"][2] == "reversed"
-    assert claims["InstaGAN's masks are better than CycleGAN+Seg's"][2] == "undecided"
+    assert claims["InstaGAN's masks are better than CycleGAN+Seg's"][2] == "undecided: 0 of 3"
     assert claims["sequential translates more than one-step"][1:3] == ["-", "-"]
 
 
