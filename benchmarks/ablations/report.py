@@ -114,8 +114,8 @@ def document(
         square_table(runs),
         "## Is the paper's order reproduced?",
         wrapped(
-            "Differences, seed by seed. A claim holds, or is reversed, if all seeds say so; else it is undecided, and so "
-            "many of the seeds are for it."
+            "Differences, seed by seed. A claim holds, or is reversed, if all seeds say so; else it is undecided, and "
+            "so many of the seeds are for it."
         ),
         claim_table(runs),
         *later_parts(runs),
