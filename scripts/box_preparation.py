@@ -92,10 +92,7 @@ def run(
         _check(sets, classes, seen, {*seen, *source.get("names", ())} if typed else None)
         categories = classes.targets() or _by_source(seen, source)
         save(args.save_root, sets, categories, dict(source) | {"classes": args.classes}, args.overwrite)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (InputError, OSError) as error:
         print(sentence(error, args.save_root), file=sys.stderr)
         return 2
     for problem in problems[:NAMED]:

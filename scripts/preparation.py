@@ -104,10 +104,7 @@ def run(
                 settings["input_range"] = args.input_range
             workers = 1 if isinstance(planned, tuple) else args.workers
             report = build(plan, writer, settings, workers, args.skip_bad, bar("writing"), prepare)
-        except InputError as error:
-            print(error, file=sys.stderr)
-            return 2
-        except OSError as error:
+        except (InputError, OSError) as error:
             print(sentence(error, args.save_root), file=sys.stderr)
             return 2
         except (KeyboardInterrupt, _Terminated) as stop:

@@ -1,4 +1,4 @@
-"""Notices a direction whose translated masks have all become empty: it has stopped to learn, and losses hardly tell."""
+"""Notices a direction whose translated masks have all become empty, which losses hardly tell."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class EmptyMasks:
                 if not streak.told and streak.looks >= LOOKS and now.steps - streak.since >= STEPS:
                     streak.told = True
                     found.append(
-                        f"warning: since step {streak.since} all translated masks of domain {source} are empty; such a "
-                        "training seldom recovers: look at its pictures, and start again with another --seed"
+                        f"warning: since step {streak.since} all masks translated from domain {source} are empty; such "
+                        "a training seldom recovers: look at its images, and start again with another --seed"
                     )
         return found
 

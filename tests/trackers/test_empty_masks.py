@@ -38,7 +38,7 @@ def every(steps: int, inside: bool, first: int = 1, count: int = 100) -> dict[in
 
 def test_masks_that_stay_empty_are_told_of_once():
     ((step, sentence),) = told(every(10, False))
-    assert step == 1 + STEPS and "since step 1 all translated masks of domain A are empty" in sentence
+    assert step == 1 + STEPS and "since step 1 all masks translated from domain A are empty" in sentence
 
 
 def test_few_looks_are_not_enough():
@@ -68,10 +68,10 @@ def test_nothing_is_told_of_masks_of_any_other_kind(fake):
 def test_training_tells_which_direction_it_is(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(empty_masks, "STEPS", 3)
     monkeypatch.setattr(empty_masks, "LOOKS", 2)
-    turns = InstaGanModel.from_options
+    build = InstaGanModel.from_options
 
     def empty_for_b(options):
-        model = turns(options)
+        model = build(options)
         with torch.no_grad():
             last = [weight for name, weight in model.networks["G_B"].named_parameters() if name.endswith("bias")][-1]
             last.fill_(-50.0)
@@ -82,4 +82,4 @@ def test_training_tells_which_direction_it_is(tmp_path, monkeypatch, capsys):
     flags = (*tiny(), "--no_html", "--niter", "3", "--niter_decay", "0", "--print_freq", "1")
     assert train(root, tmp_path, *flags) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "are empty" in line]
-    assert len(lines) == 1 and lines[0].startswith("warning: since step 1 all translated masks of domain B are empty")
+    assert len(lines) == 1 and lines[0].startswith("warning: since step 1 all masks translated from domain B are empty")
